@@ -1,0 +1,16 @@
+"""A convolutional network and a fully connected CRF that are one network: mean field as recurrent torch layers."""
+
+from crfrnn.kernels import Kernel, appearance_kernel, feature_kernel, smoothness_kernel
+from crfrnn.meanfield import CRFRNN, MeanFieldCell, MeanFieldState
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CRFRNN",
+    "Kernel",
+    "MeanFieldCell",
+    "MeanFieldState",
+    "appearance_kernel",
+    "feature_kernel",
+    "smoothness_kernel",
+]

@@ -1,0 +1,39 @@
+"""Data sets, label files and joint transforms."""
+
+from typing import TYPE_CHECKING, Any
+
+from crfrnn.data.images import read_image
+from crfrnn.data.palette import colorize, read_labels, voc_palette, write_labels
+from crfrnn.data.toy import TOY_CLASSES, make_toy
+from crfrnn.data.voc import VOC_CLASSES, VOID, Sample, VOCSegmentation
+
+if TYPE_CHECKING:
+    from crfrnn.data.transforms import MEAN_RGB, JointTransform, seeded, test_transform, train_transform
+
+__all__ = [
+    "MEAN_RGB",
+    "TOY_CLASSES",
+    "VOC_CLASSES",
+    "VOID",
+    "JointTransform",
+    "Sample",
+    "VOCSegmentation",
+    "colorize",
+    "make_toy",
+    "read_image",
+    "read_labels",
+    "seeded",
+    "test_transform",
+    "train_transform",
+    "voc_palette",
+    "write_labels",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The transforms need torchvision, which takes seconds to import and which reading a data set does without.
+    if name in __all__:
+        from crfrnn.data import transforms
+
+        return getattr(transforms, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,37 @@
+"""Decoding image files, with errors that name the file."""
+
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+
+def load(path: str | PathLike[str]) -> Image.Image:
+    """Open and fully decode one image file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not an image, or is truncated or damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no image file {path}")
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's words for damage
+        raise ValueError(
+            f"{path} cannot be decoded ({error}); wanted a complete image file, so fetch or write this file again"
+        ) from error
+
+
+def read_image(path: str | PathLike[str]) -> Tensor:
+    """Read an image as RGB, uint8 [3, H, W]; raises as `load` does.
+
+    Rows and columns are those stored in the file: an EXIF rotation is not applied, since masks are not rotated either.
+    """
+    return torch.from_numpy(np.array(load(path).convert("RGB"))).permute(2, 0, 1).contiguous()

@@ -1,0 +1,129 @@
+"""Joint transforms: image and labels go through the same random geometry and stay registered pixel by pixel.
+
+All randomness comes from torch's global generator, so a caller who seeds it gets the same sample again.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crfrnn.data._torchvision import tv_tensors, v2
+from crfrnn.data.voc import VOID
+
+MEAN_RGB = (122.675, 116.669, 104.008)  # of the ImageNet training images, as DeepLab pads with it
+
+
+class JointTransform:
+    """Run torchvision v2 transforms one after another over an image and its labels.
+
+    Called with image [3, H, W] (uint8 or float, RGB 0..255) and labels [H, W] (integers, 255 void), it returns
+    image float32 [3, h, w], still RGB 0..255, and labels int64 [h, w].
+
+    Raises:
+        ValueError: the image is not [3, H, W], is empty, or the labels have another height or width.
+    """
+
+    def __init__(self, steps: Sequence[Any]) -> None:
+        self.steps = tuple(steps)
+
+    def __call__(self, image: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        if image.ndim != 3 or image.shape[0] != 3 or image.shape[1:] != labels.shape or labels.numel() == 0:
+            raise ValueError(
+                f"got image {list(image.shape)} and labels {list(labels.shape)}; "
+                "wanted [3, H, W] and [H, W] of equal size: transform one sample at a time, before batching"
+            )
+        # Floating point before any geometry: the mean colour is not a whole number, and nothing is rounded twice.
+        pair = tv_tensors.Image(image.float()), tv_tensors.Mask(labels)
+        for step in self.steps:
+            pair = step(*pair)
+        return pair[0].as_subclass(Tensor), pair[1].as_subclass(Tensor).long()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.steps))})"
+
+
+class RandomScale(v2.Transform):
+    """Resize both axes by one factor, uniform in `scale`; images bilinearly and antialiased, labels by the nearest."""
+
+    def __init__(self, scale: tuple[float, float]) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        factor = float(torch.empty(()).uniform_(*self.scale))
+        height, width = flat_inputs[0].shape[-2:]
+        return {"size": [max(1, round(height * factor)), max(1, round(width * factor))]}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        # Plain "nearest" rounds towards the top left, which would shift labels against the image by half a pixel.
+        is_mask = isinstance(inpt, tv_tensors.Mask)
+        mode = v2.InterpolationMode.NEAREST_EXACT if is_mask else v2.InterpolationMode.BILINEAR
+        return v2.functional.resize(inpt, params["size"], interpolation=mode, antialias=True)
+
+
+class PadToCrop(v2.Transform):
+    """Pad bottom and right up to `size`: images with the mean colour, labels with void."""
+
+    def __init__(self, size: tuple[int, int], mean: Sequence[float]) -> None:
+        super().__init__()
+        self.size = size
+        self.mean = list(mean)
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        height, width = inpt.shape[-2:]
+        padding = [0, 0, max(0, self.size[1] - width), max(0, self.size[0] - height)]  # left, top, right, bottom
+        fill = VOID if isinstance(inpt, tv_tensors.Mask) else self.mean
+        return v2.functional.pad(inpt, padding, fill=fill)
+
+
+def train_transform(
+    crop: int | tuple[int, int],
+    scale: tuple[float, float] = (0.75, 1.25),
+    mirror: bool = True,
+    mean: Sequence[float] = MEAN_RGB,
+) -> JointTransform:
+    """Random scale, then a random crop, then a mirror image in half of the cases.
+
+    Images smaller than the crop are first padded at the bottom and the right, with `mean` and with void, as in DeepLab.
+
+    Args:
+        crop: height and width of the result in pixels; one number for a square.
+        scale: the range of the scale factor; (1, 1) leaves the size alone.
+        mirror: whether to mirror left and right with probability 1/2.
+        mean: the padding colour, RGB 0..255.
+
+    Raises:
+        ValueError: an empty crop, a scale range that is not 0 < low <= high, or a colour without three channels.
+    """
+    size = (crop, crop) if isinstance(crop, int) else (int(crop[0]), int(crop[1]))
+    low, high = scale
+    if min(size) < 1:
+        raise ValueError(f"got crop={crop}; wanted a height and a width of at least one pixel")
+    if not 0 < low <= high:
+        raise ValueError(f"got scale={scale}; wanted 0 < low <= high, for example (0.75, 1.25)")
+    if len(mean) != 3:
+        raise ValueError(f"got mean={mean}; wanted three channels, RGB 0..255")
+    steps: list[Any] = [] if low == high == 1 else [RandomScale((low, high))]
+    steps += [PadToCrop(size, mean), v2.RandomCrop(size)]
+    if mirror:
+        steps.append(v2.RandomHorizontalFlip())
+    return JointTransform(steps)
+
+
+def test_transform() -> JointTransform:
+    """No geometry at all, only the types of `JointTransform`: whole images, to be scored at their own size."""
+    return JointTransform([])
+
+
+# Its name begins like that of a test function, which it is not.
+test_transform.__test__ = False  # type: ignore[attr-defined]
+
+
+def seeded(transform: JointTransform, image: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Run `transform` as if the generator had just been seeded, and leave the global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would also seed the accelerators, whose state is not saved here.
+        torch.default_generator.manual_seed(seed)
+        return transform(image, labels)

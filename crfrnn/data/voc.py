@@ -1,0 +1,205 @@
+"""Data sets in the layout of PASCAL VOC: photographs, palette masks and lists of names.
+
+Below the root:
+
+    JPEGImages/<id>.jpg
+    SegmentationClass/<id>.png         the official masks
+    SegmentationClassAug/<id>.png      masks of the larger training set (VOC and SBD)
+    ImageSets/Segmentation/<split>.txt
+    classes.txt                        label names, one a line, where they are not those of VOC
+"""
+
+import os
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from crfrnn.data.images import read_image
+from crfrnn.data.palette import read_labels
+
+VOC_CLASSES = (
+    "background",
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+VOID = 255
+
+# The lists that VOC itself publishes; every image in them has an official mask.
+_OFFICIAL_SPLITS = ("train", "val", "trainval")
+
+
+class Sample(NamedTuple):
+    """One image of a data set: uint8 RGB [3, H, W], labels uint8 [H, W] with 255 for void, and the image's name."""
+
+    image: Tensor
+    labels: Tensor
+    name: str
+
+
+class _Entry(NamedTuple):
+    image: Path
+    mask: Path
+
+
+class VOCSegmentation(Dataset[Sample]):
+    """A segmentation set in the VOC layout, as a map-style dataset of `Sample`.
+
+    Every listed file is looked for when the set is made, so that a missing one is not met after an hour of training;
+    contents are checked when an item is read.
+
+    Args:
+        root: a VOCdevkit folder, the VOC2012 folder in it, or any other folder that holds JPEGImages.
+        split: a list in ImageSets/Segmentation (train, val, train_aug, your own), or the path of a list file. A line is
+            the id of an image, or the two paths "/JPEGImages/<id>.jpg /SegmentationClassAug/<id>.png" below the root,
+            as in the lists of DeepLab.
+        masks: the folder of the masks of listed ids. By default SegmentationClass for lists called train, val and
+            trainval, which are to be compared with published numbers, and SegmentationClassAug for any other; where
+            only one of the two folders exists, that one.
+
+    Attributes:
+        root: the folder that holds JPEGImages.
+        classes: the names of the labels 0, 1, ...: the lines of classes.txt where the set has one, else VOC's 21.
+
+    Raises:
+        FileNotFoundError: the root, the list, the masks, or a listed file is missing.
+        ValueError: the list or classes.txt is empty or malformed. When an item is read: the image or the mask is
+            damaged, their sizes differ, or the mask holds colours or labels beyond `classes`.
+    """
+
+    def __init__(self, root: str | PathLike[str], split: str | PathLike[str], *, masks: str | None = None) -> None:
+        self.root = _find_root(Path(root))
+        self.classes = _read_classes(self.root / "classes.txt")
+        list_file = _find_list(self.root, split)
+        self._entries = _read_list(self.root, list_file, masks)
+        _check_files(list_file, self._entries)
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.classes)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the images, in the order of the list."""
+        return [entry.mask.stem for entry in self._entries]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index: int) -> Sample:
+        entry = self._entries[index]
+        image, labels = read_image(entry.image), read_labels(entry.mask)
+        if labels.shape != image.shape[1:]:
+            raise ValueError(
+                f"{entry.mask} is {_size(labels)} but its image {entry.image} is {_size(image)} (width x height); "
+                "wanted equal sizes, so restore the file that was resized"
+            )
+        wrong = labels[(labels >= self.num_labels) & (labels != VOID)]
+        if wrong.numel():
+            raise ValueError(
+                f"{entry.mask} holds the label {int(wrong[0])} ({wrong.numel()} pixels beyond the classes); "
+                f"wanted 0..{self.num_labels - 1}, or {VOID} for void. "
+                f"Repair the mask, or name the labels of your own set in {self.root / 'classes.txt'}"
+            )
+        return Sample(image, labels, entry.mask.stem)
+
+
+def _size(picture: Tensor) -> str:
+    return f"{picture.shape[-1]} x {picture.shape[-2]}"
+
+
+def _find_root(root: Path) -> Path:
+    if not root.is_dir():
+        raise FileNotFoundError(f"there is no folder {root}; wanted a VOCdevkit folder or one laid out like VOC2012")
+    for candidate in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
+        if (candidate / "JPEGImages").is_dir():
+            return candidate
+    raise FileNotFoundError(f"{root} holds neither JPEGImages nor VOC2012/JPEGImages; pass the VOCdevkit folder")
+
+
+def _read_classes(path: Path) -> list[str]:
+    if not path.is_file():
+        return list(VOC_CLASSES)
+    classes = _lines(path)
+    if not 2 <= len(classes) <= VOID or len(set(classes)) < len(classes):
+        raise ValueError(
+            f"{path} has {len(classes)} lines, {len(set(classes))} of them different; "
+            f"wanted 2 to {VOID} different names, background first"
+        )
+    return classes
+
+
+def _find_list(root: Path, split: str | PathLike[str]) -> Path:
+    folder = root / "ImageSets" / "Segmentation"
+    is_name = Path(split).name == os.fspath(split)
+    if is_name and (folder / f"{split}.txt").is_file():
+        return folder / f"{split}.txt"
+    if Path(split).is_file():
+        return Path(split)
+    available = ", ".join(sorted(path.stem for path in folder.glob("*.txt"))) or "none"
+    raise FileNotFoundError(
+        f"there is no list {split!s}: {folder} holds {available}, and no file has that path; "
+        "pass one of these names or the path of a list file"
+    )
+
+
+def _read_list(root: Path, list_file: Path, masks: str | None) -> list[_Entry]:
+    lines = _lines(list_file)
+    if not lines:
+        raise ValueError(f"the list {list_file} is empty; wanted one image a line")
+    mask_folder = None
+    entries = []
+    for number, line in enumerate(lines, start=1):
+        fields = line.split()
+        if len(fields) == 1:
+            mask_folder = mask_folder or _find_masks(root, list_file.stem, masks)
+            entries.append(_Entry(root / "JPEGImages" / f"{line}.jpg", mask_folder / f"{line}.png"))
+        elif len(fields) == 2 and masks is None:
+            image, mask = (root / field.lstrip("/") for field in fields)
+            entries.append(_Entry(image, mask))
+        elif len(fields) == 2:
+            raise ValueError(
+                f"{list_file} names its own mask files ({line!r}), yet masks={masks!r} was passed; "
+                "leave masks out, or pass a list of ids"
+            )
+        else:
+            raise ValueError(f"{list_file}, entry {number}: got {line!r}; wanted an id or the paths of image and mask")
+    return entries
+
+
+def _find_masks(root: Path, split: str, masks: str | None) -> Path:
+    official, augmented = "SegmentationClass", "SegmentationClassAug"
+    if masks is not None:
+        preferred = [masks]
+    elif split in _OFFICIAL_SPLITS:
+        preferred = [official, augmented]
+    else:
+        preferred = [augmented, official]
+    for name in preferred:
+        if (root / name).is_dir():
+            return root / name
+    raise FileNotFoundError(f"{root} has no folder {' or '.join(preferred)}; pass its mask folder's name as masks=...")
+
+
+def _check_files(list_file: Path, entries: list[_Entry]) -> None:
+    missing = _missing(entry.image for entry in entries) + _missing(entry.mask for entry in entries)
+    if missing:
+        shown = ", ".join(str(path) for path in missing[:3])
+        raise FileNotFoundError(
+            f"{len(missing)} files listed in {list_file} do not exist: {shown}{', ...' if len(missing) > 3 else ''}. "
+            "Add them, take the lines out of the list, or choose another mask folder with masks=..."
+        )
+
+
+def _missing(paths: Iterable[Path]) -> list[Path]:
+    # One listing of a folder instead of ten thousand questions to what may be a network drive.
+    paths = list(paths)
+    listings = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in {p.parent for p in paths}}
+    return [path for path in paths if path.name not in listings[path.parent]]
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

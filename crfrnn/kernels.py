@@ -1,0 +1,288 @@
+"""From an image to the normalised Gaussian kernels of the pair term.
+
+A kernel compares positions p (pixels), a guide g (the image in grey levels, or features of the caller's), or both:
+
+    k(i, j) = exp(-|p_i - p_j|^2 / (2 theta_position^2) - |g_i - g_j|^2 / (2 theta_guide^2)),
+
+with theta_position = theta_alpha or theta_gamma and theta_guide = theta_beta in Kraehenbuehl & Koltun 2011, eq. 3. It is
+normalised by D_i = sum_j k(i, j), per pixel, after filtering (as CRF-RNN does), before it, symmetrically or not at all.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, Protocol
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor
+
+from crfrnn.lattice import Lattice, LatticeStack, exact_gaussian_filter
+
+Normalization = Literal["after", "before", "symmetric", "none"]
+NORMALIZATIONS = ("after", "before", "symmetric", "none")
+IMAGE = "image"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One Gaussian kernel; made by `smoothness_kernel`, `appearance_kernel` and `feature_kernel`.
+
+    `guide` is what it looks at beside positions: None, "image", or the name of features handed over with the image.
+    """
+
+    weight: float
+    theta_position: float | None = None
+    theta_guide: float | None = None
+    guide: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("theta_position", "theta_guide"):
+            theta = getattr(self, name)
+            if theta is not None and not 0 < theta < float("inf"):
+                raise ValueError(
+                    f"{name} (a bandwidth) is {theta}; wanted a positive finite number of pixels or grey levels"
+                )
+        if self.theta_position is None and self.theta_guide is None:
+            raise ValueError("a kernel without any bandwidth; wanted theta_position, theta_guide or both")
+        if (self.guide is None) != (self.theta_guide is None):
+            raise ValueError(f"guide is {self.guide!r} and theta_guide {self.theta_guide}; wanted both or none of them")
+
+    @property
+    def bandwidths(self) -> tuple[float, ...]:
+        """The bandwidths in use: of positions first, then of the guide."""
+        return tuple(theta for theta in (self.theta_position, self.theta_guide) if theta is not None)
+
+
+def smoothness_kernel(theta_gamma: float = 3.0, weight: float = 3.0) -> Kernel:
+    """exp(-|p_i - p_j|^2 / (2 theta_gamma^2)): removes small isolated regions. theta_gamma in pixels."""
+    return Kernel(weight, theta_position=float(theta_gamma))
+
+
+def appearance_kernel(theta_alpha: float = 160.0, theta_beta: float = 3.0, weight: float = 5.0) -> Kernel:
+    """Near pixels of similar colour tend to share a label: theta_alpha in pixels, theta_beta in grey levels of 0..255.
+
+    Takes images of any number of channels.
+    """
+    return Kernel(weight, theta_position=float(theta_alpha), theta_guide=float(theta_beta), guide=IMAGE)
+
+
+def feature_kernel(name: str, theta: float, weight: float, theta_position: float | None = None) -> Kernel:
+    """A kernel over features [B, D, H, W] of the caller's (depth, embeddings, ...), handed over as `features={name: ...}`.
+
+    `theta` is in the units of the features. With `theta_position` (pixels) distant pixels are told apart, too.
+    """
+    if name == IMAGE:
+        raise ValueError(
+            f"{IMAGE!r} names the image itself; wanted another name for the features, or appearance_kernel"
+        )
+    return Kernel(weight, theta_position=theta_position, theta_guide=float(theta), guide=name)
+
+
+def positions(height: int, width: int, like: Tensor) -> Tensor:
+    """Pixel coordinates (x, y) [N, 2] in row-major order, with the dtype and on the device of `like`."""
+    y, x = torch.meshgrid(
+        torch.arange(height, dtype=like.dtype, device=like.device),
+        torch.arange(width, dtype=like.dtype, device=like.device),
+        indexing="ij",
+    )
+    return torch.stack([rearrange(x, "h w -> (h w)"), rearrange(y, "h w -> (h w)")], -1)
+
+
+def kernel_features(kernel: Kernel, bandwidths: Tensor, guides: Mapping[str, Tensor], like: Tensor) -> Tensor:
+    """Features f [B, N, D] of a kernel, in units of their bandwidths: k(i, j) = exp(-|f_i - f_j|^2 / 2).
+
+    Args:
+        bandwidths: as many numbers as `kernel.bandwidths`; gradients flow to them.
+        guides: [B, C, H, W] by name.
+        like: [B, _, H, W], for the shape of the image.
+    """
+    batch, _, height, width = like.shape
+    parts, remaining = [], list(bandwidths)
+    if kernel.theta_position is not None:
+        parts.append(repeat(positions(height, width, like), "n d -> b n d", b=batch) / remaining.pop(0))
+    if kernel.guide is not None:
+        parts.append(rearrange(guides[kernel.guide], "b c h w -> b (h w) c") / remaining.pop(0))
+    return torch.cat(parts, -1)
+
+
+class KernelMatrix(Protocol):
+    """A raw kernel K over N pixels as a linear operator."""
+
+    def filter(self, values: Tensor) -> Tensor:
+        """K values: [B, N, C] -> [B, N, C]."""
+
+    def diagonal(self) -> Tensor:
+        """k(i, i) [B, N]."""
+
+
+class ExactKernel:
+    """K by the plain sum over all pairs of pixels, O(N^2): the yardstick, for small images."""
+
+    def __init__(self, features: Tensor) -> None:
+        self.features = features
+
+    def filter(self, values: Tensor) -> Tensor:
+        return exact_gaussian_filter(values, self.features)
+
+    def diagonal(self) -> Tensor:
+        return torch.ones_like(self.features[..., 0])
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """A kernel divided by its row sums: diag(outer) (K - diag(self_term)) diag(inner), factors [B, N].
+
+    They stay outside the raw filter, so that the adjoint of the product is that of its parts. `self_term` is k(i, i)
+    where the message of a pixel to itself is dropped, else None; the row sums then are those without it.
+    """
+
+    inner: Tensor | None
+    outer: Tensor | None
+    self_term: Tensor | None
+
+
+def normaliser(kernel: KernelMatrix, normalization: Normalization, exclude_self: bool, ones: Tensor) -> Normaliser:
+    """The factors for `kernel`; `ones` is a tensor of ones [B, N, 1]. A pixel that no other one reaches gets factor 0."""
+    self_term = kernel.diagonal() if exclude_self else None
+    if normalization == "none":
+        return Normaliser(None, None, self_term)
+    total = kernel.filter(ones)[..., 0]
+    if self_term is None:
+        factor = 1 / (total + 1e-20)
+    else:
+        # Where nothing but rounding is left of the sum, dividing by it would turn noise into messages.
+        others = total - self_term
+        alone = others <= 64 * torch.finfo(total.dtype).eps * total
+        factor = (1 / others.masked_fill(alone, 1)).masked_fill(alone, 0)
+    if normalization == "symmetric":
+        # The square root has no slope at 0, which a lonely pixel would otherwise turn into a gradient of NaN.
+        root = factor.clamp(min=torch.finfo(total.dtype).tiny).sqrt().masked_fill(factor == 0, 0)
+        return Normaliser(root, root, self_term)
+    return Normaliser(None, factor, self_term) if normalization == "after" else Normaliser(factor, None, self_term)
+
+
+def weigh(values: Tensor, weight: Tensor) -> Tensor:
+    """W_m values [..., L]; `weight` is one number, one per label [L], or a matrix over labels [L, L]."""
+    return values @ weight.T if weight.ndim == 2 else values * weight
+
+
+class Kernels:
+    """The normalised kernels of an image, any kind of `KernelMatrix`."""
+
+    def __init__(self, kernels: Sequence[KernelMatrix], normalisers: Sequence[Normaliser]) -> None:
+        self.kernels = kernels
+        self.normalisers = normalisers
+
+    def weighted_sum(self, values: Tensor, weights: Tensor) -> Tensor:
+        """sum_m W_m K_m values: [B, N, L], [M], [M, L] or [M, L, L] -> [B, N, L]."""
+        terms = []
+        for kernel, factors, weight in zip(self.kernels, self.normalisers, weights, strict=True):
+            inner = values if factors.inner is None else values * factors.inner[..., None]
+            out = kernel.filter(inner)
+            if factors.self_term is not None:
+                out = out - factors.self_term[..., None] * inner
+            terms.append(weigh(out if factors.outer is None else out * factors.outer[..., None], weight))
+        return torch.stack(terms).sum(0)
+
+
+class LatticeKernels:
+    """The same on permutohedral lattices, with one splat and one slice for all kernels.
+
+    What commutes with the filter is moved to where it is cheap: the normalisers into the splat and slice weights (once),
+    the kernel weights to the vertices of the lattice.
+    """
+
+    def __init__(self, lattices: Sequence[Lattice], normalisers: Sequence[Normaliser]) -> None:
+        self.stack = LatticeStack(lattices)
+        self.splat_weights = self._fold([factors.inner for factors in normalisers], [1.0 for _ in lattices])
+        self.slice_weights = self._fold([factors.outer for factors in normalisers], [each.alpha for each in lattices])
+        self.self_terms = [_product(f.self_term, f.inner, f.outer) for f in normalisers]
+
+    def _fold(self, factors: Sequence[Tensor | None], constants: Sequence[float]) -> Tensor:
+        columns = []
+        for column, factor, constant in zip(self.stack.columns, factors, constants, strict=True):
+            part = self.stack.weights[:, column] * constant
+            columns.append(part if factor is None else part * rearrange(factor, "b n -> (b n) 1"))
+        return torch.cat(columns, 1)
+
+    def weighted_sum(self, values: Tensor, weights: Tensor) -> Tensor:
+        """sum_m W_m K_m values: [B, N, L], [M], [M, L] or [M, L, L] -> [B, N, L]."""
+        rows = rearrange(values, "b n l -> (b n) l")
+        vertices = self.stack.blur(self.stack.splat(rows, self.splat_weights))
+        segments = [weigh(vertices[rows], weight) for rows, weight in zip(self.stack.segments, weights, strict=True)]
+        out = self.stack.slice(torch.cat(segments), self.slice_weights).view_as(values)
+        for term, weight in zip(self.self_terms, weights, strict=True):
+            if term is not None:
+                out = out - weigh(term[..., None] * values, weight)
+        return out
+
+
+def _product(*factors: Tensor | None) -> Tensor | None:
+    """Product of a first factor and those of the others that are there; None where there is no first one."""
+    out = factors[0]
+    for factor in factors[1:]:
+        out = out if out is None or factor is None else out * factor
+    return out
+
+
+@lru_cache(maxsize=4)
+def _position_lattice(
+    size: tuple[int, int], theta: float, normalization: Normalization, exclude_self: bool, dilate: bool,
+    dtype: torch.dtype, device: torch.device,
+) -> tuple[Lattice, Normaliser]:  # fmt: skip
+    """Lattice and normaliser of a kernel over positions, which the size of the image decides alone."""
+    with torch.no_grad():
+        like = torch.empty(0, dtype=dtype, device=device)
+        lattice = Lattice.build(positions(*size, like)[None] / theta, dilate=dilate)
+        ones = torch.ones(1, lattice.points, 1, dtype=dtype, device=device)
+        return lattice, normaliser(lattice, normalization, exclude_self, ones)
+
+
+def build_kernels(
+    kernels: Sequence[Kernel],
+    bandwidths: Sequence[Tensor],
+    guides: Mapping[str, Tensor],
+    like: Tensor,
+    *,
+    normalization: Normalization = "after",
+    exclude_self: bool = False,
+    exact: bool = False,
+    dilate: bool = False,
+) -> Kernels | LatticeKernels:
+    """The normalised kernels of a batch of images, to be used in every iteration.
+
+    Args:
+        kernels: what to build.
+        bandwidths: their bandwidths as tensors; gradients flow to those that require one.
+        guides: image and features [B, C, H, W] by name.
+        like: [B, _, H, W] with the size, dtype and device of the beliefs.
+        normalization, exclude_self: see `normaliser`.
+        exact: sum over all pairs of pixels instead of the lattice.
+        dilate: see `Lattice.build`.
+    """
+    batch, _, height, width = like.shape
+    ones = like.new_ones(batch, height * width, 1)
+    exact_kernels, lattices, normalisers = [], [], []
+    for kernel, thetas in zip(kernels, bandwidths, strict=True):
+        if kernel.guide is None and not exact and not thetas.requires_grad:
+            lattice, factors = _position_lattice(
+                (height, width), float(thetas), normalization, exclude_self, dilate, like.dtype, like.device
+            )
+            lattices.append(lattice.repeat(batch))
+            normalisers.append(
+                Normaliser(*(_repeat(f, batch) for f in (factors.inner, factors.outer, factors.self_term)))
+            )
+            continue
+        features = kernel_features(kernel, thetas, guides, like)
+        matrix: ExactKernel | Lattice
+        if exact:
+            exact_kernels.append(matrix := ExactKernel(features))
+        else:
+            lattices.append(matrix := Lattice.build(features, dilate=dilate))
+        normalisers.append(normaliser(matrix, normalization, exclude_self, ones))
+    return Kernels(exact_kernels, normalisers) if exact else LatticeKernels(lattices, normalisers)
+
+
+def _repeat(factor: Tensor | None, batch: int) -> Tensor | None:
+    return None if factor is None else repeat(factor, "1 n -> b n", b=batch)

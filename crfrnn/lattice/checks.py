@@ -1,0 +1,62 @@
+"""Checks of tensors at the public boundary; everything below it trusts its arguments."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+MAX_DIMENSIONS = 8
+
+
+def check_features(features: Tensor) -> None:
+    """Require finite float32 or float64 features [B, N, D] with B, N >= 1 and 1 <= D <= 8.
+
+    Raises:
+        TypeError: not a tensor, or not float32 or float64.
+        ValueError: wrong rank, an empty axis, too many dimensions, or values that are not finite.
+    """
+    _check_points("features", features, "[B, N, D]")
+    if not 1 <= features.shape[2] <= MAX_DIMENSIONS:
+        raise ValueError(
+            f"features have D = {features.shape[2]} dimensions, wanted 1 to {MAX_DIMENSIONS}; the shape came as "
+            f"{list(features.shape)} and is read as [B, N, D], so transpose if D stands elsewhere"
+        )
+    _check_finite("features", features, "a bandwidth of 0 or an invalid pixel makes such features")
+
+
+def check_values(values: Tensor, batch: int, points: int, dtype: torch.dtype, device: torch.device) -> None:
+    """Require finite values [B, N, C] with C >= 1 that match the B, N, dtype and device of the features.
+
+    Raises:
+        TypeError: not a tensor, or of another dtype than the features.
+        ValueError: wrong rank, B, N or device, no channel, or values that are not finite.
+    """
+    _check_points("values", values, "[B, N, C]")
+    if values.shape[:2] != (batch, points):
+        raise ValueError(
+            f"values came as {list(values.shape)}, wanted [B, N, C] with B = {batch} and N = {points} as in the "
+            "features; points run along axis 1 and channels along axis 2"
+        )
+    if values.shape[2] < 1:
+        raise ValueError(f"values came as {list(values.shape)}, wanted at least one channel along axis 2")
+    if values.dtype != dtype:
+        raise TypeError(f"values are {values.dtype}, but the features are {dtype}; convert one with .to(dtype)")
+    if values.device != device:
+        raise ValueError(f"values are on {values.device}, but the features are on {device}; move one with .to(device)")
+    _check_finite("values", values, "clamp or mask them before filtering")
+
+
+def _check_points(name: str, tensor: Tensor, layout: str) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name} came as {type(tensor).__name__}, wanted a torch.Tensor {layout}; use torch.as_tensor")
+    if tensor.ndim != 3:
+        raise ValueError(f"{name} came with shape {list(tensor.shape)}, wanted {layout}; a single set has B = 1")
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"{name} are {tensor.dtype}, wanted torch.float32 or torch.float64; convert with .float()")
+    if tensor.shape[0] < 1 or tensor.shape[1] < 1:
+        raise ValueError(f"{name} came with shape {list(tensor.shape)}, wanted {layout} with B >= 1 and N >= 1")
+
+
+def _check_finite(name: str, tensor: Tensor, hint: str) -> None:
+    if not torch.isfinite(tensor).all():
+        raise ValueError(f"{name} contain NaN or infinite entries, wanted finite ones; {hint}")

@@ -1,0 +1,172 @@
+"""Integer tables of a lattice: which point touches which vertex, and which vertices are neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """Tables of M points with P vertices each, over V vertices and A blur axes; indices are int32 where they fit."""
+
+    slice_index: Tensor  # [M, P] the vertices of every point
+    pair_order: Tensor  # [M * P] positions in slice_index.flatten(), sorted by vertex
+    pair_point: Tensor  # [M * P] the point of every pair in that order
+    bag_start: Tensor  # [V] where the pairs of each vertex begin in that order
+    blur_index: Tensor  # [A, V, 3] the vertex itself, the next and the previous one; itself in place of a missing one
+    blur_weights: Tensor  # [A, V, 3] 1, then 1/2 or, for a missing neighbour, 0
+    _sorted: WeakTensorKeyDictionary = field(default_factory=WeakTensorKeyDictionary, repr=False)
+
+    @property
+    def num_vertices(self) -> int:
+        return self.bag_start.shape[0]
+
+    def sorted_weights(self, weights: Tensor) -> Tensor:
+        """Pair weights [M, P] in the order of the splat [M * P], without gradient.
+
+        All iterations of a mean field splat with the same weights, so the permuted copy is remembered for as long as
+        the weights live and are not written to. Tensors made in inference mode do not count writes and are not
+        remembered.
+        """
+        if weights.is_inference():
+            return self._permute(weights)
+        version, permuted = self._sorted.get(weights, (None, None))
+        if permuted is None or version != weights._version:
+            permuted = self._permute(weights)
+            self._sorted[weights] = (weights._version, permuted)
+        return permuted
+
+    def _permute(self, weights: Tensor) -> Tensor:
+        return weights.detach().reshape(-1).index_select(0, self.pair_order)
+
+
+def build_tables(keys: Tensor, steps: list[int], dtype: torch.dtype, *, dilate: bool) -> Tables:
+    """Tables for points whose vertices have the given keys [M, P].
+
+    Args:
+        keys: packed vertices; equal keys are one vertex.
+        steps: what one step along each blur axis adds to a key.
+        dtype: floating type of the blur weights.
+        dilate: also add every vertex one step away from those that the points touch.
+    """
+    points, corners = keys.shape
+    index_dtype = narrowest_index(keys.numel() * (1 + 2 * len(steps) if dilate else 1))
+    sorted_keys, pair_order = torch.sort(keys.flatten(), stable=True)
+    starts_bag = torch.ones_like(sorted_keys, dtype=torch.bool)
+    torch.ne(sorted_keys[1:], sorted_keys[:-1], out=starts_bag[1:])
+    bag_start = starts_bag.nonzero().squeeze(1)
+    vertex_keys = sorted_keys[bag_start]
+    pair_vertex = starts_bag.cumsum(0, dtype=index_dtype).sub_(1)
+
+    if dilate:
+        touched = vertex_keys
+        vertex_keys = torch.cat([touched + step for step in _both_ways(steps)] + [touched]).unique()
+        pair_vertex = torch.searchsorted(vertex_keys, touched).to(index_dtype)[pair_vertex]
+        # An added vertex has an empty bag: it starts where the next touched vertex does.
+        end = bag_start.new_full((1,), keys.numel())
+        bag_start = torch.cat([bag_start, end])[torch.searchsorted(touched, vertex_keys)]
+
+    slice_index = torch.empty_like(pair_vertex).scatter_(0, pair_order, pair_vertex)
+    blur_index, blur_weights = _neighbours(vertex_keys, steps, index_dtype, dtype)
+    return Tables(
+        slice_index=slice_index.view(points, corners),
+        pair_order=pair_order.to(index_dtype),
+        pair_point=pair_order.div(corners, rounding_mode="floor").to(index_dtype),
+        bag_start=bag_start.to(index_dtype),
+        blur_index=blur_index,
+        blur_weights=blur_weights,
+    )
+
+
+def narrowest_index(count: int) -> torch.dtype:
+    """The narrower of int32 and int64 that can index `count` entries."""
+    return torch.int32 if count < 2**31 else torch.int64
+
+
+def _both_ways(steps: list[int]) -> list[int]:
+    return steps + [-step for step in steps]
+
+
+def _neighbours(
+    vertex_keys: Tensor, steps: list[int], index_dtype: torch.dtype, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Blur tables [A, V, 3] from ascending vertex keys [V]: search every next vertex, and mirror it to the previous."""
+    count = vertex_keys.shape[0]
+    own = torch.arange(count, dtype=index_dtype, device=vertex_keys.device)
+    index = own[:, None].repeat(len(steps), 1, 3)
+    weights = torch.zeros(index.shape, dtype=dtype, device=vertex_keys.device)
+    weights[..., 0] = 1
+    for axis, step in enumerate(steps):
+        wanted = vertex_keys + step
+        found = torch.searchsorted(vertex_keys, wanted).clamp_(max=count - 1)
+        here = (vertex_keys[found] == wanted).nonzero().squeeze(1)
+        there = found[here]
+        index[axis, here, 1] = there.to(index_dtype)
+        index[axis, there, 2] = here.to(index_dtype)
+        weights[axis, here, 1] = 0.5
+        weights[axis, there, 2] = 0.5
+    return index, weights
+
+
+def repeat_tables(tables: Tables, batch: int) -> Tables:
+    """Tables of `batch` copies of the points and vertices, one after the other."""
+    points, corners = tables.slice_index.shape
+    count = tables.num_vertices
+    index_dtype = narrowest_index(batch * max(points * corners, count))
+
+    def copies(index: Tensor, dim: int, stride: int) -> Tensor:
+        offset = torch.arange(batch, dtype=index_dtype, device=index.device) * stride
+        shifted = index.to(index_dtype).unsqueeze(dim) + offset.view([-1] + [1] * (index.ndim - dim))
+        return shifted.flatten(dim, dim + 1)
+
+    return Tables(
+        slice_index=copies(tables.slice_index, 0, count),
+        pair_order=copies(tables.pair_order, 0, points * corners),
+        pair_point=copies(tables.pair_point, 0, points),
+        bag_start=copies(tables.bag_start, 0, points * corners),
+        blur_index=copies(tables.blur_index, 1, count),
+        blur_weights=tables.blur_weights.repeat(1, batch, 1),
+    )
+
+
+def stack_tables(parts: list[Tables]) -> Tables:
+    """Tables of the same points over the vertices of several lattices, one after the other.
+
+    A lattice with fewer axes than the others passes unchanged through their last ones.
+    """
+    points = parts[0].slice_index.shape[0]
+    corners = [part.slice_index.shape[1] for part in parts]
+    index_dtype = narrowest_index(max(points * sum(corners), sum(part.num_vertices for part in parts)))
+    slices, orders, bags, blurs, blur_weights = [], [], [], [], []
+    first_vertex = first_corner = first_pair = 0
+    for part, width in zip(parts, corners, strict=True):
+        slices.append(part.slice_index.to(index_dtype) + first_vertex)
+        point, corner = part.pair_point.to(index_dtype), part.pair_order % width
+        orders.append(point * sum(corners) + corner + first_corner)
+        bags.append(part.bag_start.to(index_dtype) + first_pair)
+        index, weights = _pass_through(part, max(corners) - width)
+        blurs.append(index.to(index_dtype) + first_vertex)
+        blur_weights.append(weights)
+        first_vertex += part.num_vertices
+        first_corner += width
+        first_pair += points * width
+    return Tables(
+        slice_index=torch.cat(slices, 1),
+        pair_order=torch.cat(orders),
+        pair_point=torch.cat([part.pair_point.to(index_dtype) for part in parts]),
+        bag_start=torch.cat(bags),
+        blur_index=torch.cat(blurs, 1),
+        blur_weights=torch.cat(blur_weights, 1),
+    )
+
+
+def _pass_through(part: Tables, extra: int) -> tuple[Tensor, Tensor]:
+    """The blur tables of `part` with `extra` axes along which no vertex has a neighbour."""
+    own = part.blur_index[:1, :, :1].expand(extra, -1, 3)
+    weights = torch.zeros_like(own, dtype=part.blur_weights.dtype)
+    weights[..., 0] = 1
+    return torch.cat([part.blur_index, own]), torch.cat([part.blur_weights, weights])

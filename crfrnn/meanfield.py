@@ -1,0 +1,304 @@
+"""Mean-field inference in a fully connected CRF, unrolled as a recurrent network.
+
+The energy of a labelling x of N pixels (Kraehenbuehl & Koltun 2011, eq. 1-3) is
+
+    E(x) = sum_i psi_u(x_i) + sum_{i<j} mu(x_i, x_j) sum_m w_m k_m(f_i, f_j),
+
+and one iteration of mean field (Zheng et al. 2015, Algorithm 1) replaces the beliefs Q by
+
+    Q_i  <-  softmax over labels of   unary_i - mu sum_m W_m (K_m Q)_i.
+
+    symbol   variable        shape                    meaning
+    U        unary           [B, N, L]                logits of the network: unary = -psi_u
+    Q        beliefs         [B, N, L]                softmax over labels; Q starts as softmax(unary)
+    K_m      kernels         M of them, [N, N]        normalised Gaussian kernels of the image
+    W_m      kernel_weights  [M], [M, L], [M, L, L]   a number, one per label, or a matrix over labels
+    mu       compatibility   [L, L]                   penalty for label l beside label l'; Potts: 1 - I
+
+Unaries are logits, higher is likelier. The pair term is a penalty and is subtracted. The message of a pixel to itself
+(j = i) is kept, as in the released codes, unless `exclude_self` drops it, as the formula says. The filter behind K_m is
+that of Adams, Baek & Davis 2010; see crfrnn/lattice/NOTES.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+import torch.nn as nn
+from einops import einsum, rearrange, reduce, repeat
+from torch import Tensor
+
+from crfrnn.checks import check_call, check_settings, warn_small_range
+from crfrnn.free_energy import free_energy
+from crfrnn.kernels import (
+    IMAGE,
+    Kernel,
+    Kernels,
+    LatticeKernels,
+    Normalization,
+    appearance_kernel,
+    build_kernels,
+    smoothness_kernel,
+)
+
+AnyKernels = Kernels | LatticeKernels
+
+
+def message_passing(beliefs: Tensor, kernels: AnyKernels, kernel_weights: Tensor) -> Tensor:
+    """sum_m W_m K_m Q: every pixel hears what all others believe. [B, N, L] -> [B, N, L]."""
+    return kernels.weighted_sum(beliefs, kernel_weights)
+
+
+def compatibility_transform(messages: Tensor, compatibility: Tensor) -> Tensor:
+    """P_i(l) = sum_l' mu(l, l') message_i(l'): what label l costs beside what was heard. [B, N, L] -> [B, N, L]."""
+    return einsum(messages, compatibility, "batch pixel other, label other -> batch pixel label")
+
+
+def local_update(unary: Tensor, penalty: Tensor) -> Tensor:
+    """x_i = U_i - P_i. [B, N, L], [B, N, L] -> [B, N, L]."""
+    return unary - penalty
+
+
+def normalize(logits: Tensor) -> Tensor:
+    """Q_i = softmax over labels of x_i. [B, N, L] -> [B, N, L]."""
+    return logits.softmax(-1)
+
+
+class MeanFieldCell(nn.Module):
+    """One mean-field iteration and all that is learnable in it but the bandwidths.
+
+    Attributes:
+        kernel_weights: W, [M] or [M, L] or [M, L, L].
+        compatibility: mu, [L, L].
+    """
+
+    def __init__(self, kernel_weights: Tensor, compatibility: Tensor) -> None:
+        super().__init__()
+        self.kernel_weights = nn.Parameter(kernel_weights)
+        self.compatibility = nn.Parameter(compatibility)
+
+    def penalty(self, beliefs: Tensor, kernels: AnyKernels) -> Tensor:
+        """mu sum_m W_m K_m Q, the pair term as the labels of each pixel feel it: [B, N, L] -> [B, N, L]."""
+        messages = message_passing(beliefs, kernels, self.kernel_weights.to(beliefs))
+        return compatibility_transform(messages, self.compatibility.to(beliefs))
+
+    def forward(self, unary: Tensor, beliefs: Tensor, kernels: AnyKernels) -> tuple[Tensor, Tensor]:
+        """The updated logits and their beliefs, [B, N, L] each."""
+        messages = message_passing(beliefs, kernels, self.kernel_weights.to(beliefs))
+        penalty = compatibility_transform(messages, self.compatibility.to(beliefs))
+        logits = local_update(unary, penalty)
+        return logits, normalize(logits)
+
+
+@dataclass(frozen=True, eq=False)
+class MeanFieldState:
+    """Where mean field stands after some iterations; iteration 0 is the unary alone. Logits and beliefs: [B, L, H, W]."""
+
+    iteration: int
+    logits: Tensor
+    beliefs: Tensor
+    previous: Tensor | None
+    """the beliefs one iteration before; None for iteration 0"""
+    _unary: Tensor
+    _penalty: Callable[[Tensor], Tensor]
+
+    def residual(self) -> Tensor:
+        """Largest change of any belief of each image in the last iteration, [B]; infinite for iteration 0."""
+        if self.previous is None:
+            return self.beliefs.new_full((len(self.beliefs),), torch.inf)
+        return reduce((self.beliefs - self.previous).abs(), "b l h w -> b", "max")
+
+    def free_energy(self) -> Tensor:
+        """The mean-field objective of the beliefs [B], at the price of one message passing; see crfrnn.free_energy."""
+        beliefs = to_pixels(self.beliefs)
+        return free_energy(beliefs, self._unary, self._penalty(beliefs))
+
+
+class CRFRNN(nn.Module):
+    """A fully connected CRF as a recurrent layer: `logits = crf(unary, image)`. One cell serves every iteration.
+
+    Args:
+        num_labels: L, at least 2.
+        kernels: the pair term; by default CRF-RNN's, smoothness (theta_gamma 3, weight 3) and appearance
+            (theta_alpha 160, theta_beta 3, weight 5).
+        num_iterations: T where a call names none; 5 in training and 10 at test is customary.
+        normalization: of every kernel: "after", "before", "symmetric" or "none".
+        kernel_weights: the form of W_m: "scalar", "diagonal" (one weight per label) or "matrix" (L x L); each starts
+            from the weight of its kernel.
+        compatibility: "potts" for 1 - I, or a matrix [L, L] of penalties, row l for label l beside l'. Learnable, as the
+            kernel weights are; freeze either with `requires_grad_(False)`.
+        learn_bandwidths: learn the thetas, too (their logarithms, so that they stay positive).
+        exclude_self: drop the message of a pixel to itself.
+        filter: "lattice", linear in the pixels and approximate, or "exact", quadratic, for small images.
+        dilate: a denser lattice: more accurate, several times slower.
+
+    Raises TypeError or ValueError for arguments that make no sense.
+    """
+
+    def __init__(
+        self,
+        num_labels: int,
+        kernels: Sequence[Kernel] | None = None,
+        num_iterations: int = 5,
+        normalization: Normalization = "after",
+        kernel_weights: Literal["scalar", "diagonal", "matrix"] = "scalar",
+        compatibility: Literal["potts"] | Tensor = "potts",
+        learn_bandwidths: bool = False,
+        exclude_self: bool = False,
+        filter: Literal["lattice", "exact"] = "lattice",
+        dilate: bool = False,
+    ) -> None:
+        super().__init__()
+        kernels = [smoothness_kernel(), appearance_kernel()] if kernels is None else list(kernels)
+        check_settings(num_labels, kernels, num_iterations, normalization, kernel_weights, compatibility, filter)
+        self.num_labels = num_labels
+        self.kernels = kernels
+        self.num_iterations = num_iterations
+        self.normalization = normalization
+        self.exclude_self = exclude_self
+        self.filter = filter
+        self.dilate = dilate
+        weights = torch.tensor([float(kernel.weight) for kernel in kernels])
+        penalties = 1 - torch.eye(num_labels) if isinstance(compatibility, str) else compatibility.detach().clone()
+        self.cell = MeanFieldCell(_expanded(weights, kernel_weights, num_labels), penalties.to(weights))
+        logarithms = [torch.tensor(kernel.bandwidths).log() for kernel in kernels]
+        self.log_bandwidths = nn.ParameterList(nn.Parameter(log, requires_grad=learn_bandwidths) for log in logarithms)
+        self._warned = False
+
+    @property
+    def bandwidths(self) -> list[Tensor]:
+        """The bandwidths of every kernel: of positions (pixels) first, then of the guide (grey levels)."""
+        return [logarithm.exp() for logarithm in self.log_bandwidths]
+
+    def forward(
+        self,
+        unary: Tensor,
+        image: Tensor | None = None,
+        num_iterations: int | None = None,
+        tolerance: float | None = None,
+        features: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Logits [B, L, H, W] after the last iteration; the loss or the caller applies softmax once.
+
+        Args:
+            unary: logits [B, L, H, W] of a network, floating point; computed with in float32 at least.
+            image: [B, C, H, W], raw 0..255, the same size as the unary; None where no kernel looks at it.
+            num_iterations: T; None takes that of the layer, 0 returns the unary.
+            tolerance: stop as soon as no belief in the batch changed by more than this, T being the limit.
+            features: what `feature_kernel`s look at, [B, D, H, W] by name.
+
+        Gradients flow to unary, parameters, image and features. Raises TypeError or ValueError for input that does not
+        fit, and warns once where the image looks like 0..1.
+        """
+        if tolerance is not None and not tolerance >= 0:
+            raise ValueError(f"tolerance is {tolerance}; wanted a change of beliefs of at least 0, for example 1e-3")
+        if num_iterations == 0 or (num_iterations is None and self.num_iterations == 0):
+            self._guides(unary, image, 0, features)
+            return widened(unary)
+        for state in self.iterate(unary, image, num_iterations, features):
+            if tolerance is not None and bool((state.residual() <= tolerance).all()):
+                break
+        return state.logits
+
+    def iterate(
+        self,
+        unary: Tensor,
+        image: Tensor | None = None,
+        num_iterations: int | None = None,
+        features: Mapping[str, Tensor] | None = None,
+    ) -> Iterator[MeanFieldState]:
+        """The states after 0, 1, ..., T iterations, one by one; arguments as of `forward`."""
+        iterations = self.num_iterations if num_iterations is None else num_iterations
+        guides = self._guides(unary, image, iterations, features)
+        return self._iterate(widened(unary), guides, iterations)
+
+    def _iterate(self, unary: Tensor, guides: Mapping[str, Tensor], iterations: int) -> Iterator[MeanFieldState]:
+        height, width = unary.shape[-2:]
+        full_precision = torch.autocast(unary.device.type, enabled=False)
+        with full_precision:
+            kernels = self.build_kernels(guides, unary)
+            unary = to_pixels(unary)
+            logits, beliefs, previous = unary, normalize(unary), None
+        for iteration in range(iterations + 1):
+            if iteration > 0:
+                previous = beliefs
+                # Entered anew each time: a context left open at a yield would reach into the caller's code.
+                with full_precision:
+                    logits, beliefs = self.cell(unary, beliefs, kernels)
+            yield MeanFieldState(
+                iteration,
+                to_image(logits, height, width),
+                to_image(beliefs, height, width),
+                None if previous is None else to_image(previous, height, width),
+                unary,
+                partial(self.cell.penalty, kernels=kernels),
+            )
+
+    def build_kernels(self, guides: Mapping[str, Tensor], like: Tensor) -> AnyKernels:
+        """The normalised kernels of a batch of images, for beliefs of the size, dtype and device of `like` [B, _, H, W]."""
+        return build_kernels(
+            self.kernels,
+            [theta.to(like) for theta in self.bandwidths],
+            {name: guide.to(like) for name, guide in guides.items()},
+            like,
+            normalization=self.normalization,
+            exclude_self=self.exclude_self,
+            exact=self.filter == "exact",
+            dilate=self.dilate,
+        )
+
+    def _guides(
+        self, unary: Tensor, image: Tensor | None, iterations: int, features: Mapping[str, Tensor] | None
+    ) -> dict[str, Tensor]:
+        """Image and features by name, after everything a caller could have got wrong has been looked at."""
+        guides = {**({} if image is None else {IMAGE: image}), **(features or {})}
+        check_call(unary, guides, iterations, self.num_labels, self.kernels)
+        if not self._warned and any(kernel.guide == IMAGE for kernel in self.kernels):
+            self._warned = warn_small_range(guides[IMAGE])
+        return guides
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments that build this layer again, as plain values; what it has learned is in its state dict."""
+        return {
+            "num_labels": self.num_labels,
+            "kernels": [asdict(kernel) for kernel in self.kernels],
+            "num_iterations": self.num_iterations,
+            "normalization": self.normalization,
+            "kernel_weights": ("scalar", "diagonal", "matrix")[self.cell.kernel_weights.ndim - 1],
+            "learn_bandwidths": any(logarithm.requires_grad for logarithm in self.log_bandwidths),
+            "exclude_self": self.exclude_self,
+            "filter": self.filter,
+            "dilate": self.dilate,
+        }
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> CRFRNN:
+        """The layer that `settings` describes, as it starts; load a state dict into it for what was learned."""
+        return cls(**{**settings, "kernels": [Kernel(**kernel) for kernel in settings["kernels"]]})
+
+
+def to_pixels(image: Tensor) -> Tensor:
+    """[B, L, H, W] -> [B, N, L], one row of labels per pixel."""
+    return rearrange(image, "b l h w -> b (h w) l").contiguous()
+
+
+def to_image(pixels: Tensor, height: int, width: int) -> Tensor:
+    """[B, N, L] -> [B, L, H, W]."""
+    return rearrange(pixels, "b (h w) l -> b l h w", h=height, w=width)
+
+
+def widened(unary: Tensor) -> Tensor:
+    """Half precision as float32; float32 and float64 as they are."""
+    return unary.to(torch.promote_types(unary.dtype, torch.float32))
+
+
+def _expanded(weights: Tensor, form: str, num_labels: int) -> Tensor:
+    """Kernel weights [M] in the form asked for: [M], [M, L] or [M, L, L] (diagonal)."""
+    if form == "scalar":
+        return weights
+    diagonal = repeat(weights, "m -> m l", l=num_labels)
+    return diagonal.clone() if form == "diagonal" else torch.diag_embed(diagonal)

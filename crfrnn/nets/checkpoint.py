@@ -1,0 +1,76 @@
+"""Checkpoints: one file holds a model's description, its weights and whatever its trainer wants to keep beside them."""
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crfrnn.meanfield import CRFRNN
+from crfrnn.nets.assembly import SegmentationModel, build_model
+
+FORMAT = "crfrnn checkpoint 1"
+
+
+def save_checkpoint(
+    path: str | os.PathLike,
+    model: SegmentationModel,
+    *,
+    architecture: dict[str, Any],
+    classes: list[str],
+    training: dict[str, Any] | None = None,
+) -> None:
+    """Write `model` to `path`, to a temporary name first: a file called `path` is always complete.
+
+    Args:
+        architecture: the arguments of `build_model` but for `crf`: plain numbers and strings.
+        classes: name of every label.
+        training: tensors and plain values a training run needs to go on.
+    """
+    path = Path(path)
+    content = {
+        "format": FORMAT,
+        "architecture": architecture,
+        "classes": classes,
+        "crf": None if model.crf is None else model.crf.settings(),
+        "model": model.state_dict(),
+        "training": training,
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        torch.save(content, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
+    """Content of a checkpoint as a dictionary (see `save_checkpoint`), tensors on the CPU.
+
+    Nothing in the file is executed (`weights_only=True`). Raises FileNotFoundError where there is none and ValueError
+    where the file is damaged or something else.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no checkpoint at {os.fspath(path)!r}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{os.fspath(path)!r} is damaged or no checkpoint of crfrnn: {reason}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(
+            f"{os.fspath(path)!r} can be read but is no checkpoint of crfrnn (no format mark {FORMAT!r}); "
+            "weights of another kind have to be loaded into a model of build_model first"
+        )
+    return content
+
+
+def model_from_checkpoint(path: str | os.PathLike) -> tuple[SegmentationModel, list[str]]:
+    """The model in a checkpoint, in evaluation mode on the CPU, and the names of its labels. Raises as `load_checkpoint`."""
+    content = load_checkpoint(path)
+    crf = None if content["crf"] is None else CRFRNN.from_settings(content["crf"])
+    model = build_model(**content["architecture"], crf=crf)
+    model.load_state_dict(content["model"])
+    return model.eval(), content["classes"]

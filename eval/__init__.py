@@ -1,0 +1,1 @@
+"""Evaluation of segmentation models: scores, label maps and pictures. Runs from the checkout; not packaged."""

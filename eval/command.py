@@ -1,0 +1,30 @@
+"""What the commands of this folder share: loading a model, and errors as one line instead of a traceback."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from crfrnn.nets import SegmentationModel, model_from_checkpoint
+
+
+def exit_code(name: str, command: Callable[[], int]) -> int:
+    """The result of `command`; 2, with a line on stderr, where it raises OSError or ValueError."""
+    try:
+        return command()
+    except (OSError, ValueError) as error:
+        complain(name, error)
+        return 2
+
+
+def complain(name: str, error: Exception) -> None:
+    """Print `error` as one line on stderr, in the name of a command."""
+    print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+def load_model(checkpoint: Path) -> tuple[SegmentationModel, list[str]]:
+    """The model in a checkpoint, on the GPU where there is one, and the names of its labels."""
+    model, classes = model_from_checkpoint(checkpoint)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return model.to(device, memory_format=torch.channels_last), classes

@@ -1,0 +1,71 @@
+"""Score several ways of labelling on a set, every image read and run through the network once."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from crfrnn.data import Sample, VOCSegmentation
+from crfrnn.nets import SegmentationModel
+from eval.methods import Method
+from eval.metrics import Confusion, Scores
+
+Observer = Callable[[Sample, dict[str, Tensor]], None]
+
+
+def evaluate(
+    model: SegmentationModel,
+    dataset: VOCSegmentation,
+    methods: Sequence[Method],
+    *,
+    indices: Sequence[int] | None = None,
+    observer: Observer | None = None,
+) -> dict[str, Scores]:
+    """Scores of every row of `methods`, all over the unaries of `model`.
+
+    Images go one at a time and at their own size, in float32 on the device of the model; CRFs in `methods` have to be
+    on the same. The model is put into evaluation mode meanwhile.
+
+    Args:
+        indices: which images of the set; all by default.
+        observer: called after every image with the sample and the labels of every row, uint8 [H, W] on the CPU.
+
+    Raises:
+        ValueError: two rows of one name, no image, another number of labels in the model than in the set, scores that
+            are not finite; and whatever reading an image raises.
+    """
+    rows = [row for method in methods for row in method.rows]
+    if len(set(rows)) < len(rows) or not rows:
+        raise ValueError(f"got the rows {rows}; wanted at least one, with different names")
+    confusions = {row: Confusion(dataset.classes) for row in rows}
+    was_training = model.training
+    model.eval()
+    try:
+        for index in tqdm(range(len(dataset)) if indices is None else indices, desc="evaluating", unit="image"):
+            sample = dataset[index]
+            labels = _label(model, methods, sample, dataset.num_labels)
+            for row, confusion in confusions.items():
+                confusion.update(labels[row], sample.labels)
+            if observer is not None:
+                observer(sample, labels)
+    finally:
+        model.train(was_training)
+    return {row: confusion.scores() for row, confusion in confusions.items()}
+
+
+# Not inference_mode: what a CRF caches there could not be used by a training step afterwards.
+@torch.no_grad()
+def _label(model: SegmentationModel, methods: Sequence[Method], sample: Sample, num_labels: int) -> dict[str, Tensor]:
+    """The labels of every row for one image, uint8 [H, W] on the CPU."""
+    image = sample.image[None].to(next(model.parameters()).device, torch.float32)
+    unary = model.unary(image)
+    if unary.shape[1] != num_labels:
+        raise ValueError(f"the model has {unary.shape[1]} labels, the data set {num_labels}; wanted equal numbers")
+    if not unary.isfinite().all():
+        raise ValueError(f"the network's scores of {sample.name} are not all finite; its training has diverged")
+    labels = {}
+    for method in methods:
+        for row, logits in zip(method.rows, method.logits(unary, image), strict=True):
+            labels[row] = logits[0].argmax(0).to("cpu", torch.uint8)
+    return labels

@@ -1,0 +1,79 @@
+"""Ways to turn the unary scores of a network into labels: the rows of a table of results."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to label images, giving one row of a table or several.
+
+    Attributes:
+        rows: names of the rows.
+        logits: (unary [1, L, H, W], RGB image [1, 3, H, W] in 0..255) -> logits [1, L, H, W] of every row, in order.
+    """
+
+    rows: tuple[str, ...]
+    logits: Callable[[Tensor, Tensor], Iterable[Tensor]]
+
+
+def network_alone(name: str = "network") -> Method:
+    """The labels that the unaries themselves prefer."""
+    return Method((name,), lambda unary, image: (unary,))
+
+
+def mean_field(crf: CRFRNN, rows: Mapping[int, str]) -> Method:
+    """`crf` after every number of iterations T in `rows` (T -> name of its row), in one run to the largest.
+
+    Raises ValueError where `rows` is empty or a T is negative.
+    """
+    names = dict(sorted(rows.items()))
+    if not names or min(names) < 0:
+        raise ValueError(f"got the numbers of iterations {list(names)}; wanted one or more, each 0 or above")
+
+    def logits(unary: Tensor, image: Tensor) -> Iterable[Tensor]:
+        for state in crf.iterate(unary, image, num_iterations=max(names)):
+            if state.iteration in names:
+                yield state.logits
+
+    return Method(tuple(names.values()), logits)
+
+
+@dataclass(frozen=True)
+class FixedCRF:
+    """A fixed dense CRF behind the network, as in DeepLab: Potts, one weight per kernel, nothing learnt."""
+
+    w: float = 5.0
+    """weight of the appearance kernel"""
+    theta_alpha: float = 50.0
+    """appearance kernel: pixels"""
+    theta_beta: float = 10.0
+    """appearance kernel: grey levels of 0..255"""
+    smoothness_w: float = 3.0
+    """weight of the smoothness kernel"""
+    theta_gamma: float = 3.0
+    """smoothness kernel: pixels"""
+    num_iterations: int = 10
+    """mean-field iterations T"""
+    normalization: Literal["after", "before", "symmetric", "none"] = "after"
+    """where the kernels are normalised; DeepLab divides after filtering"""
+
+    def build(self, num_labels: int) -> CRFRNN:
+        """This CRF over `num_labels` labels, without gradients. Raises ValueError where a parameter makes no sense."""
+        crf = CRFRNN(
+            num_labels,
+            kernels=[
+                smoothness_kernel(theta_gamma=self.theta_gamma, weight=self.smoothness_w),
+                appearance_kernel(theta_alpha=self.theta_alpha, theta_beta=self.theta_beta, weight=self.w),
+            ],
+            num_iterations=self.num_iterations,
+            normalization=self.normalization,
+            kernel_weights="scalar",
+            compatibility="potts",
+        )
+        return crf.requires_grad_(False)

@@ -1,0 +1,35 @@
+"""Where a number comes from: the code and the machine that made it."""
+
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+
+def commit() -> str | None:
+    """The git commit of the checkout this file lies in, "-dirty" behind it where files differ; None outside of one."""
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        result = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()
+
+
+def hardware(device: torch.device) -> dict[str, str | int]:
+    """The processor, the number of threads torch uses on it, and the GPU where `device` is one."""
+    facts: dict[str, str | int] = {"processor": _processor(), "threads": torch.get_num_threads()}
+    if device.type == "cuda":
+        facts["gpu"] = torch.cuda.get_device_name(device)
+    return facts
+
+
+def _processor() -> str:
+    # platform.processor() is empty, or no more than the architecture, on Linux.
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,85 @@
+"""Scores as tables to read and as a JSON file to compute with."""
+
+import json
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from eval.files import replacing
+from eval.metrics import Scores
+from eval.tables import text_table
+
+JSON_NAME, TEXT_NAME = "scores.json", "scores.txt"
+
+
+def report(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> str:
+    """A table with a line per row of `scores` and one with a line per class; `subset` gets a column for its mean."""
+    return f"{summary_table(scores, subset)}\n\n{class_table(scores)}"
+
+
+def summary_table(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> str:
+    """Mean IoU, mean IoU over `subset` where one is given, pixel and class accuracy of every row, in percent.
+
+    Beside a mean stands the number of classes it is over, as absent ones cannot take part.
+    """
+    subset_title = [f"mean IoU\nof {len(subset)}"] if subset else []
+    header = ["", "mean\nIoU", "over\nclasses", *subset_title, "pixel\naccuracy", "class\naccuracy"]
+    rows = []
+    for name, row in scores.items():
+        mean_of_subset = [_mean_of_subset(row, subset)] if subset else []
+        over = f"{len(row.present)} of {len(row.iou)}"
+        accuracies = [_number(row.pixel_accuracy), _number(row.class_accuracy)]
+        rows.append([name, _number(row.mean_iou), over, *mean_of_subset, *accuracies])
+    return text_table(header, rows)
+
+
+def class_table(scores: Mapping[str, Scores]) -> str:
+    """IoU of every class under every row, in percent; "-" where truth and prediction lack the class."""
+    header = ["IoU", *("\n".join(textwrap.wrap(name, 12, break_long_words=False)) for name in scores)]
+    classes = list(next(iter(scores.values())).iou)
+    rows = [[name, *(_number(row.iou[name]) for row in scores.values())] for name in classes]
+    return text_table(header, rows)
+
+
+def save_report(
+    folder: Path, scores: Mapping[str, Scores], subset: Sequence[str] = (), facts: Mapping[str, Any] | None = None
+) -> None:
+    """Write the tables as scores.txt and all numbers, behind the `facts` of how they were made, as scores.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = {name: _plain(row, subset) for name, row in scores.items()}
+    content = {**(facts or {}), "unit": "percent", "scores": plain}
+    with replacing(folder / TEXT_NAME) as partial:
+        partial.write_text(report(scores, subset) + "\n", encoding="utf-8")
+    with replacing(folder / JSON_NAME) as partial:
+        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(row: Scores, subset: Sequence[str]) -> dict[str, Any]:
+    plain: dict[str, Any] = {"mean_iou": row.mean_iou, "classes_in_mean": len(row.present)}
+    if subset:
+        plain["subset_mean_iou"] = _or_none(row.mean_over(subset))
+        plain["classes_in_subset_mean"] = _count(row, subset)
+    return plain | {
+        "pixel_accuracy": row.pixel_accuracy,
+        "class_accuracy": row.class_accuracy,
+        "iou": {name: _or_none(value) for name, value in row.iou.items()},
+    }
+
+
+def _mean_of_subset(row: Scores, subset: Sequence[str]) -> str:
+    count = _count(row, subset)
+    return _number(row.mean_over(subset)) + (f" ({count})" if count < len(set(subset)) else "")
+
+
+def _count(row: Scores, subset: Sequence[str]) -> int:
+    return len(set(subset) & set(row.present))
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value  # JSON has no NaN

@@ -1,0 +1,148 @@
+"""Score a checkpoint on a data set: its network alone, with a fixed dense CRF behind it, and with its CRF-RNN.
+
+python -m eval.run --checkpoint FILE --data VOCdevkit --list val --iterations 0 5 10 --out DIR
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+
+from crfrnn import CRFRNN
+from crfrnn.data import VOCSegmentation
+from crfrnn.nets import SegmentationModel
+from eval.command import exit_code, load_model
+from eval.evaluate import evaluate
+from eval.figures import Album, panel, save_figure
+from eval.methods import FixedCRF, Method, mean_field, network_alone
+from eval.metrics import check_classes
+from eval.provenance import commit, hardware
+from eval.report import JSON_NAME, report, save_report
+
+
+@dataclass(frozen=True)
+class Options:
+    checkpoint: Path
+    """file of the model"""
+    data: Path
+    """folder of the data set (VOCdevkit)"""
+    split: Annotated[str, tyro.conf.arg(name="list")] = "val"
+    """list of images: a name in ImageSets/Segmentation, or a file"""
+    iterations: tuple[int, ...] = (0, 5, 10)
+    """numbers of mean-field iterations T at which the CRF-RNN is scored"""
+    classes: tuple[str, ...] = ()
+    """classes with a mean IoU of their own, beside the mean over all"""
+    dense_crf: FixedCRF = field(default_factory=FixedCRF)
+    crf_untrained: tyro.conf.FlagCreatePairsOff[bool] = False
+    """score a CRF-RNN with its initial parameters too; done anyway where the checkpoint has no CRF"""
+    out: Path | None = None
+    """folder for scores.json and scores.txt; without it, tables are only printed"""
+    every: int = 1
+    """take every so-many-th image of the list only"""
+    limit: int | None = None
+    """stop after so many images"""
+    pictures: int = 0
+    """picture so many of the images with their labels in pictures.png, in --out"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    options = tyro.cli(Options, args=argv, prog="python -m eval.run", description=__doc__)
+    return exit_code("eval.run", lambda: run(options, shlex.join(["python", "-m", "eval.run", *argv])))
+
+
+def run(options: Options, command: str) -> int:
+    """Evaluate, print and save as `options` say. Raises OSError or ValueError where they cannot be followed."""
+    check_options(options)
+    dataset = VOCSegmentation(options.data, options.split)
+    subset = check_classes(options.classes, dataset.classes)
+    model, classes = load_model(options.checkpoint)
+    check_labels(options.checkpoint, classes, dataset)
+    indices = list(range(0, len(dataset), options.every))[: options.limit]
+    methods = build_methods(options, model, dataset.num_labels)
+    album = Album(spread([dataset.names[index] for index in indices], options.pictures), [m.rows[-1] for m in methods])
+    scores = evaluate(model, dataset, methods, indices=indices, observer=album)
+    print(f"{options.checkpoint} on {len(indices)} of the {len(dataset)} images in {options.split}, percent\n")
+    print(report(scores, subset))
+    if options.out is not None:
+        save_report(options.out, scores, subset, describe(options, command, model, dataset, len(indices)))
+        if options.pictures:
+            save_figure(panel(album.examples, dataset.classes), options.out / "pictures.png")
+    return 0
+
+
+def check_options(options: Options) -> None:
+    """Raise ValueError for numbers out of range, and where the results could not be written or would destroy others."""
+    if options.every < 1 or (options.limit is not None and options.limit < 1) or options.pictures < 0:
+        raise ValueError(
+            f"got --every {options.every}, --limit {options.limit}, --pictures {options.pictures}; "
+            "wanted 1 or more images, and 0 or more pictures"
+        )
+    if options.pictures and options.out is None:
+        raise ValueError("--pictures needs --out: the folder to write pictures.png to")
+    if options.out is not None and (options.out / JSON_NAME).exists():
+        raise ValueError(f"{options.out / JSON_NAME} exists; pass another folder as --out, or remove the old results")
+
+
+def check_labels(checkpoint: Path, classes: Sequence[str], dataset: VOCSegmentation) -> None:
+    """Raise ValueError where a checkpoint's labels are not those of the data set, in number, order and name."""
+    if len(classes) != dataset.num_labels:
+        raise ValueError(
+            f"{checkpoint} has {len(classes)} labels, the data set in {dataset.root} has {dataset.num_labels}; "
+            "wanted equal numbers: evaluate on data of the kind the model was trained on"
+        )
+    for label, (ours, theirs) in enumerate(zip(classes, dataset.classes, strict=True)):
+        if ours != theirs:
+            raise ValueError(
+                f"label {label} is {ours!r} in {checkpoint} and {theirs!r} in {dataset.root}; wanted the same classes "
+                "in the same order. If only the names differ, name them alike in classes.txt of the data set"
+            )
+
+
+def build_methods(options: Options, model: SegmentationModel, num_labels: int) -> list[Method]:
+    """The rows of the table, their CRFs on the device of the model."""
+    device = next(model.parameters()).device
+    dense = options.dense_crf.build(num_labels).to(device)
+    methods = [network_alone(), mean_field(dense, {options.dense_crf.num_iterations: "network + dense CRF"})]
+    if options.crf_untrained or model.crf is None:
+        untrained = CRFRNN(num_labels).to(device)
+        rows = {t: f"network + untrained CRF-RNN, T = {t}" for t in options.iterations}
+        methods.append(mean_field(untrained, rows))
+    if model.crf is not None:
+        methods.append(mean_field(model.crf, {t: f"CRF-RNN, T = {t}" for t in options.iterations}))
+    return methods
+
+
+def spread(names: Sequence[str], count: int) -> list[str]:
+    """`count` of `names`, evenly spaced; all where there are fewer."""
+    count = min(count, len(names))
+    return [names[i * len(names) // count] for i in range(count)]
+
+
+def describe(
+    options: Options, command: str, model: SegmentationModel, dataset: VOCSegmentation, images: int
+) -> dict[str, Any]:
+    """What makes the numbers reproducible, for the JSON file."""
+    return {
+        "command": command,
+        "commit": commit(),
+        "torch": torch.__version__,
+        "hardware": hardware(next(model.parameters()).device),
+        "checkpoint": str(options.checkpoint),
+        "data": str(options.data),
+        "list": options.split,
+        "images": images,
+        "images_in_list": len(dataset),
+        "subset": list(options.classes),
+        "dense_crf": asdict(options.dense_crf),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
