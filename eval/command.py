@@ -10,10 +10,10 @@ from crfrnn.nets import SegmentationModel, model_from_checkpoint
 
 
 def exit_code(name: str, command: Callable[[], int]) -> int:
-    """The result of `command`; 2, with a line on stderr, where it raises OSError or ValueError."""
+    """The result of `command`; 2, with a line on stderr, where input or numbers were no good."""
     try:
         return command()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, FloatingPointError) as error:
         complain(name, error)
         return 2
 
@@ -27,4 +27,5 @@ def load_model(checkpoint: Path) -> tuple[SegmentationModel, list[str]]:
     """The model in a checkpoint, on the GPU where there is one, and the names of its labels."""
     model, classes = model_from_checkpoint(checkpoint)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return model.to(device, memory_format=torch.channels_last), classes
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model, classes

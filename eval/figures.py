@@ -15,7 +15,7 @@ from eval.files import replacing
 
 INCHES_PER_COLUMN = 2.6
 PANEL_DPI = 150
-OVERLAY_DPI = 100
+OVERLAY_DPI = 128  # a power of two: pixels become inches and pixels again without rounding
 LEGEND_POINTS = 10.0
 
 
@@ -96,14 +96,15 @@ def overlay_figure(image: Tensor, labels: Tensor, classes: Sequence[str]) -> Fig
     points = LEGEND_POINTS * max(1.0, width / 700)  # readable too where a large picture is shown small
     legend = _Legend([labels], classes, points, width / OVERLAY_DPI)
     figure = Figure(figsize=(legend.width, height / OVERLAY_DPI + legend.height), dpi=OVERLAY_DPI)
-    canvas_height = round(figure.get_figheight() * OVERLAY_DPI)
-    figure.figimage(picture.permute(1, 2, 0).numpy(), xo=0, yo=canvas_height - height, origin="upper")
+    figure.figimage(picture.permute(1, 2, 0).numpy(), xo=0, yo=int(figure.bbox.height) - height, origin="upper")
     legend.draw(figure)
     return figure
 
 
 def panel(examples: Sequence[Example], classes: Sequence[str]) -> Figure:
     """A grid with a row per example: the image, then an overlay per column of labels, with one legend below.
+
+    The overlays are on the image in grey, where the colour of a label cannot be taken for that of an object.
 
     Raises ValueError where there is no example, or their columns differ.
     """
@@ -117,7 +118,8 @@ def panel(examples: Sequence[Example], classes: Sequence[str]) -> Figure:
     grid = figure.add_gridspec(len(examples), len(titles), height_ratios=heights, wspace=0.02, hspace=0.02)
     grid.update(left=0, right=1, bottom=legend.height / height, top=1 - title_height / height)
     for i, example in enumerate(examples):
-        pictures = [example.image, *(overlay(example.image, labels, classes) for labels in example.labels.values())]
+        grey = example.image.float().mean(0, keepdim=True).to(torch.uint8).expand(3, -1, -1)
+        pictures = [example.image, *(overlay(grey, labels, classes) for labels in example.labels.values())]
         for j, picture in enumerate(pictures):
             axes = figure.add_subplot(grid[i, j])
             axes.imshow(picture.permute(1, 2, 0).numpy(), interpolation="lanczos")
@@ -136,7 +138,7 @@ def _titles(examples: Sequence[Example]) -> list[str]:
     different = [example.name for example in examples if list(example.labels) != columns]
     if different:
         raise ValueError(f"{different[0]} has other columns than {examples[0].name}; wanted {columns} in all")
-    return [textwrap.fill(title, 26) for title in ("input", *columns)]
+    return [textwrap.fill(title, 26, break_on_hyphens=False) for title in ("input", *columns)]
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -166,7 +168,7 @@ class _Legend:
         entry = inch * (0.65 * max(len(str(patch.get_label())) for patch in self.patches) + 4)
         self.width = max(width, entry)
         self.columns = min(len(self.patches), int(self.width / entry))
-        self.height = inch * (1.8 * -(-len(self.patches) // self.columns) + 0.6)
+        self.height = inch * (1.7 * -(-len(self.patches) // self.columns) + 0.5)
 
     def draw(self, figure: Figure) -> None:
         figure.legend(

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 
 from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
+from crfrnn.kernels import Normalization
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class FixedCRF:
     """smoothness kernel: pixels"""
     num_iterations: int = 10
     """mean-field iterations T"""
-    normalization: Literal["after", "before", "symmetric", "none"] = "after"
+    normalization: Normalization = "after"
     """where the kernels are normalised; DeepLab divides after filtering"""
 
     def build(self, num_labels: int) -> CRFRNN:

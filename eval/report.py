@@ -37,7 +37,7 @@ def summary_table(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> s
 
 def class_table(scores: Mapping[str, Scores]) -> str:
     """IoU of every class under every row, in percent; "-" where truth and prediction lack the class."""
-    header = ["IoU", *("\n".join(textwrap.wrap(name, 12, break_long_words=False)) for name in scores)]
+    header = ["IoU", *(textwrap.fill(name, 12, break_long_words=False, break_on_hyphens=False) for name in scores)]
     classes = list(next(iter(scores.values())).iou)
     rows = [[name, *(_number(row.iou[name]) for row in scores.values())] for name in classes]
     return text_table(header, rows)
@@ -47,13 +47,12 @@ def save_report(
     folder: Path, scores: Mapping[str, Scores], subset: Sequence[str] = (), facts: Mapping[str, Any] | None = None
 ) -> None:
     """Write the tables as scores.txt and all numbers, behind the `facts` of how they were made, as scores.json."""
-    folder.mkdir(parents=True, exist_ok=True)
     plain = {name: _plain(row, subset) for name, row in scores.items()}
-    content = {**(facts or {}), "unit": "percent", "scores": plain}
-    with replacing(folder / TEXT_NAME) as partial:
-        partial.write_text(report(scores, subset) + "\n", encoding="utf-8")
-    with replacing(folder / JSON_NAME) as partial:
-        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    numbers = json.dumps({**(facts or {}), "unit": "percent", "scores": plain}, indent=2, allow_nan=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in ((TEXT_NAME, report(scores, subset)), (JSON_NAME, numbers)):
+        with replacing(folder / name) as partial:
+            partial.write_text(text + "\n", encoding="utf-8")
 
 
 def _plain(row: Scores, subset: Sequence[str]) -> dict[str, Any]:

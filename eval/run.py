@@ -112,10 +112,10 @@ def build_methods(options: Options, model: SegmentationModel, num_labels: int) -
     methods = [network_alone(), mean_field(dense, {options.dense_crf.num_iterations: "network + dense CRF"})]
     if options.crf_untrained or model.crf is None:
         untrained = CRFRNN(num_labels).to(device)
-        rows = {t: f"network + untrained CRF-RNN, T = {t}" for t in options.iterations}
+        rows = {t: f"network + untrained CRF-RNN T={t}" for t in options.iterations}
         methods.append(mean_field(untrained, rows))
     if model.crf is not None:
-        methods.append(mean_field(model.crf, {t: f"CRF-RNN, T = {t}" for t in options.iterations}))
+        methods.append(mean_field(model.crf, {t: f"CRF-RNN T={t}" for t in options.iterations}))
     return methods
 
 

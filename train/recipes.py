@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from eval.methods import FixedCRF
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -62,6 +64,8 @@ class Recipe:
     network_stage: Stage
     joint_stage: Stage
     crf: Crf = field(default_factory=Crf)
+    dense_crf: FixedCRF = field(default_factory=FixedCRF)
+    """the fixed CRF behind the network that the CRF-RNN is compared with in the end"""
     network: str = "deeplab-largefov"
     width: float = 1.0
     dropout: float = 0.5
@@ -88,6 +92,7 @@ TOY = Recipe(
         steps=100, batch_size=4, lr=0.002, score_multiplier=1.0, crop=97, loss_stride=1, kernel_weight_multiplier=50.0
     ),
     crf=Crf(theta_alpha=30.0, theta_beta=10.0, theta_gamma=2.0, appearance_weight=5.0, smoothness_weight=2.0),
+    dense_crf=FixedCRF(theta_alpha=30.0, theta_beta=10.0, theta_gamma=2.0, smoothness_w=2.0),
 )
 
 # python -m train.run --recipe voc --data VOCdevkit --init imagenet --out DIR
@@ -104,7 +109,7 @@ VOC_SMALL = Recipe(
     input_scale=0.5,
     freeze=("conv1", "conv2", "conv3"),
     network_stage=Stage(
-        steps=2800,
+        steps=2000,
         batch_size=2,
         lr=0.001,
         hidden_multiplier=2.0,
@@ -113,7 +118,7 @@ VOC_SMALL = Recipe(
         scale=(0.75, 1.25),
     ),
     joint_stage=Stage(
-        steps=500,
+        steps=250,
         batch_size=2,
         lr=0.0002,
         hidden_multiplier=2.0,

@@ -19,6 +19,8 @@ import tyro
 from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
 from crfrnn.data import VOCSegmentation, make_toy
 from crfrnn.nets import SegmentationModel, build_model, load_checkpoint, load_imagenet
+from eval.command import exit_code
+from train.finish import finish
 from train.loop import Run, train_stage
 from train.recipes import RECIPES, Crf, Recipe
 
@@ -42,11 +44,18 @@ class Options:
     """which stages to run; "network" alone stops before the joint one"""
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    name, options = parse(sys.argv[1:] if argv is None else list(argv))
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    name, options = parse(argv)
+    return exit_code("train.run", lambda: train(name, options, argv))
+
+
+def train(name: str, options: Options, argv: list[str]) -> int:
+    """Run the stages that `options` ask for and show what came out. Raises as its parts do."""
     recipe = options.recipe
     data = options.data or make_toy(Path("runs") / "toy-data")
-    dataset = VOCSegmentation(data, recipe.train_list)
+    dataset, validation = VOCSegmentation(data, recipe.train_list), VOCSegmentation(data, recipe.val_list)
     out, last = open_run(options, name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     architecture = {
@@ -66,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             model.load_state_dict(last["model"])
             state = last["training"]
         train_stage(run, model, stage, getattr(recipe, f"{stage}_stage"), state)
+    finish(run, validation, argv)
+    return 0
 
 
 def parse(argv: list[str]) -> tuple[str, Options]:
@@ -129,4 +140,4 @@ def build_crf(settings: Crf, num_labels: int) -> CRFRNN:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

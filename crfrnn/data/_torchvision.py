@@ -35,8 +35,8 @@ def _declare_missing_operators() -> None:
 _load_compiled_operators()
 _declare_missing_operators()
 
-import torchvision  # type: ignore[import-untyped]  # noqa: E402
+import torchvision  # noqa: E402
 from torchvision import tv_tensors  # noqa: E402
-from torchvision.transforms import v2  # type: ignore[import-untyped]  # noqa: E402
+from torchvision.transforms import v2  # noqa: E402
 
 __all__ = ["torchvision", "tv_tensors", "v2"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
@@ -34,4 +35,5 @@ def read_image(path: str | PathLike[str]) -> Tensor:
 
     Rows and columns are those stored in the file: an EXIF rotation is not applied, since masks are not rotated either.
     """
-    return torch.from_numpy(np.array(load(path).convert("RGB"))).permute(2, 0, 1).contiguous()
+    pixels = np.asarray(load(path).convert("RGB"))
+    return torch.from_numpy(rearrange(pixels, "h w c -> c h w").copy())

@@ -70,7 +70,7 @@ def write_labels(path: str | PathLike[str], labels: Tensor) -> None:
     if labels.ndim != 2 or labels.numel() == 0:
         raise ValueError(f"{path}: got labels of shape {list(labels.shape)}; wanted [H, W]: write one map at a time")
     indices = _checked(labels).to("cpu", torch.uint8).contiguous().numpy()
-    picture = Image.fromarray(indices, mode="L")
+    picture = Image.fromarray(indices)
     picture.putpalette(voc_palette().numpy().tobytes())
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:

@@ -92,7 +92,8 @@ def draw_scene(
         for _ in range(TRIES):
             window, coverage, texture = _place(rng, size, shape)
             inside = coverage >= 0.5
-            left = visible - np.bincount(owners[window][inside], minlength=len(areas))
+            touched = _dilated(inside) | (coverage > 0)
+            left = visible - np.bincount(owners[window][touched], minlength=len(areas))
             if np.all(2 * left[1:] >= areas[1:]):
                 break
         else:
@@ -100,9 +101,9 @@ def draw_scene(
         colour = _colour(rng, shape.hue, colours)
         paint = colour + TEXTURE * texture[..., None]
         canvas[window] += coverage[..., None] * (paint - canvas[window])
-        contour = (_dilated(inside) | (coverage > 0)) & ~inside
+        labels[window][touched] = VOID
         labels[window][inside] = label
-        labels[window][contour] = VOID
+        owners[window][touched] = 0
         owners[window][inside] = len(areas)
         areas, visible = np.append(areas, inside.sum()), np.append(left, inside.sum())
         colours.append(colour)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from crfrnn.data.palette import write_labels
 from crfrnn.data.scenes import SHAPES, draw_scene

@@ -57,10 +57,14 @@ class RandomScale(v2.Transform):
         return {"size": [max(1, round(height * factor)), max(1, round(width * factor))]}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        # Plain "nearest" rounds towards the top left, which would shift labels against the image by half a pixel.
-        is_mask = isinstance(inpt, tv_tensors.Mask)
-        mode = v2.InterpolationMode.NEAREST_EXACT if is_mask else v2.InterpolationMode.BILINEAR
-        return v2.functional.resize(inpt, params["size"], interpolation=mode, antialias=True)
+        if not isinstance(inpt, tv_tensors.Mask):
+            return v2.functional.resize(inpt, params["size"], interpolation=v2.InterpolationMode.BILINEAR)
+        # Masks are resized by plain "nearest" (by older releases whatever is asked for), which rounds towards the top
+        # left and would shift labels against the image by half a pixel.
+        resized = v2.functional.resize_image(
+            inpt.as_subclass(Tensor)[None], params["size"], interpolation=v2.InterpolationMode.NEAREST_EXACT
+        )
+        return tv_tensors.wrap(resized[0], like=inpt)
 
 
 class PadToCrop(v2.Transform):

@@ -15,6 +15,7 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -97,10 +98,11 @@ class VOCSegmentation(Dataset[Sample]):
                 f"{entry.mask} is {_size(labels)} but its image {entry.image} is {_size(image)} (width x height); "
                 "wanted equal sizes, so restore the file that was resized"
             )
-        wrong = labels[(labels >= self.num_labels) & (labels != VOID)]
-        if wrong.numel():
+        counts = np.bincount(labels.numpy().ravel(), minlength=VOID)
+        wrong = self.num_labels + np.flatnonzero(counts[self.num_labels : VOID])
+        if wrong.size:
             raise ValueError(
-                f"{entry.mask} holds the label {int(wrong[0])} ({wrong.numel()} pixels beyond the classes); "
+                f"{entry.mask} holds the label {wrong[0]} in {counts[wrong[0]]} pixels; "
                 f"wanted 0..{self.num_labels - 1}, or {VOID} for void. "
                 f"Repair the mask, or name the labels of your own set in {self.root / 'classes.txt'}"
             )
@@ -120,10 +122,10 @@ def _find_root(root: Path) -> Path:
     raise FileNotFoundError(f"{root} holds neither JPEGImages nor VOC2012/JPEGImages; pass the VOCdevkit folder")
 
 
-def _read_classes(path: Path) -> list[str]:
+def _read_classes(path: Path) -> tuple[str, ...]:
     if not path.is_file():
-        return list(VOC_CLASSES)
-    classes = _lines(path)
+        return VOC_CLASSES
+    classes = tuple(_lines(path))
     if not 2 <= len(classes) <= VOID or len(set(classes)) < len(classes):
         raise ValueError(
             f"{path} has {len(classes)} lines, {len(set(classes))} of them different; "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -18,35 +20,43 @@ def lattice_diagonal(tables: Tables, weights: Tensor, axes: Tensor) -> Tensor:
     vertex. A backward path from q to p is a forward path from p to q in reverse order, so it is enough to walk forward,
     by every length, from every vertex, in both orders.
     """
+    paths = _count_paths(tables).flatten()
     count = weights.shape[1]
-    ring = _position_on_ring(axes)
-    closing = [_reached(tables, ring, start, length) for start in range(count) for length in range(1, count + 1)]
-    total = weights.square().sum(1)
-    for walk, alive in enumerate(closing):
-        start, length = walk // count, walk % count + 1
-        total = total + weights[:, start] * weights[:, (start + length) % count] * (alive * 0.5**length)
-    return total
-
-
-def _position_on_ring(axes: Tensor) -> Tensor:
-    """Inverse of the order of axes: which step [D + 1, M] of the ring each axis makes; the last axis is the last step."""
-    dimensions, points = axes.shape
-    steps = torch.arange(dimensions, device=axes.device)[:, None].expand(dimensions, points)
-    ring = torch.full((dimensions + 1, points), dimensions, device=axes.device)
-    return ring.scatter_(0, axes.long(), steps)
-
-
-def _reached(tables: Tables, ring: Tensor, start: int, length: int) -> Tensor:
-    """Of the paths by `length` steps from vertex `start`, in ascending and in descending axis order, how many exist."""
-    count = ring.shape[0]
-    taken = (ring - start) % count < length
-    alive = torch.zeros_like(ring[0])
-    for order in (range(count), range(count - 1, -1, -1)):
+    passed = _axes_passed(axes)
+    coefficients = torch.eye(count, dtype=weights.dtype, device=weights.device).repeat(weights.shape[0], 1, 1)
+    for start in range(count):
         vertex = tables.slice_index[:, start]
-        exists = torch.ones_like(taken[0])
-        for axis in order:
-            following = tables.blur_index[axis, :, 1][vertex]
-            exists &= ~taken[axis] | (tables.blur_weights[axis, :, 1][vertex] > 0)
-            vertex = torch.where(taken[axis], following, vertex)
-        alive += exists
-    return alive
+        for length in range(1, count + 1):
+            end = start + length
+            taken = passed[end] - passed[start] if end <= count else passed[end - count] - passed[start] + passed[-1]
+            found = paths.index_select(0, taken * tables.num_vertices + vertex)
+            coefficients[:, start, end % count] += found * 0.5**length
+    return torch.einsum("mp,mpq,mq->m", weights, coefficients, weights)
+
+
+def _axes_passed(axes: Tensor) -> Tensor:
+    """Bit sets [D + 2, M] of the axes along which the ring has stepped before each vertex and after its last step."""
+    dimensions, points = axes.shape
+    bits = torch.cat([1 << axes.long(), torch.full_like(axes[:1], 1 << dimensions, dtype=torch.int64)])
+    return torch.cat([bits.new_zeros(1, points), bits.cumsum(0)])
+
+
+def _count_paths(tables: Tables) -> Tensor:
+    """uint8 [2^P, V]: by one step forward along each axis of a bit set, taken in ascending and in descending axis order
+    from each vertex, how many of the two paths exist.
+    """
+    axes, count = tables.blur_index.shape[:2]
+    missing = tables.blur_index.new_full((axes, 1), count)
+    following = torch.where(tables.blur_weights[..., 1] > 0, tables.blur_index[..., 1], count)
+    following = torch.cat([following, missing], 1)
+    paths = torch.zeros(2**axes, count, dtype=torch.uint8, device=following.device)
+
+    def walk(taken: int, vertex: Tensor, order: Sequence[int]) -> None:
+        paths[taken] += vertex < count
+        for position, axis in enumerate(order):
+            walk(taken | 1 << axis, following[axis].index_select(0, vertex), order[position + 1 :])
+
+    everywhere = torch.arange(count, device=following.device)
+    walk(0, everywhere, range(axes))
+    walk(0, everywhere, range(axes - 1, -1, -1))
+    return paths

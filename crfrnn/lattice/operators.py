@@ -48,13 +48,7 @@ class _Splat(Function):
     def forward(ctx: Any, tables: Tables, values: Tensor, weights: Tensor) -> Tensor:
         ctx.tables = tables
         ctx.save_for_backward(values if ctx.needs_input_grad[2] else None, weights)
-        return embedding_bag(
-            tables.pair_point,
-            values.contiguous(),
-            tables.bag_start,
-            mode="sum",
-            per_sample_weights=tables.sorted_weights(weights),
-        )
+        return _sum_bags(tables, values.contiguous(), tables.sorted_weights(weights), in_parts=values.is_cuda)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -120,3 +114,16 @@ class _PairProducts(Function):
             splat(ctx.tables, values, grad) if needs_vertices else None,
             slice_(ctx.tables, vertices, grad) if needs_values else None,
         )
+
+
+def _sum_bags(tables: Tables, values: Tensor, sorted_weights: Tensor, *, in_parts: bool) -> Tensor:
+    """The weighted values [M, C] of the pairs of each vertex, summed: [V, C].
+
+    A vertex in a flat sky has thousands of pairs, and a GPU sums each bag in one thread: there, first in short parts.
+    """
+    begin, first_part = tables.parts if in_parts else (tables.bag_start, None)
+    sums = embedding_bag(tables.pair_point, values, begin, mode="sum", per_sample_weights=sorted_weights)
+    if first_part is None:
+        return sums
+    every_part = torch.arange(sums.shape[0], dtype=first_part.dtype, device=first_part.device)
+    return embedding_bag(every_part, sums, first_part, mode="sum")

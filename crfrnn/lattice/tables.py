@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
+
+# Longest run of pairs that one GPU thread sums.
+PART_PAIRS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +29,23 @@ class Tables:
     def num_vertices(self) -> int:
         return self.bag_start.shape[0]
 
+    @cached_property
+    def parts(self) -> tuple[Tensor, Tensor]:
+        """Bags cut into parts of at most PART_PAIRS pairs: where the parts begin, and the first part of every vertex."""
+        end = self.bag_start.new_full((1,), self.pair_point.shape[0])
+        sizes = torch.diff(self.bag_start, append=end)
+        counts = ((sizes + PART_PAIRS - 1) // PART_PAIRS).clamp_(min=1)
+        first_part = counts.cumsum(0, dtype=counts.dtype) - counts
+        vertex = torch.repeat_interleave(counts)
+        place = torch.arange(vertex.shape[0], dtype=counts.dtype, device=counts.device) - first_part[vertex]
+        return self.bag_start[vertex] + PART_PAIRS * place, first_part
+
     def sorted_weights(self, weights: Tensor) -> Tensor:
         """Pair weights [M, P] in the order of the splat [M * P], without gradient.
 
         All iterations of a mean field splat with the same weights, so the permuted copy is remembered for as long as
         the weights live and are not written to. Tensors made in inference mode do not count writes and are not
-        remembered.
+        remembered; writes through `.data` are not counted either and must be avoided.
         """
         if weights.is_inference():
             return self._permute(weights)
@@ -98,17 +113,17 @@ def _neighbours(
     count = vertex_keys.shape[0]
     own = torch.arange(count, dtype=index_dtype, device=vertex_keys.device)
     index = own[:, None].repeat(len(steps), 1, 3)
-    weights = torch.zeros(index.shape, dtype=dtype, device=vertex_keys.device)
-    weights[..., 0] = 1
+    weights = torch.ones(index.shape, dtype=dtype, device=vertex_keys.device)
     for axis, step in enumerate(steps):
         wanted = vertex_keys + step
         found = torch.searchsorted(vertex_keys, wanted).clamp_(max=count - 1)
-        here = (vertex_keys[found] == wanted).nonzero().squeeze(1)
-        there = found[here]
-        index[axis, here, 1] = there.to(index_dtype)
-        index[axis, there, 2] = here.to(index_dtype)
-        weights[axis, here, 1] = 0.5
-        weights[axis, there, 2] = 0.5
+        exists = vertex_keys.index_select(0, found) == wanted
+        index[axis, :, 1] = torch.where(exists, found, own)
+        # Vertices without a next one write into a row beyond the last, which is dropped.
+        previous = torch.cat([own, own[:1]]).scatter_(0, torch.where(exists, found, count), own)[:-1]
+        index[axis, :, 2] = previous
+        weights[axis, :, 1] = exists * 0.5
+        weights[axis, :, 2] = (previous != own) * 0.5
     return index, weights
 
 
@@ -141,12 +156,13 @@ def stack_tables(parts: list[Tables]) -> Tables:
     points = parts[0].slice_index.shape[0]
     corners = [part.slice_index.shape[1] for part in parts]
     index_dtype = narrowest_index(max(points * sum(corners), sum(part.num_vertices for part in parts)))
-    slices, orders, bags, blurs, blur_weights = [], [], [], [], []
+    slices, orders, pair_points, bags, blurs, blur_weights = [], [], [], [], [], []
     first_vertex = first_corner = first_pair = 0
     for part, width in zip(parts, corners, strict=True):
         slices.append(part.slice_index.to(index_dtype) + first_vertex)
-        point, corner = part.pair_point.to(index_dtype), part.pair_order % width
-        orders.append(point * sum(corners) + corner + first_corner)
+        point = part.pair_point.to(index_dtype)
+        orders.append(part.pair_order + point * (sum(corners) - width) + first_corner)
+        pair_points.append(point)
         bags.append(part.bag_start.to(index_dtype) + first_pair)
         index, weights = _pass_through(part, max(corners) - width)
         blurs.append(index.to(index_dtype) + first_vertex)
@@ -157,7 +173,7 @@ def stack_tables(parts: list[Tables]) -> Tables:
     return Tables(
         slice_index=torch.cat(slices, 1),
         pair_order=torch.cat(orders),
-        pair_point=torch.cat([part.pair_point.to(index_dtype) for part in parts]),
+        pair_point=torch.cat(pair_points),
         bag_start=torch.cat(bags),
         blur_index=torch.cat(blurs, 1),
         blur_weights=torch.cat(blur_weights, 1),

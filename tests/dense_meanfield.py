@@ -1,0 +1,41 @@
+"""The yardstick of the layers: mean field with dense N x N matrices, written from the papers for one image."""
+
+import torch
+from torch import Tensor
+
+
+def dense_kernel(features: Tensor) -> Tensor:
+    """exp(-|f_i - f_j|^2 / 2) [N, N] of features [N, D] in units of their bandwidths."""
+    return torch.exp(-0.5 * (features[:, None] - features[None]).square().sum(-1))
+
+
+def dense_features(image: Tensor, theta_position: float, theta_color: float | None = None) -> Tensor:
+    """Features [N, D] of an image [C, H, W]: x and y over theta_position, then colours over theta_color."""
+    channels, height, width = image.shape
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    parts = [torch.stack([x, y], -1).reshape(-1, 2).to(image) / theta_position]
+    if theta_color is not None:
+        parts.append(image.reshape(channels, -1).T / theta_color)
+    return torch.cat(parts, 1)
+
+
+def dense_normalised(kernel: Tensor, normalization: str, exclude_self: bool) -> Tensor:
+    """The kernel divided by its row sums in one of the four ways."""
+    kernel = kernel - torch.diag(kernel.diag()) if exclude_self else kernel
+    inverse = 1 / kernel.sum(1)
+    return {
+        "none": kernel,
+        "after": inverse[:, None] * kernel,
+        "before": kernel * inverse[None],
+        "symmetric": inverse.sqrt()[:, None] * kernel * inverse.sqrt()[None],
+    }[normalization]
+
+
+def dense_meanfield(unary: Tensor, kernels: list[Tensor], weights: list[Tensor], mu: Tensor, iterations: int) -> Tensor:
+    """Logits [N, L] after some iterations, from unary logits [N, L], kernels [N, N] and label matrices W [L, L]."""
+    logits = unary
+    for _ in range(iterations):
+        beliefs = torch.softmax(logits, 1)
+        messages = sum(kernel @ beliefs @ weight.T for kernel, weight in zip(kernels, weights, strict=True))
+        logits = unary - messages @ mu.T
+    return logits

@@ -1,0 +1,150 @@
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from crfrnn import CRFRNN
+from crfrnn.data import VOCSegmentation
+from crfrnn.nets import model_from_checkpoint
+from eval.evaluate import evaluate
+from eval.methods import mean_field
+from eval.run import main, spread
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_checkpoint_with_a_crf(
+    voc: Path, make_checkpoint: Callable, gentle_crf: CRFRNN, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = make_checkpoint(gentle_crf)
+    out = tmp_path / "out"
+    arguments = ["--checkpoint", str(path), "--data", str(voc), "--list", "val", "--iterations", "0", "2", "3"]
+    arguments += ["--classes", "cat", "dog", "--dense-crf.theta-beta", "8", "--out", str(out), "--pictures", "2"]
+    assert main(arguments) == 0
+
+    printed = capsys.readouterr().out
+    assert (out / "scores.txt").read_text() in printed
+    content = json.loads((out / "scores.json").read_text())
+    rows = ["network", "network + dense CRF", "CRF-RNN T=0", "CRF-RNN T=2", "CRF-RNN T=3"]
+    assert list(content["scores"]) == rows
+    assert all(row in printed for row in rows)
+
+    model, _ = model_from_checkpoint(path)
+    scores = evaluate(model, VOCSegmentation(voc, "val"), [mean_field(model.crf, {3: "x"})])["x"]
+    found = content["scores"]["CRF-RNN T=3"]
+    assert found["mean_iou"] == scores.mean_iou
+    assert found["subset_mean_iou"] == scores.mean_over(["cat", "dog"])
+    assert found["pixel_accuracy"] == scores.pixel_accuracy
+    assert list(found["iou"]) == ["background", "cat", "dog"]
+
+    assert content["command"] == f"python -m eval.run {' '.join(arguments)}"
+    assert (content["list"], content["images"], content["images_in_list"]) == ("val", 4, 4)
+    assert (content["subset"], content["dense_crf"]["theta_beta"]) == (["cat", "dog"], 8.0)
+    assert content["hardware"]["processor"]
+    assert content["hardware"]["threads"] == torch.get_num_threads()
+    assert "commit" in content
+    with Image.open(out / "pictures.png") as picture:
+        assert picture.width == pytest.approx(5 * 2.6 * 150, abs=1)  # input, truth, network, dense CRF, CRF-RNN at T=3
+
+
+def test_checkpoint_without_a_crf_gets_an_untrained_one(
+    voc: Path, make_checkpoint: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["--checkpoint", str(make_checkpoint()), "--data", str(voc), "--iterations", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "network + untrained CRF-RNN T=1" in printed
+    assert "\nCRF-RNN" not in printed
+
+
+def test_untrained_crf_on_request(
+    voc: Path, make_checkpoint: Callable, gentle_crf: CRFRNN, capsys: pytest.CaptureFixture
+) -> None:
+    path = str(make_checkpoint(gentle_crf))
+    assert main(["--checkpoint", path, "--data", str(voc), "--iterations", "1", "--crf-untrained"]) == 0
+    printed = capsys.readouterr().out
+    assert "\nnetwork + untrained CRF-RNN T=1 " in printed
+    assert "\nCRF-RNN T=1 " in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "images"), [(["--every", "2"], 2), (["--limit", "3"], 3), (["--every", "3", "--limit", "1"], 1)]
+)
+def test_a_quick_look(
+    voc: Path, make_checkpoint: Callable, capsys: pytest.CaptureFixture, arguments: list[str], images: int
+) -> None:
+    assert main(["--checkpoint", str(make_checkpoint()), "--data", str(voc), "--iterations", "0", *arguments]) == 0
+    assert f"on {images} of the 4 images in val" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--classes", "cat", "zebra"], "no class 'zebra'; the classes are background, cat, dog"),
+        (["--list", "test"], "there is no list test"),
+        (["--iterations", "-1"], "each 0 or above"),
+        (["--iterations"], "one or more"),
+        (["--every", "0"], "--every 0"),
+        (["--limit", "0"], "--limit 0"),
+        (["--pictures", "2"], "--pictures needs --out"),
+        (["--dense-crf.theta-alpha", "0"], "0.0"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--checkpoint", "nowhere.pt"], "nowhere.pt"),
+    ],
+)
+def test_errors_are_one_line(
+    voc: Path, make_checkpoint: Callable, capsys: pytest.CaptureFixture, arguments: list[str], message: str
+) -> None:
+    assert main(["--checkpoint", str(make_checkpoint()), "--data", str(voc), *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.startswith("eval.run: ")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [(("background", "cat"), "has 2 labels"), (("background", "dog", "cat"), "label 1 is 'dog'")],
+)
+def test_checkpoint_of_other_labels(
+    voc: Path, make_checkpoint: Callable, capsys: pytest.CaptureFixture, classes: tuple[str, ...], message: str
+) -> None:
+    assert main(["--checkpoint", str(make_checkpoint(classes=classes)), "--data", str(voc)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_old_results_are_not_overwritten(
+    voc: Path, make_checkpoint: Callable, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "scores.json").write_text("precious")
+    assert main(["--checkpoint", str(make_checkpoint()), "--data", str(voc), "--out", str(tmp_path)]) == 2
+    assert "pass another folder" in capsys.readouterr().err
+    assert (tmp_path / "scores.json").read_text() == "precious"
+
+
+def test_damaged_image_is_named(voc: Path, make_checkpoint: Callable, capsys: pytest.CaptureFixture) -> None:
+    shutil.copy(voc / "classes.txt", voc / "JPEGImages" / "c.jpg")
+    assert main(["--checkpoint", str(make_checkpoint()), "--data", str(voc), "--iterations", "0"]) == 2
+    assert "c.jpg" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_command_line_exit_code() -> None:
+    command = [sys.executable, "-m", "eval.run", "--checkpoint", "nowhere.pt", "--data", "nowhere"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("eval.run: there is no folder nowhere")
+    assert "Traceback" not in result.stderr
+
+
+def test_spread() -> None:
+    names = list("abcdefgh")
+    assert spread(names, 4) == ["a", "c", "e", "g"]
+    assert spread(names, 3) == ["a", "c", "f"]
+    assert spread(names, 20) == names
+    assert spread(names, 0) == []

@@ -1,0 +1,30 @@
+"""The backends over which the contract suite runs."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import pytest
+from torch import Tensor
+
+from crfrnn.lattice import Lattice
+
+
+class Filter(Protocol):
+    """A lattice that was built over some features."""
+
+    def filter(self, values: Tensor, transpose: bool = False) -> Tensor: ...
+
+
+class Backend(NamedTuple):
+    """A way to build lattices: build(features [B, N, D], dilate=...) -> Filter."""
+
+    name: str
+    build: Callable[..., Filter]
+
+
+BACKENDS = [Backend("torch", Lattice.build)]
+
+
+@pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return request.param
