@@ -54,7 +54,7 @@ def evaluate(
     return {row: confusion.scores() for row, confusion in confusions.items()}
 
 
-# Not inference_mode: what a CRF caches there could not be used by a training step afterwards.
+# Not inference_mode: a CRF keeps some of what it computes here, and a later training step must be able to use it.
 @torch.no_grad()
 def _label(model: SegmentationModel, methods: Sequence[Method], sample: Sample, num_labels: int) -> dict[str, Tensor]:
     """The labels of every row for one image, uint8 [H, W] on the CPU."""

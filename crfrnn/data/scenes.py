@@ -22,7 +22,7 @@ SUPERSAMPLING = 3  # samples per pixel along each axis, for the soft edges a cam
 CONTRAST = 90.0  # least RGB distance of an object's colour to the colours around it, in grey levels
 TEXTURE = 20.0  # amplitude of the textures, in grey levels
 NOISE = 4.0  # standard deviation of the pixel noise, in grey levels
-TRIES = 30
+TRIES = 30  # for a place, and for a colour
 
 
 class ShapeClass(NamedTuple):
@@ -83,10 +83,7 @@ def draw_scene(
     canvas, colours = _ground(rng, size)
     labels = np.zeros(size, np.uint8)
     owners = np.zeros(size, np.int64)  # the object that a pixel shows, counted from 1
-    areas, visible = (
-        np.zeros(1, np.int64),
-        np.zeros(1, np.int64),
-    )  # of every object, and of the ground, which may vanish
+    areas = visible = np.zeros(1, np.int64)  # pixels of every object; entry 0 is the ground, which may vanish
     for label in [first_label, *rng.integers(1, len(SHAPES) + 1, size=rng.integers(1, 4))]:
         shape = SHAPES[label - 1]
         for _ in range(TRIES):

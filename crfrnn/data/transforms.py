@@ -121,7 +121,7 @@ def test_transform() -> JointTransform:
     return JointTransform([])
 
 
-# Its name begins like that of a test function, which it is not.
+# Its name is that of a test function to pytest, which would collect it from every module that imports it.
 test_transform.__test__ = False  # type: ignore[attr-defined]
 
 

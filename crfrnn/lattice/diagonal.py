@@ -31,7 +31,8 @@ def lattice_diagonal(tables: Tables, weights: Tensor, axes: Tensor) -> Tensor:
             taken = passed[end] - passed[start] if end <= count else passed[end - count] - passed[start] + passed[-1]
             found = paths.index_select(0, taken * tables.num_vertices + vertex)
             coefficients[:, start, end % count] += found * 0.5**length
-    return torch.einsum("mp,mpq,mq->m", weights, coefficients, weights)
+    # Not a matrix product, which autocast would round to 16 bits.
+    return ((coefficients * weights[:, None]).sum(2) * weights).sum(1)
 
 
 def _axes_passed(axes: Tensor) -> Tensor:

@@ -10,6 +10,9 @@ MEAN_RGB = (122.675, 116.669, 104.008)
 OUTPUT_STRIDE = 8
 """Pixels of the network's input between two neighbouring scores."""
 
+INPUT_SCALE = 64.0
+"""About the deviation of photographs in grey levels; He's initialisation counts on inputs of deviation 1."""
+
 # (block, convolutions, channels, dilation, stride of the max pooling behind it)
 TRUNK = ((1, 2, 64, 1, 2), (2, 2, 128, 1, 2), (3, 3, 256, 1, 2), (4, 3, 512, 1, 1), (5, 3, 512, 2, 1))
 CONVOLUTIONS = tuple(f"conv{block}_{i}" for block, count, *_ in TRUNK for i in range(1, count + 1))
@@ -64,6 +67,8 @@ class LargeFOV(nn.Module):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         nn.init.normal_(self.fc8.weight, std=0.01)
+        with torch.no_grad():
+            self.conv1_1.get_parameter("weight").div_(INPUT_SCALE)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         x = (image - self.mean).contiguous(memory_format=torch.channels_last)

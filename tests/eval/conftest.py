@@ -49,11 +49,14 @@ def make_model() -> Callable[..., SegmentationModel]:
 
     def make(crf: CRFRNN | None = None, num_labels: int = 3) -> SegmentationModel:
         model = build_model(num_labels=num_labels, crf=crf, width=0.02).eval()
+        fc8 = model.network.fc8
+        assert isinstance(fc8, torch.nn.Conv2d)
+        assert fc8.bias is not None
         with torch.no_grad():
             scores = model.scores(255 * torch.rand(1, 3, 65, 65))
             deviation, mean = torch.std_mean(scores, (0, 2, 3))
-            model.network.fc8.weight *= 2 / deviation[:, None, None, None]
-            model.network.fc8.bias -= 2 * mean / deviation
+            fc8.weight *= 2 / deviation[:, None, None, None]
+            fc8.bias -= 2 * mean / deviation
         return model
 
     return make

@@ -36,6 +36,7 @@ def test_checkpoint_with_a_crf(
     assert all(row in printed for row in rows)
 
     model, _ = model_from_checkpoint(path)
+    assert model.crf is not None
     scores = evaluate(model, VOCSegmentation(voc, "val"), [mean_field(model.crf, {3: "x"})])["x"]
     found = content["scores"]["CRF-RNN T=3"]
     assert found["mean_iou"] == scores.mean_iou

@@ -1,0 +1,89 @@
+"""Network and CRF put together: sizes, upsampling, padding, and the CRF on the raw image."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from crfrnn import CRFRNN, smoothness_kernel
+from crfrnn.nets import build_model
+
+NARROW = 0.05
+
+
+def image(height: int, width: int, batch: int = 1) -> Tensor:
+    return 255 * torch.rand(batch, 3, height, width)
+
+
+@pytest.mark.parametrize(("height", "width"), [(33, 41), (50, 64), (1, 7), (8, 9), (65, 1)])
+@pytest.mark.parametrize("input_scale", [1.0, 0.5])
+def test_logits_have_the_size_of_the_image(height: int, width: int, input_scale: float) -> None:
+    model = build_model(num_labels=4, width=NARROW, input_scale=input_scale).eval()
+    assert model(image(height, width, 2)).shape == (2, 4, height, width)
+
+
+def test_upsampling_is_bilinear_between_the_corners() -> None:
+    model = build_model(num_labels=2, width=NARROW)
+    scores = torch.tensor([[0.0, 8.0], [16.0, 24.0]]).expand(1, 2, 2, 2)
+    got = model.upsample(scores, torch.Size((9, 9)))
+    ramp = torch.arange(9.0)
+    torch.testing.assert_close(got[0, 0], ramp[None] + 2 * ramp[:, None])
+    # An image of 6 x 9 is padded to 9 x 9 first, so that it sees the upper part of the same.
+    torch.testing.assert_close(model.upsample(scores, torch.Size((6, 9))), got[:, :, :6])
+
+
+def test_padding_is_the_mean_colour() -> None:
+    model = build_model(num_labels=3, width=NARROW).eval()
+    picture = image(20, 30)
+    padded = torch.tensor([122.675, 116.669, 104.008]).view(1, 3, 1, 1).repeat(1, 1, 25, 33)
+    padded[:, :, :20, :30] = picture
+    torch.testing.assert_close(model(picture), model(padded)[:, :, :20, :30])
+
+
+def test_half_resolution_sees_every_second_pixel() -> None:
+    model = build_model(num_labels=3, width=NARROW, input_scale=0.5)
+    assert model.padded_size(321) == 321
+    assert model.scores(image(321, 33)).shape == (1, 3, 21, 3)
+
+
+def test_the_crf_gets_the_raw_image_and_the_unary() -> None:
+    crf = CRFRNN(3)
+    model = build_model(num_labels=3, width=NARROW, crf=crf).eval()
+    picture = image(17, 25)
+    torch.testing.assert_close(model(picture, num_iterations=2), crf(model.unary(picture), picture, num_iterations=2))
+    torch.testing.assert_close(model(picture, num_iterations=0), model.unary(picture))
+
+
+def test_gradients_reach_both_parts() -> None:
+    model = build_model(num_labels=3, width=NARROW, crf=CRFRNN(3, num_iterations=2))
+    model(image(17, 17)).square().mean().backward()
+    wanted = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert {"network.conv1_1.weight", "crf.cell.kernel_weights", "crf.cell.compatibility"} <= set(wanted)
+    silent = [
+        name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "resnet"}, "deeplab-largefov"),
+        ({"num_labels": 4, "crf": CRFRNN(3, [smoothness_kernel()])}, "same number of labels"),
+        ({"input_scale": 0.0}, "input_scale"),
+    ],
+)
+def test_bad_models(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_model(width=NARROW, **arguments)
+
+
+def test_bad_images() -> None:
+    model = build_model(num_labels=3, width=NARROW)
+    with pytest.raises(ValueError, match=r"\[B, 3, H, W\]"):
+        model(torch.zeros(3, 9, 9))
+    with pytest.raises(ValueError, match="RGB"):
+        model(torch.zeros(1, 1, 9, 9))
+    with pytest.raises(TypeError, match="float"):
+        model(torch.zeros(1, 3, 9, 9, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="no CRF"):
+        model(image(9, 9), num_iterations=5)

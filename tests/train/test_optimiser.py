@@ -1,0 +1,73 @@
+"""Groups, rates and clipping against rates worked out by hand."""
+
+import pytest
+import torch
+
+from crfrnn import CRFRNN
+from crfrnn.nets import build_model
+from train.optimiser import build_optimiser, clip_gradients, factor, set_rates
+from train.recipes import Stage
+
+STAGE = Stage(
+    steps=100,
+    batch_size=1,
+    lr=0.1,
+    hidden_multiplier=2,
+    score_multiplier=10,
+    kernel_weight_multiplier=100,
+    compatibility_multiplier=3,
+    bandwidth_multiplier=5,
+    weight_decay=0.01,
+)
+
+
+def test_every_parameter_has_its_rate_and_decay() -> None:
+    model = build_model(num_labels=3, width=0.05, crf=CRFRNN(3, learn_bandwidths=True))
+    model.network.conv1_1.requires_grad_(False)
+    optimiser = build_optimiser(model, STAGE)
+    settings = {id(p): (g["lr"], g["weight_decay"]) for g in optimiser.param_groups for p in g["params"]}
+    found = {name: settings.get(id(parameter)) for name, parameter in model.named_parameters()}
+    assert found["network.conv1_1.weight"] is None
+    assert found["network.conv5_3.weight"] == pytest.approx((0.1, 0.01))
+    assert found["network.conv5_3.bias"] == pytest.approx((0.2, 0))
+    assert found["network.fc6.weight"] == pytest.approx((0.2, 0.01))
+    assert found["network.fc7.bias"] == pytest.approx((0.4, 0))
+    assert found["network.fc8.weight"] == pytest.approx((1.0, 0.01))
+    assert found["crf.cell.kernel_weights"] == pytest.approx((10.0, 0))
+    assert found["crf.cell.compatibility"] == pytest.approx((0.3, 0))
+    assert found["crf.log_bandwidths.0"] == pytest.approx((0.5, 0))
+    assert sum(setting is None for setting in found.values()) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "step", "wanted"),
+    [
+        ({}, 0, 1.0),
+        ({"power": 1.0}, 25, 0.75),
+        ({"power": 2.0}, 50, 0.25),
+        ({"schedule": "step", "step_size": 40}, 39, 1.0),
+        ({"schedule": "step", "step_size": 40}, 40, 0.1),
+        ({"schedule": "step", "step_size": 40}, 99, 0.01),
+        ({"warmup": 10, "schedule": "step"}, 0, 0.1),
+        ({"warmup": 10, "schedule": "step"}, 4, 0.5),
+        ({"warmup": 10, "schedule": "step"}, 10, 1.0),
+    ],
+)
+def test_schedule(changes: dict, step: int, wanted: float) -> None:
+    stage = Stage(steps=100, batch_size=1, lr=1.0, **changes)
+    assert factor(stage, step) == pytest.approx(wanted)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.SGD([{"params": [parameter], "lr": 0.5, "base_lr": 0.5}])
+    set_rates(optimiser, stage, step)
+    assert optimiser.param_groups[0]["lr"] == pytest.approx(0.5 * wanted)
+
+
+def test_clipping_network_and_crf_each() -> None:
+    model = build_model(num_labels=3, width=0.05, crf=CRFRNN(3))
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    model.network.fc8.bias.grad[:] = torch.tensor([3.0, 0.0, 4.0])
+    model.crf.cell.kernel_weights.grad[:] = torch.tensor([0.6, 0.8])
+    assert clip_gradients(model, 2.0) == pytest.approx({"network": 5.0, "crf": 1.0})
+    torch.testing.assert_close(model.network.fc8.bias.grad, torch.tensor([1.2, 0.0, 1.6]))
+    torch.testing.assert_close(model.crf.cell.kernel_weights.grad, torch.tensor([0.6, 0.8]))
