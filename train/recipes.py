@@ -118,9 +118,9 @@ VOC_SMALL = Recipe(
         scale=(0.75, 1.25),
     ),
     joint_stage=Stage(
-        steps=250,
+        steps=300,
         batch_size=2,
-        lr=0.0002,
+        lr=0.0003,
         hidden_multiplier=2.0,
         score_multiplier=5.0,
         scale=(0.75, 1.25),

@@ -58,10 +58,11 @@ def test_hand_computed_in_one_dimension(
     torch.testing.assert_close(out.flatten().tolist(), wanted, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("dimensions", DIMENSIONS)
-def test_equals_the_lattice_of_the_paper(backend: Backend, dimensions: int) -> None:
+@pytest.mark.parametrize(("dimensions", "dilate"), [*((d, False) for d in DIMENSIONS), (1, True), (2, True), (3, True)])
+def test_equals_the_lattice_of_the_paper(backend: Backend, dimensions: int, dilate: bool) -> None:
     features = cloud(1, 40, dimensions)
-    torch.testing.assert_close(densify(backend, features)[0], dense_lattice(features[0]), rtol=0, atol=1e-12)
+    wanted = dense_lattice(features[0], dilate)
+    torch.testing.assert_close(densify(backend, features, dilate)[0], wanted, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("dimensions", DIMENSIONS)

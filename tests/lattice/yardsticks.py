@@ -2,6 +2,7 @@
 photo.
 """
 
+import itertools
 import math
 
 import torch
@@ -13,7 +14,7 @@ def dense_gaussian(features: Tensor) -> Tensor:
     return (-(features[..., :, None, :] - features[..., None, :, :]).square().sum(-1) / 2).exp()
 
 
-def dense_lattice(features: Tensor) -> Tensor:
+def dense_lattice(features: Tensor, dilate: bool = False) -> Tensor:
     """K [N, N] of the permutohedral lattice over features [N, D], as Adams et al. (2010) and the code of Kraehenbuehl and
     Koltun (2011) write it: in D + 1 dependent coordinates, point by point, with the vertices in a dictionary.
     """
@@ -39,17 +40,22 @@ def dense_lattice(features: Tensor) -> Tensor:
         for r in range(dim + 1):
             key = tuple(x + r - (dim + 1) * (rank[j] > dim - r) for j, x in enumerate(nearest))
             pairs.append((vertices.setdefault(key, len(vertices)), i, weights[r]))
+
+    def neighbour(key: tuple[int, ...], axis: int, sign: int) -> tuple[int, ...]:
+        return tuple(x + sign * (1 - (dim + 1) * (j == axis)) for j, x in enumerate(key))
+
+    if dilate:
+        for key, axis, sign in itertools.product(list(vertices), range(dim + 1), (1, -1)):
+            vertices.setdefault(neighbour(key, axis, sign), len(vertices))
     splat = torch.zeros(len(vertices), count, dtype=torch.float64)
     for vertex, i, weight in pairs:
         splat[vertex, i] += weight
     blurred = splat
     for axis in range(dim + 1):
         blur = torch.eye(len(vertices), dtype=torch.float64)
-        for key, vertex in vertices.items():
-            for sign in (1, -1):
-                neighbour = tuple(x + sign * (1 - (dim + 1) * (j == axis)) for j, x in enumerate(key))
-                if neighbour in vertices:
-                    blur[vertex, vertices[neighbour]] += 0.5
+        for (key, vertex), sign in itertools.product(vertices.items(), (1, -1)):
+            if neighbour(key, axis, sign) in vertices:
+                blur[vertex, vertices[neighbour(key, axis, sign)]] += 0.5
         blurred = blur @ blurred
     return splat.T @ blurred / (1 + 2.0**-dim)
 
