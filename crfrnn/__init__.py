@@ -1,7 +1,8 @@
 """A convolutional network and a fully connected CRF that are one network: mean field as recurrent torch layers."""
 
 from crfrnn.kernels import Kernel, appearance_kernel, feature_kernel, smoothness_kernel
-from crfrnn.meanfield import CRFRNN, MeanFieldCell, MeanFieldState
+from crfrnn.meanfield import CRFRNN, MeanFieldCell
+from crfrnn.state import MeanFieldState
 
 __version__ = "0.1.0"
 

@@ -22,18 +22,17 @@ that of Adams, Baek & Davis 2010; see crfrnn/lattice/NOTES.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
 
 import torch
 import torch.nn as nn
-from einops import einsum, rearrange, reduce, repeat
+from einops import einsum, repeat
 from torch import Tensor
 
 from crfrnn.checks import check_call, check_settings, warn_small_range
-from crfrnn.free_energy import free_energy
 from crfrnn.kernels import (
     IMAGE,
     Kernel,
@@ -44,6 +43,7 @@ from crfrnn.kernels import (
     build_kernels,
     smoothness_kernel,
 )
+from crfrnn.state import MeanFieldState, to_image, to_pixels
 
 AnyKernels = Kernels | LatticeKernels
 
@@ -92,30 +92,6 @@ class MeanFieldCell(nn.Module):
         penalty = compatibility_transform(messages, self.compatibility.to(beliefs))
         logits = local_update(unary, penalty)
         return logits, normalize(logits)
-
-
-@dataclass(frozen=True, eq=False)
-class MeanFieldState:
-    """Where mean field stands after some iterations; iteration 0 is the unary alone. Logits and beliefs: [B, L, H, W]."""
-
-    iteration: int
-    logits: Tensor
-    beliefs: Tensor
-    previous: Tensor | None
-    """the beliefs one iteration before; None for iteration 0"""
-    _unary: Tensor
-    _penalty: Callable[[Tensor], Tensor]
-
-    def residual(self) -> Tensor:
-        """Largest change of any belief of each image in the last iteration, [B]; infinite for iteration 0."""
-        if self.previous is None:
-            return self.beliefs.new_full((len(self.beliefs),), torch.inf)
-        return reduce((self.beliefs - self.previous).abs(), "b l h w -> b", "max")
-
-    def free_energy(self) -> Tensor:
-        """The mean-field objective of the beliefs [B], at the price of one message passing; see crfrnn.free_energy."""
-        beliefs = to_pixels(self.beliefs)
-        return free_energy(beliefs, self._unary, self._penalty(beliefs))
 
 
 class CRFRNN(nn.Module):
@@ -279,16 +255,6 @@ class CRFRNN(nn.Module):
     def from_settings(cls, settings: Mapping[str, Any]) -> CRFRNN:
         """The layer that `settings` describes, as it starts; load a state dict into it for what was learned."""
         return cls(**{**settings, "kernels": [Kernel(**kernel) for kernel in settings["kernels"]]})
-
-
-def to_pixels(image: Tensor) -> Tensor:
-    """[B, L, H, W] -> [B, N, L], one row of labels per pixel."""
-    return rearrange(image, "b l h w -> b (h w) l").contiguous()
-
-
-def to_image(pixels: Tensor, height: int, width: int) -> Tensor:
-    """[B, N, L] -> [B, L, H, W]."""
-    return rearrange(pixels, "b (h w) l -> b l h w", h=height, w=width)
 
 
 def widened(unary: Tensor) -> Tensor:

@@ -87,12 +87,12 @@ TOY = Recipe(
     width=0.125,
     dropout=0.1,
     train_list="train",
-    network_stage=Stage(steps=600, batch_size=8, lr=0.01, score_multiplier=1.0, crop=97, warmup=50),
+    network_stage=Stage(steps=1500, batch_size=8, lr=0.04, score_multiplier=1.0, crop=97, warmup=50),
     joint_stage=Stage(
-        steps=100, batch_size=4, lr=0.002, score_multiplier=1.0, crop=97, loss_stride=1, kernel_weight_multiplier=50.0
+        steps=150, batch_size=4, lr=0.004, score_multiplier=1.0, crop=97, loss_stride=1, kernel_weight_multiplier=10.0
     ),
-    crf=Crf(theta_alpha=30.0, theta_beta=10.0, theta_gamma=2.0, appearance_weight=5.0, smoothness_weight=2.0),
-    dense_crf=FixedCRF(theta_alpha=30.0, theta_beta=10.0, theta_gamma=2.0, smoothness_w=2.0),
+    crf=Crf(theta_alpha=30.0, theta_beta=15.0, theta_gamma=2.0, appearance_weight=5.0, smoothness_weight=2.0),
+    dense_crf=FixedCRF(theta_alpha=30.0, theta_beta=15.0, theta_gamma=2.0, smoothness_w=2.0),
 )
 
 # python -m train.run --recipe voc --data VOCdevkit --init imagenet --out DIR

@@ -13,7 +13,7 @@ from crfrnn import CRFRNN
 from crfrnn.data import VOCSegmentation
 from crfrnn.nets import model_from_checkpoint
 from eval.evaluate import evaluate
-from eval.methods import mean_field
+from eval.methods import FixedCRF, mean_field
 from eval.run import main, spread
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ def test_checkpoint_with_a_crf(
     path = make_checkpoint(gentle_crf)
     out = tmp_path / "out"
     arguments = ["--checkpoint", str(path), "--data", str(voc), "--list", "val", "--iterations", "0", "2", "3"]
-    arguments += ["--classes", "cat", "dog", "--dense-crf.theta-beta", "8", "--out", str(out), "--pictures", "2"]
+    arguments += ["--classes", "cat", "dog", "--dense-crf.theta-beta", "80", "--out", str(out), "--pictures", "2"]
     assert main(arguments) == 0
 
     printed = capsys.readouterr().out
@@ -37,16 +37,17 @@ def test_checkpoint_with_a_crf(
 
     model, _ = model_from_checkpoint(path)
     assert model.crf is not None
-    scores = evaluate(model, VOCSegmentation(voc, "val"), [mean_field(model.crf, {3: "x"})])["x"]
-    found = content["scores"]["CRF-RNN T=3"]
-    assert found["mean_iou"] == scores.mean_iou
-    assert found["subset_mean_iou"] == scores.mean_over(["cat", "dog"])
-    assert found["pixel_accuracy"] == scores.pixel_accuracy
-    assert list(found["iou"]) == ["background", "cat", "dog"]
+    methods = [mean_field(model.crf, {3: rows[4]}), mean_field(FixedCRF(theta_beta=80).build(3), {10: rows[1]})]
+    for row, wanted in evaluate(model, VOCSegmentation(voc, "val"), methods).items():
+        found = content["scores"][row]
+        assert found["mean_iou"] == wanted.mean_iou
+        assert found["subset_mean_iou"] == wanted.mean_over(["cat", "dog"])
+        assert found["pixel_accuracy"] == wanted.pixel_accuracy
+        assert found["iou"] == wanted.iou
 
     assert content["command"] == f"python -m eval.run {' '.join(arguments)}"
     assert (content["list"], content["images"], content["images_in_list"]) == ("val", 4, 4)
-    assert (content["subset"], content["dense_crf"]["theta_beta"]) == (["cat", "dog"], 8.0)
+    assert (content["subset"], content["dense_crf"]["theta_beta"]) == (["cat", "dog"], 80.0)
     assert content["hardware"]["processor"]
     assert content["hardware"]["threads"] == torch.get_num_threads()
     assert "commit" in content

@@ -170,12 +170,3 @@ def test_two_runs_are_equal_bit_by_bit(backend: Backend) -> None:
     features, values = photo_features(40, 50, position=80, colour=13).float(), torch.rand(1, 2000, 21)
     first, second = (backend.build(features).filter(values) for _ in range(2))
     assert torch.equal(first, second)
-
-
-@pytest.mark.parametrize("dilate", [False, True])
-def test_values_far_apart_do_not_meet(backend: Backend, dilate: bool) -> None:
-    """Neighbours in one coordinate must not carry into the next one when packed into a key."""
-    steps = torch.arange(-3, 4, dtype=torch.float64) * 25
-    features = torch.cartesian_prod(steps, steps, steps)[None]
-    kernel = densify(backend, features, dilate=dilate)[0]
-    assert (kernel - kernel.diag().diag()).abs().max() == 0

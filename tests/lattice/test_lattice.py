@@ -81,6 +81,18 @@ def test_operators_are_the_filter() -> None:
     torch.testing.assert_close(out.view(2, 30, 4), wanted)
 
 
+def test_operators_take_any_layout() -> None:
+    lattice = Lattice.build(double_features())
+    values, weights, vertices = (torch.randn(rows, 4).double() for rows in (60, 60, lattice.num_vertices))
+    for call, inputs in [
+        (lattice.splat, (values, weights)),
+        (lattice.slice, (vertices, weights)),
+        (lattice.blur, (vertices,)),
+    ]:
+        columns_first = [each.T.contiguous().T for each in inputs]
+        torch.testing.assert_close(call(*columns_first), call(*inputs), rtol=0, atol=0)
+
+
 def test_weights_that_were_written_to_are_permuted_again() -> None:
     lattice = Lattice.build(double_features())
     values, weights = torch.randn(60, 2).double(), torch.randn(60, 4).double()
