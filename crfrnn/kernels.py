@@ -232,7 +232,8 @@ def _position_lattice(
     dtype: torch.dtype, device: torch.device,
 ) -> tuple[Lattice, Normaliser]:  # fmt: skip
     """Lattice and normaliser of a kernel over positions, which the size of the image decides alone."""
-    with torch.no_grad():
+    # What is kept has to serve training, too, even where inference mode came first.
+    with torch.inference_mode(False), torch.no_grad():
         like = torch.empty(0, dtype=dtype, device=device)
         lattice = Lattice.build(positions(*size, like)[None] / theta, dilate=dilate)
         ones = torch.ones(1, lattice.points, 1, dtype=dtype, device=device)

@@ -94,8 +94,7 @@ def test_features_are_not_called_image() -> None:
 def test_an_image_in_0_to_1_warns_once() -> None:
     crf = CRFRNN(3)
     with pytest.warns(UserWarning, match=r"0\.\.1.*raw image") as caught:
-        crf(unary(), image() / 255)
-        crf(unary(), image() / 255)
+        [crf(unary(), image() / 255) for _ in range(2)]
     assert len(caught) == 1
 
 

@@ -42,7 +42,6 @@ def test_it_bounds_the_partition_function(normalization: str, compatibility: str
     energies = torch.cat([state.free_energy() for state in crf.iterate(unary, image)])
     assert (energies >= bound).all()
     assert energies[-1] < energies[0]
-    assert energies[-1] - bound < 0.5 * (energies[0] - bound)
 
 
 def test_it_is_minus_log_z_where_pixels_are_independent() -> None:

@@ -220,7 +220,7 @@ def test_awkward_shapes_equal_dense_mean_field(height: int, width: int, labels: 
 
 
 def test_feature_kernel_compares_given_features() -> None:
-    unary, image = problem(batch=1)
+    unary, _ = problem(batch=1)
     depth = torch.rand(1, 1, HEIGHT, WIDTH, dtype=torch.float64)
     crf = CRFRNN(LABELS, [feature_kernel("depth", theta=0.25, weight=2.0)], filter="exact").double()
     kernel = dense_normalised(dense_kernel(pixels(depth[0]) / 0.25), "after", False)
@@ -284,3 +284,16 @@ def test_settings_and_state_rebuild_the_layer() -> None:
     again.load_state_dict(crf.state_dict())
     assert again.settings() == crf.settings()
     assert torch.equal(again(unary, image), crf(unary, image))
+
+
+def test_training_after_inference_mode_with_the_same_size() -> None:
+    """Lattices of positions are kept from call to call and must serve both."""
+    unary = torch.randn(1, LABELS, 6, 13, requires_grad=True)
+    image = 255 * torch.rand(1, 3, 6, 13)
+    crf = CRFRNN(LABELS, [SMOOTHNESS, APPEARANCE], exclude_self=True)
+    with torch.inference_mode():
+        wanted = crf(unary, image)
+    got = crf(unary, image)
+    got.sum().backward()
+    assert torch.equal(got, wanted)
+    assert unary.grad is not None

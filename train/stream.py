@@ -47,7 +47,10 @@ def stream(dataset: VOCSegmentation, stage: Stage, start: int, seed: int, worker
     """Batches (images [B, 3, h, w] float32 0..255, labels [B, h, w] int64, names) of the steps from `start` on."""
     steps = range(start, stage.steps)
     sampler = list(positions(len(dataset), stage.batch_size, steps, seed))
-    return DataLoader(Augmented(dataset, stage), batch_sampler=sampler, num_workers=workers, collate_fn=collate)
+    # A generator of its own: the loader would draw from the global one, which dropout goes on with after a resumption.
+    generator = torch.Generator().manual_seed(seed)
+    data = Augmented(dataset, stage)
+    return DataLoader(data, batch_sampler=sampler, num_workers=workers, collate_fn=collate, generator=generator)
 
 
 def collate(samples: list[tuple[torch.Tensor, torch.Tensor, str]]) -> Batch:

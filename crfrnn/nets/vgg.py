@@ -68,7 +68,7 @@ class LargeFOV(nn.Module):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         nn.init.normal_(self.fc8.weight, std=0.01)
         with torch.no_grad():
-            self.conv1_1.get_parameter("weight").div_(INPUT_SCALE)
+            self.get_parameter("conv1_1.weight").div_(INPUT_SCALE)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         x = (image - self.mean).contiguous(memory_format=torch.channels_last)

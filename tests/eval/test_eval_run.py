@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from crfrnn import CRFRNN
 from crfrnn.data import VOCSegmentation
 from crfrnn.nets import model_from_checkpoint
 from eval.evaluate import evaluate
+from eval.figures import Example, panel
 from eval.methods import FixedCRF, mean_field
 from eval.run import main, spread
 
@@ -25,7 +27,7 @@ def test_checkpoint_with_a_crf(
     path = make_checkpoint(gentle_crf)
     out = tmp_path / "out"
     arguments = ["--checkpoint", str(path), "--data", str(voc), "--list", "val", "--iterations", "0", "2", "3"]
-    arguments += ["--classes", "cat", "dog", "--dense-crf.theta-beta", "80", "--out", str(out), "--pictures", "2"]
+    arguments += ["--classes", "cat", "dog", "--dense-crf.theta-beta", "80", "--out", str(out)]
     assert main(arguments) == 0
 
     printed = capsys.readouterr().out
@@ -51,8 +53,24 @@ def test_checkpoint_with_a_crf(
     assert content["hardware"]["processor"]
     assert content["hardware"]["threads"] == torch.get_num_threads()
     assert "commit" in content
-    with Image.open(out / "pictures.png") as picture:
-        assert picture.width == pytest.approx(5 * 2.6 * 150, abs=1)  # input, truth, network, dense CRF, CRF-RNN at T=3
+
+
+def test_pictures_show_each_method_at_its_last_iteration(
+    voc: Path, make_checkpoint: Callable, gentle_crf: CRFRNN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Example] = []
+
+    def spy(examples: list[Example], classes: list[str]) -> Figure:
+        seen.extend(examples)
+        return panel(examples, classes)
+
+    monkeypatch.setattr("eval.run.panel", spy)
+    arguments = ["--checkpoint", str(make_checkpoint(gentle_crf)), "--data", str(voc), "--iterations", "0", "3"]
+    assert main([*arguments, "--out", str(tmp_path / "out"), "--pictures", "2"]) == 0
+    assert [example.name for example in seen] == ["a", "c"]
+    assert list(seen[0].labels) == ["truth", "network", "network + dense CRF", "CRF-RNN T=3"]
+    with Image.open(tmp_path / "out" / "pictures.png") as picture:
+        assert picture.width == pytest.approx(5 * 2.6 * 150, abs=1)
 
 
 def test_checkpoint_without_a_crf_gets_an_untrained_one(

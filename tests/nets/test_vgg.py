@@ -25,11 +25,11 @@ def test_one_score_every_eight_pixels(pixels: int, scores: int) -> None:
 def test_score_belongs_to_its_pixel() -> None:
     """Shifting the image by the stride shifts the scores by one, away from the borders."""
     network = LargeFOV(3, width=NARROW).double().eval()
-    image = 255 * torch.rand(1, 3, 17, 481, dtype=torch.float64)
+    image = 255 * torch.rand(1, 3, 17, 545, dtype=torch.float64)
     here, there = network(image), network(image.roll(8, dims=3))
-    # Scores 26 to 33 lie more than 202 pixels, half the receptive field, from either end.
-    assert here[..., 26:34].std() > 0
-    torch.testing.assert_close(there[..., 27:34], here[..., 26:33], rtol=1e-6, atol=1e-9)
+    # Scores 31 to 37 lie 248 pixels from either end, more than half the receptive field.
+    assert here[..., 31:38].std() > 0
+    torch.testing.assert_close(there[..., 32:38], here[..., 31:37], rtol=1e-6, atol=1e-9)
 
 
 def test_the_mean_colour_is_subtracted_inside() -> None:
