@@ -125,7 +125,7 @@ VOC_SMALL = Recipe(
         score_multiplier=5.0,
         scale=(0.75, 1.25),
         loss_stride=1,
-        kernel_weight_multiplier=100.0,
+        kernel_weight_multiplier=10.0,
         save_every=50,
     ),
 )
