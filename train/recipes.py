@@ -104,7 +104,7 @@ VOC = Recipe(
 )
 
 # python -m train.run --recipe voc_small --data VOCdevkit --init FILE --out DIR
-# Fits two cores and an evening: the network at half resolution, the first three blocks kept from ImageNet.
+# Fits two cores and two hours: the network at half resolution, the first three blocks kept from ImageNet.
 VOC_SMALL = Recipe(
     input_scale=0.5,
     freeze=("conv1", "conv2", "conv3"),

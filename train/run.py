@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
@@ -24,7 +24,10 @@ from train.finish import finish
 from train.loop import Run, train_stage
 from train.recipes import RECIPES, Crf, Recipe
 
-STAGES = ("network", "joint")
+StageName = Literal["network", "joint"]
+
+DESCRIPTION = f"""Train a network, then the network and a CRF-RNN jointly. --recipe NAME, one of {", ".join(RECIPES)}, says
+what the fields below start from; without it that is the toy recipe."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Options:
     """folder of this run; the next free runs/NAME-1, -2, ... by default"""
     resume: bool = False
     """go on with the run in --out"""
-    stages: tuple[str, ...] = STAGES
+    stages: tuple[StageName, ...] = ("network", "joint")
     """which stages to run; "network" alone stops before the joint one"""
 
 
@@ -85,7 +88,7 @@ def parse(argv: list[str]) -> tuple[str, Options]:
     chooser.add_argument("--recipe", default="toy", choices=sorted(RECIPES))
     chosen, rest = chooser.parse_known_args(argv)
     default = Options(recipe=RECIPES[chosen.recipe])
-    options = tyro.cli(Options, args=rest, default=default, prog="python -m train.run")
+    options = tyro.cli(Options, args=rest, default=default, prog="python -m train.run", description=DESCRIPTION)
     return chosen.recipe, options
 
 
