@@ -107,7 +107,7 @@ class CRFRNN(nn.Module):
             from the weight of its kernel.
         compatibility: "potts" for 1 - I, or a matrix [L, L] of penalties, row l for label l beside l'. Learnable, as the
             kernel weights are; freeze either with `requires_grad_(False)`.
-        learn_bandwidths: learn the thetas, too (their logarithms, so that they stay positive).
+        learn_bandwidths: learn the thetas, too (the logarithms of their changes, so that they stay positive).
         exclude_self: drop the message of a pixel to itself.
         filter: "lattice", linear in the pixels and approximate, or "exact", quadratic, for small images.
         dilate: a denser lattice: more accurate, several times slower.
@@ -141,14 +141,22 @@ class CRFRNN(nn.Module):
         weights = torch.tensor([float(kernel.weight) for kernel in kernels])
         penalties = 1 - torch.eye(num_labels) if isinstance(compatibility, str) else compatibility.detach().clone()
         self.cell = MeanFieldCell(_expanded(weights, kernel_weights, num_labels), penalties.to(weights))
-        logarithms = [torch.tensor(kernel.bandwidths).log() for kernel in kernels]
-        self.log_bandwidths = nn.ParameterList(nn.Parameter(log, requires_grad=learn_bandwidths) for log in logarithms)
+        self.log_bandwidth_scales = nn.ParameterList(
+            nn.Parameter(torch.zeros(len(kernel.bandwidths)), requires_grad=learn_bandwidths) for kernel in kernels
+        )
         self._warned = False
 
     @property
     def bandwidths(self) -> list[Tensor]:
-        """The bandwidths of every kernel: of positions (pixels) first, then of the guide (grey levels)."""
-        return [logarithm.exp() for logarithm in self.log_bandwidths]
+        """The bandwidths of every kernel: of positions (pixels) first, then of the guide (grey levels).
+
+        Those of the kernel times exp(log_bandwidth_scales), exactly 1 until something is learned: exp(log(theta)) would
+        miss theta by rounding, and that moves points over the borders of the lattice.
+        """
+        return [
+            scale.exp() * scale.new_tensor(kernel.bandwidths)
+            for kernel, scale in zip(self.kernels, self.log_bandwidth_scales, strict=True)
+        ]
 
     def forward(
         self,
@@ -245,7 +253,7 @@ class CRFRNN(nn.Module):
             "num_iterations": self.num_iterations,
             "normalization": self.normalization,
             "kernel_weights": ("scalar", "diagonal", "matrix")[self.cell.kernel_weights.ndim - 1],
-            "learn_bandwidths": any(logarithm.requires_grad for logarithm in self.log_bandwidths),
+            "learn_bandwidths": any(scale.requires_grad for scale in self.log_bandwidth_scales),
             "exclude_self": self.exclude_self,
             "filter": self.filter,
             "dilate": self.dilate,

@@ -68,8 +68,6 @@ def test_exact_layer_equals_dense_mean_field(
         crf.cell.kernel_weights += 0.3 * torch.randn(crf.cell.kernel_weights.shape, dtype=dtype)
         # Raw sums over many neighbours would saturate the beliefs.
         crf.cell.kernel_weights *= 0.1 if normalization == "none" else 1
-        for logarithm, kernel in zip(crf.log_bandwidths, crf.kernels, strict=True):
-            logarithm.copy_(torch.tensor(kernel.bandwidths, dtype=dtype).log())
     unary, image = problem(dtype=dtype)
     weights = [label_matrix(weight) for weight in crf.cell.kernel_weights]
     wanted = expected(crf, unary, image, 3, weights, mu.to(dtype))
@@ -235,7 +233,7 @@ def test_a_pixel_alone_hears_nothing_when_it_excludes_itself() -> None:
     logits = crf.double()(unary)
     logits.sum().backward()
     assert torch.equal(logits, unary)
-    assert crf.log_bandwidths[0].grad.isfinite().all()
+    assert crf.log_bandwidth_scales[0].grad.isfinite().all()
 
 
 def test_iterate_walks_through_what_forward_returns() -> None:
@@ -279,7 +277,7 @@ def test_settings_and_state_rebuild_the_layer() -> None:
     crf = CRFRNN(
         LABELS, [SMOOTHNESS, APPEARANCE], 3, "symmetric", "diagonal", torch.randn(LABELS, LABELS), True, True
     ).double()
-    crf.log_bandwidths[1].data += 0.2
+    crf.log_bandwidth_scales[1].data += 0.2
     again = CRFRNN.from_settings(crf.settings()).double()
     again.load_state_dict(crf.state_dict())
     assert again.settings() == crf.settings()

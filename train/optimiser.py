@@ -36,7 +36,8 @@ def build_optimiser(model: SegmentationModel, stage: Stage) -> torch.optim.SGD:
 def family(parameter: str) -> str:
     """Which group a parameter of a `SegmentationModel` belongs to, by its name."""
     if parameter.startswith("crf."):
-        return next((kind for kind in ("compatibility", "bandwidths") if kind in parameter), "kernel weights")
+        kinds = {"compatibility": "compatibility", "log_bandwidth_scales": "bandwidths"}
+        return next((kind for name, kind in kinds.items() if name in parameter), "kernel weights")
     layer = parameter.split(".")[1]
     return {"fc6": "hidden", "fc7": "hidden", "fc8": "score"}.get(layer, "trunk")
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from crfrnn.lattice import operators
 from crfrnn.lattice.checks import check_features, check_values
 from crfrnn.lattice.diagonal import lattice_diagonal
-from crfrnn.lattice.embed import enclosing_simplex, lattice_coordinates
+from crfrnn.lattice.embed import elevate, enclosing_simplex
 from crfrnn.lattice.keys import plan_packing
 from crfrnn.lattice.tables import Tables, build_tables, repeat_tables
 
@@ -49,7 +49,7 @@ class Lattice:
             ValueError: they have a wrong shape, are not finite, or span too much for the keys of the vertices.
         """
         check_features(features)
-        simplex = enclosing_simplex(lattice_coordinates(rearrange(features, "b n d -> (b n) d")))
+        simplex = enclosing_simplex(elevate(rearrange(features, "b n d -> (b n) d")))
         packing = plan_packing(simplex, features, dilate)
         keys = packing.pack(simplex, features.shape[0])
         tables = build_tables(keys, packing.steps, features.dtype, dilate=dilate)

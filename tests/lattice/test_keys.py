@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from crfrnn.lattice.embed import enclosing_simplex, lattice_coordinates
+from crfrnn.lattice.embed import enclosing_simplex, elevate
 from crfrnn.lattice.keys import Packing, plan_packing
 
 
@@ -24,7 +24,7 @@ def unpack(packing: Packing, key: int) -> tuple[int, list[int]]:
 def test_steps_do_not_carry(dilate: bool, dimensions: int) -> None:
     """The blur looks one step beyond the points, with dilation two."""
     features = 2 * torch.randn(2, 10, dimensions)
-    simplex = enclosing_simplex(lattice_coordinates(features.flatten(0, 1)))
+    simplex = enclosing_simplex(elevate(features.flatten(0, 1)))
     packing = plan_packing(simplex, features, dilate)
     keys = packing.pack(simplex, 2)
     moves = [*torch.eye(dimensions).long().tolist(), [-1] * dimensions]

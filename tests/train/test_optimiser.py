@@ -35,7 +35,7 @@ def test_every_parameter_has_its_rate_and_decay() -> None:
     assert found["network.fc8.weight"] == pytest.approx((1.0, 0.01))
     assert found["crf.cell.kernel_weights"] == pytest.approx((10.0, 0))
     assert found["crf.cell.compatibility"] == pytest.approx((0.3, 0))
-    assert found["crf.log_bandwidths.0"] == pytest.approx((0.5, 0))
+    assert found["crf.log_bandwidth_scales.0"] == pytest.approx((0.5, 0))
     assert sum(setting is None for setting in found.values()) == 2
 
 
