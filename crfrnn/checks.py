@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from crfrnn.kernels import IMAGE, NORMALIZATIONS, Kernel
+from crfrnn.kernels import IMAGE, Kernel
+from crfrnn.normalisers import NORMALIZATIONS
 
 
 def check_settings(
@@ -16,6 +17,7 @@ def check_settings(
     kernel_weights: str,
     compatibility: str | Tensor,
     filter: str,
+    min_belief: float,
 ) -> None:
     """Raise for arguments of the constructor of `CRFRNN` that make no sense."""
     if not isinstance(num_labels, int) or num_labels < 2:
@@ -33,6 +35,11 @@ def check_settings(
     _check_choice("normalization", normalization, NORMALIZATIONS)
     _check_choice("kernel_weights", kernel_weights, ("scalar", "diagonal", "matrix"))
     _check_choice("filter", filter, ("lattice", "exact"))
+    if not 0 <= min_belief < 1 / num_labels:
+        raise ValueError(
+            f"min_belief is {min_belief}; wanted a belief of at least 0 and below 1 / num_labels = {1 / num_labels:.3g}, so "
+            "that the likeliest label always stays; 1e-3 is a good choice"
+        )
     if isinstance(compatibility, str):
         _check_choice("compatibility", compatibility, ("potts",))
     elif compatibility.shape != (num_labels, num_labels):
@@ -47,6 +54,12 @@ def check_iterations(num_iterations: int) -> None:
     """Raise unless `num_iterations` is a whole number of at least 0."""
     if not isinstance(num_iterations, int) or isinstance(num_iterations, bool) or num_iterations < 0:
         raise ValueError(f"num_iterations is {num_iterations!r}; wanted a whole number of at least 0")
+
+
+def check_tolerance(tolerance: float | None) -> None:
+    """Raise unless `tolerance` is None or at least 0."""
+    if tolerance is not None and not tolerance >= 0:
+        raise ValueError(f"tolerance is {tolerance}; wanted a change of beliefs of at least 0, for example 1e-3")
 
 
 def check_call(

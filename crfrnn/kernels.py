@@ -8,19 +8,20 @@ with theta_position = theta_alpha or theta_gamma and theta_guide = theta_beta in
 normalised by D_i = sum_j k(i, j), per pixel, after filtering (as CRF-RNN does), before it, symmetrically or not at all.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol
 
 import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
+from crfrnn import native
 from crfrnn.lattice import Lattice, LatticeStack, exact_gaussian_filter
+from crfrnn.normalisers import KernelMatrix, Normaliser, Normalization, normaliser
 
-Normalization = Literal["after", "before", "symmetric", "none"]
-NORMALIZATIONS = ("after", "before", "symmetric", "none")
 IMAGE = "image"
 
 
@@ -106,16 +107,6 @@ def kernel_features(kernel: Kernel, bandwidths: Tensor, guides: Mapping[str, Ten
     return torch.cat(parts, -1)
 
 
-class KernelMatrix(Protocol):
-    """A raw kernel K over N pixels as a linear operator."""
-
-    def filter(self, values: Tensor) -> Tensor:
-        """K values: [B, N, C] -> [B, N, C]."""
-
-    def diagonal(self) -> Tensor:
-        """k(i, i) [B, N]."""
-
-
 class ExactKernel:
     """K by the plain sum over all pairs of pixels, O(N^2): the yardstick, for small images."""
 
@@ -125,41 +116,11 @@ class ExactKernel:
     def filter(self, values: Tensor) -> Tensor:
         return exact_gaussian_filter(values, self.features)
 
+    def row_sums(self) -> Tensor:
+        return self.filter(torch.ones_like(self.features[..., :1]))[..., 0]
+
     def diagonal(self) -> Tensor:
         return torch.ones_like(self.features[..., 0])
-
-
-@dataclass(frozen=True)
-class Normaliser:
-    """A kernel divided by its row sums: diag(outer) (K - diag(self_term)) diag(inner), factors [B, N].
-
-    They stay outside the raw filter, so that the adjoint of the product is that of its parts. `self_term` is k(i, i)
-    where the message of a pixel to itself is dropped, else None; the row sums then are those without it.
-    """
-
-    inner: Tensor | None
-    outer: Tensor | None
-    self_term: Tensor | None
-
-
-def normaliser(kernel: KernelMatrix, normalization: Normalization, exclude_self: bool, ones: Tensor) -> Normaliser:
-    """The factors for `kernel`; `ones` is a tensor of ones [B, N, 1]. A pixel that no other one reaches gets factor 0."""
-    self_term = kernel.diagonal() if exclude_self else None
-    if normalization == "none":
-        return Normaliser(None, None, self_term)
-    total = kernel.filter(ones)[..., 0]
-    if self_term is None:
-        factor = 1 / (total + 1e-20)
-    else:
-        # Where nothing but rounding is left of the sum, dividing by it would turn noise into messages.
-        others = total - self_term
-        alone = others <= 64 * torch.finfo(total.dtype).eps * total
-        factor = (1 / others.masked_fill(alone, 1)).masked_fill(alone, 0)
-    if normalization == "symmetric":
-        # The square root has no slope at 0, which a lonely pixel would otherwise turn into a gradient of NaN.
-        root = factor.clamp(min=torch.finfo(total.dtype).tiny).sqrt().masked_fill(factor == 0, 0)
-        return Normaliser(root, root, self_term)
-    return Normaliser(None, factor, self_term) if normalization == "after" else Normaliser(factor, None, self_term)
 
 
 def weigh(values: Tensor, weight: Tensor) -> Tensor:
@@ -195,22 +156,24 @@ class LatticeKernels:
 
     def __init__(self, lattices: Sequence[Lattice], normalisers: Sequence[Normaliser]) -> None:
         self.stack = LatticeStack(lattices)
-        self.splat_weights = self._fold([factors.inner for factors in normalisers], [1.0 for _ in lattices])
-        self.slice_weights = self._fold([factors.outer for factors in normalisers], [each.alpha for each in lattices])
+        inner, outer = [factors.inner for factors in normalisers], [factors.outer for factors in normalisers]
+        self.splat_weights = self._fold(inner)
+        same = all(left is right for left, right in zip(inner, outer, strict=True))
+        self.slice_weights = self.splat_weights if same else self._fold(outer)
+        self.alphas = [lattice.alpha for lattice in lattices]
         self.self_terms = [_product(f.self_term, f.inner, f.outer) for f in normalisers]
 
-    def _fold(self, factors: Sequence[Tensor | None], constants: Sequence[float]) -> Tensor:
-        columns = []
-        for column, factor, constant in zip(self.stack.columns, factors, constants, strict=True):
-            part = self.stack.weights[:, column] * constant
-            columns.append(part if factor is None else part * rearrange(factor, "b n -> (b n) 1"))
-        return torch.cat(columns, 1)
+    def _fold(self, factors: Sequence[Tensor | None]) -> Tensor:
+        return self.stack.fold([None if factor is None else rearrange(factor, "b n -> (b n)") for factor in factors])
 
     def weighted_sum(self, values: Tensor, weights: Tensor) -> Tensor:
         """sum_m W_m K_m values: [B, N, L], [M], [M, L] or [M, L, L] -> [B, N, L]."""
         rows = rearrange(values, "b n l -> (b n) l")
         vertices = self.stack.blur(self.stack.splat(rows, self.splat_weights))
-        segments = [weigh(vertices[rows], weight) for rows, weight in zip(self.stack.segments, weights, strict=True)]
+        segments = [
+            weigh(vertices[rows], alpha * weight)
+            for rows, alpha, weight in zip(self.stack.segments, self.alphas, weights, strict=True)
+        ]
         out = self.stack.slice(torch.cat(segments), self.slice_weights).view_as(values)
         for term, weight in zip(self.self_terms, weights, strict=True):
             if term is not None:
@@ -229,15 +192,17 @@ def _product(*factors: Tensor | None) -> Tensor | None:
 @lru_cache(maxsize=4)
 def _position_lattice(
     size: tuple[int, int], theta: float, normalization: Normalization, exclude_self: bool, dilate: bool,
-    dtype: torch.dtype, device: torch.device,
+    dtype: torch.dtype, device: torch.device, compiled_for: int,
 ) -> tuple[Lattice, Normaliser]:  # fmt: skip
-    """Lattice and normaliser of a kernel over positions, which the size of the image decides alone."""
+    """Lattice and normaliser of a kernel over positions, which the size of the image decides alone.
+
+    `compiled_for` tells lattices for different numbers of threads apart, and those in plain torch (0).
+    """
     # What is kept has to serve training, too, even where inference mode came first.
     with torch.inference_mode(False), torch.no_grad():
         like = torch.empty(0, dtype=dtype, device=device)
         lattice = Lattice.build(positions(*size, like)[None] / theta, dilate=dilate)
-        ones = torch.ones(1, lattice.points, 1, dtype=dtype, device=device)
-        return lattice, normaliser(lattice, normalization, exclude_self, ones)
+        return lattice, normaliser(lattice, normalization, exclude_self)
 
 
 def build_kernels(
@@ -263,17 +228,15 @@ def build_kernels(
         dilate: see `Lattice.build`.
     """
     batch, _, height, width = like.shape
-    ones = like.new_ones(batch, height * width, 1)
     exact_kernels, lattices, normalisers = [], [], []
     for kernel, thetas in zip(kernels, bandwidths, strict=True):
         if kernel.guide is None and not exact and not thetas.requires_grad:
             lattice, factors = _position_lattice(
-                (height, width), float(thetas), normalization, exclude_self, dilate, like.dtype, like.device
-            )
+                (height, width), float(thetas), normalization, exclude_self, dilate, like.dtype, like.device,
+                torch.get_num_threads() if native.library(like.dtype) else 0,
+            )  # fmt: skip
             lattices.append(lattice.repeat(batch))
-            normalisers.append(
-                Normaliser(*(_repeat(f, batch) for f in (factors.inner, factors.outer, factors.self_term)))
-            )
+            normalisers.append(factors.repeat(batch))
             continue
         features = kernel_features(kernel, thetas, guides, like)
         matrix: ExactKernel | Lattice
@@ -281,9 +244,5 @@ def build_kernels(
             exact_kernels.append(matrix := ExactKernel(features))
         else:
             lattices.append(matrix := Lattice.build(features, dilate=dilate))
-        normalisers.append(normaliser(matrix, normalization, exclude_self, ones))
+        normalisers.append(normaliser(matrix, normalization, exclude_self))
     return Kernels(exact_kernels, normalisers) if exact else LatticeKernels(lattices, normalisers)
-
-
-def _repeat(factor: Tensor | None, batch: int) -> Tensor | None:
-    return None if factor is None else repeat(factor, "1 n -> b n", b=batch)

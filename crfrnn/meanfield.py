@@ -32,17 +32,19 @@ import torch.nn as nn
 from einops import einsum, repeat
 from torch import Tensor
 
-from crfrnn.checks import check_call, check_settings, warn_small_range
+from crfrnn.checks import check_call, check_settings, check_tolerance, warn_small_range
+from crfrnn.fused import can_fuse, label_matrices, mean_field
 from crfrnn.kernels import (
     IMAGE,
     Kernel,
     Kernels,
     LatticeKernels,
-    Normalization,
     appearance_kernel,
     build_kernels,
     smoothness_kernel,
 )
+from crfrnn.labels import hidden_labels
+from crfrnn.normalisers import Normalization
 from crfrnn.state import MeanFieldState, to_image, to_pixels
 
 AnyKernels = Kernels | LatticeKernels
@@ -86,12 +88,14 @@ class MeanFieldCell(nn.Module):
         messages = message_passing(beliefs, kernels, self.kernel_weights.to(beliefs))
         return compatibility_transform(messages, self.compatibility.to(beliefs))
 
-    def forward(self, unary: Tensor, beliefs: Tensor, kernels: AnyKernels) -> tuple[Tensor, Tensor]:
-        """The updated logits and their beliefs, [B, N, L] each."""
+    def forward(
+        self, unary: Tensor, beliefs: Tensor, kernels: AnyKernels, hidden: Tensor | float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """The updated logits and their beliefs, [B, N, L] each; `hidden` is -inf at labels whose beliefs shall be 0."""
         messages = message_passing(beliefs, kernels, self.kernel_weights.to(beliefs))
         penalty = compatibility_transform(messages, self.compatibility.to(beliefs))
         logits = local_update(unary, penalty)
-        return logits, normalize(logits)
+        return logits, normalize(logits + hidden)
 
 
 class CRFRNN(nn.Module):
@@ -111,6 +115,9 @@ class CRFRNN(nn.Module):
         exclude_self: drop the message of a pixel to itself.
         filter: "lattice", linear in the pixels and approximate, or "exact", quadratic, for small images.
         dilate: a denser lattice: more accurate, several times slower.
+        min_belief: leave out of the messages, image by image, the labels whose belief softmax(unary) stays below this at
+            every pixel; all labels get their logits. Images hold few labels: it saves much time on the CPU where no
+            gradient is wanted. 0 leaves out none.
 
     Raises TypeError or ValueError for arguments that make no sense.
     """
@@ -127,10 +134,13 @@ class CRFRNN(nn.Module):
         exclude_self: bool = False,
         filter: Literal["lattice", "exact"] = "lattice",
         dilate: bool = False,
+        min_belief: float = 0.0,
     ) -> None:
         super().__init__()
         kernels = [smoothness_kernel(), appearance_kernel()] if kernels is None else list(kernels)
-        check_settings(num_labels, kernels, num_iterations, normalization, kernel_weights, compatibility, filter)
+        check_settings(
+            num_labels, kernels, num_iterations, normalization, kernel_weights, compatibility, filter, min_belief
+        )
         self.num_labels = num_labels
         self.kernels = kernels
         self.num_iterations = num_iterations
@@ -138,6 +148,7 @@ class CRFRNN(nn.Module):
         self.exclude_self = exclude_self
         self.filter = filter
         self.dilate = dilate
+        self.min_belief = min_belief
         weights = torch.tensor([float(kernel.weight) for kernel in kernels])
         penalties = 1 - torch.eye(num_labels) if isinstance(compatibility, str) else compatibility.detach().clone()
         self.cell = MeanFieldCell(_expanded(weights, kernel_weights, num_labels), penalties.to(weights))
@@ -178,12 +189,19 @@ class CRFRNN(nn.Module):
         Gradients flow to unary, parameters, image and features. Raises TypeError or ValueError for input that does not
         fit, and warns once where the image looks like 0..1.
         """
-        if tolerance is not None and not tolerance >= 0:
-            raise ValueError(f"tolerance is {tolerance}; wanted a change of beliefs of at least 0, for example 1e-3")
+        check_tolerance(tolerance)
         if num_iterations == 0 or (num_iterations is None and self.num_iterations == 0):
             self._guides(unary, image, 0, features)
             return widened(unary)
-        for state in self.iterate(unary, image, num_iterations, features):
+        iterations = self.num_iterations if num_iterations is None else num_iterations
+        guides = self._guides(unary, image, iterations, features)
+        unary = widened(unary)
+        with torch.autocast(unary.device.type, enabled=False):
+            kernels = self.build_kernels(guides, unary)
+            matrices = label_matrices(self.cell.compatibility.to(unary), self.cell.kernel_weights.to(unary))
+            if isinstance(kernels, LatticeKernels) and can_fuse(unary, kernels, matrices, tolerance, self.min_belief):
+                return mean_field(unary, kernels, matrices, iterations, tolerance, self.min_belief)
+        for state in self._iterate(unary, kernels, iterations):
             if tolerance is not None and bool((state.residual() <= tolerance).all()):
                 break
         return state.logits
@@ -198,21 +216,24 @@ class CRFRNN(nn.Module):
         """The states after 0, 1, ..., T iterations, one by one; arguments as of `forward`."""
         iterations = self.num_iterations if num_iterations is None else num_iterations
         guides = self._guides(unary, image, iterations, features)
-        return self._iterate(widened(unary), guides, iterations)
+        unary = widened(unary)
+        with torch.autocast(unary.device.type, enabled=False):
+            kernels = self.build_kernels(guides, unary)
+        return self._iterate(unary, kernels, iterations)
 
-    def _iterate(self, unary: Tensor, guides: Mapping[str, Tensor], iterations: int) -> Iterator[MeanFieldState]:
+    def _iterate(self, unary: Tensor, kernels: AnyKernels, iterations: int) -> Iterator[MeanFieldState]:
         height, width = unary.shape[-2:]
         full_precision = torch.autocast(unary.device.type, enabled=False)
         with full_precision:
-            kernels = self.build_kernels(guides, unary)
+            hidden = hidden_labels(unary, self.min_belief)
             unary = to_pixels(unary)
-            logits, beliefs, previous = unary, normalize(unary), None
+            logits, beliefs, previous = unary, normalize(unary + hidden), None
         for iteration in range(iterations + 1):
             if iteration > 0:
                 previous = beliefs
                 # Entered anew each time: a context left open at a yield would reach into the caller's code.
                 with full_precision:
-                    logits, beliefs = self.cell(unary, beliefs, kernels)
+                    logits, beliefs = self.cell(unary, beliefs, kernels, hidden)
             yield MeanFieldState(
                 iteration,
                 to_image(logits, height, width),
@@ -257,6 +278,7 @@ class CRFRNN(nn.Module):
             "exclude_self": self.exclude_self,
             "filter": self.filter,
             "dilate": self.dilate,
+            "min_belief": self.min_belief,
         }
 
     @classmethod

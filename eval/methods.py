@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
-from crfrnn.kernels import Normalization
+from crfrnn.normalisers import Normalization
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from crfrnn.lattice.compiled import CompiledTables
 from crfrnn.lattice.tables import Tables
 
 
-def lattice_diagonal(tables: Tables, weights: Tensor, axes: Tensor) -> Tensor:
+def lattice_diagonal(tables: Tables | CompiledTables, weights: Tensor, axes: Tensor) -> Tensor:
     """(S^T B S)_ii = sum_pq b_p b_q B_pq over the vertices p, q of the simplex of point i: [M, P], [D, M] -> [M].
 
     The vertices of a simplex lie on a ring: a step along each of the D + 1 axes in turn leads from vertex to vertex and
@@ -42,14 +43,13 @@ def _axes_passed(axes: Tensor) -> Tensor:
     return torch.cat([bits.new_zeros(1, points), bits.cumsum(0)])
 
 
-def _count_paths(tables: Tables) -> Tensor:
+def _count_paths(tables: Tables | CompiledTables) -> Tensor:
     """uint8 [2^P, V]: by one step forward along each axis of a bit set, taken in ascending and in descending axis order
     from each vertex, how many of the two paths exist.
     """
-    axes, count = tables.blur_index.shape[:2]
-    missing = tables.blur_index.new_full((axes, 1), count)
-    following = torch.where(tables.blur_weights[..., 1] > 0, tables.blur_index[..., 1], count)
-    following = torch.cat([following, missing], 1)
+    axes, count = tables.next_row.shape
+    following = torch.where(tables.next_row < 0, count, tables.next_row)
+    following = torch.cat([following, following.new_full((axes, 1), count)], 1)
     paths = torch.zeros(2**axes, count, dtype=torch.uint8, device=following.device)
 
     def walk(taken: int, vertex: Tensor, order: Sequence[int]) -> None:

@@ -12,7 +12,7 @@ borders to within rounding.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -79,3 +79,29 @@ def enclosing_simplex(elevated: Tensor) -> Simplex:
     one, zero = torch.ones_like(fractions[:1]), torch.zeros_like(fractions[:1])
     weights = torch.cat([one, fractions]) - torch.cat([fractions, zero])
     return Simplex(corner, order.gather(0, ranks), weights.T.contiguous())
+
+
+def with_gradient(weights: Tensor, features: Tensor, axes: Tensor) -> Tensor:
+    """Barycentric weights [M, D + 1] that were computed elsewhere, with their derivative to the features [M, D].
+
+    Args:
+        axes: [D, M], those of the simplices.
+    """
+    return _Weights.apply(features, weights, axes) if features.requires_grad else weights
+
+
+class _Weights(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weights: Tensor, axes: Tensor) -> Tensor:
+        ctx.save_for_backward(axes)
+        return weights
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        """Fraction k, (x_D - x_axis(k)) / (D+1), is taken from weight k and given to weight k + 1; x is linear in f."""
+        (axes,) = ctx.saved_tensors
+        dimensions = len(axes)
+        to_fractions = (grad[:, 1:] - grad[:, :-1]) / (dimensions + 1)
+        to_first = torch.zeros_like(to_fractions).scatter(1, axes.T.long(), -to_fractions)
+        to_elevated = torch.cat([to_first, to_fractions.sum(1, keepdim=True)], 1)
+        return to_elevated @ elevate(torch.eye(dimensions, dtype=grad.dtype, device=grad.device)), None, None

@@ -43,15 +43,19 @@ class Packing:
         return keys
 
 
-def plan_packing(simplex: Simplex, features: Tensor, dilate: bool) -> Packing:
-    """Digits wide enough for the vertices of `simplex`, for their neighbours, and for those of the dilated lattice.
+def plan_packing(lowest: Tensor, highest: Tensor, features: Tensor, dilate: bool) -> Packing:
+    """Digits wide enough for the vertices of all simplices, for their neighbours, and for those of the dilated lattice.
+
+    Args:
+        lowest, highest: [D] the extreme coordinates of the corners of the simplices.
+        features: [B, N, D], for the number of images, the floating type, and a message.
 
     Raises:
         ValueError: the coordinates do not fit into 63 bits, or are too large for their floating-point type to have a
             fractional part; names the feature axis that spans most.
     """
     batch = features.shape[0]
-    low, high = torch.stack([simplex.corner.amin(1), simplex.corner.amax(1)]).double().tolist()
+    low, high = torch.stack([lowest, highest]).double().tolist()
     room = 2 if dilate else 1
     # A simplex reaches one step beyond its corner.
     ranges = [top - bottom + 2 + 2 * room for bottom, top in zip(low, high, strict=True)]

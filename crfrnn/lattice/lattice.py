@@ -10,8 +10,10 @@ from torch import Tensor
 
 from crfrnn.lattice import operators
 from crfrnn.lattice.checks import check_features, check_values
+from crfrnn.lattice.compiled import CompiledTables, build_compiled, repeat_compiled
+from crfrnn.lattice.compiled_operators import row_sums
 from crfrnn.lattice.diagonal import lattice_diagonal
-from crfrnn.lattice.embed import elevate, enclosing_simplex
+from crfrnn.lattice.embed import elevate, enclosing_simplex, with_gradient
 from crfrnn.lattice.keys import plan_packing
 from crfrnn.lattice.tables import Tables, build_tables, repeat_tables
 
@@ -31,7 +33,7 @@ class Lattice:
 
     weights: Tensor  # [B * N, D + 1] barycentric weights, differentiable to the features
     axes: Tensor  # [D, B * N] uint8: the axis that leads from each vertex of a point's simplex to the next
-    tables: Tables
+    tables: Tables | CompiledTables
     batch: int  # B
     points: int  # N
 
@@ -49,11 +51,15 @@ class Lattice:
             ValueError: they have a wrong shape, are not finite, or span too much for the keys of the vertices.
         """
         check_features(features)
-        simplex = enclosing_simplex(elevate(rearrange(features, "b n d -> (b n) d")))
-        packing = plan_packing(simplex, features, dilate)
-        keys = packing.pack(simplex, features.shape[0])
-        tables = build_tables(keys, packing.steps, features.dtype, dilate=dilate)
-        return cls(simplex.weights, simplex.axes.to(torch.uint8), tables, features.shape[0], features.shape[1])
+        batch, points, _ = features.shape
+        rows = rearrange(features, "b n d -> (b n) d")
+        if built := build_compiled(features, dilate=dilate):
+            weights, axes, compiled = built
+            return cls(with_gradient(weights, rows, axes), axes, compiled, batch, points)
+        simplex = enclosing_simplex(elevate(rows))
+        packing = plan_packing(simplex.corner.amin(1), simplex.corner.amax(1), features, dilate)
+        tables = build_tables(packing.pack(simplex, batch), packing.steps, features.dtype, dilate=dilate)
+        return cls(simplex.weights, simplex.axes.to(torch.uint8), tables, batch, points)
 
     @property
     def alpha(self) -> float:
@@ -62,7 +68,7 @@ class Lattice:
 
     @property
     def num_vertices(self) -> int:
-        """V, over all images."""
+        """V, over all images; compiled code counts a vertex once for each thread whose points touch it."""
         return self.tables.num_vertices
 
     def filter(self, values: Tensor, transpose: bool = False) -> Tensor:
@@ -78,6 +84,13 @@ class Lattice:
         vertices = self.splat(rearrange(values, "b n c -> (b n) c"), self.weights)
         out = self.slice(self.blur(vertices, reverse=transpose), self.alpha * self.weights)
         return rearrange(out, "(b n) c -> b n c", b=self.batch)
+
+    def row_sums(self) -> Tensor:
+        """K 1 [B, N]: the filtered ones. Differentiable to the features."""
+        if isinstance(self.tables, CompiledTables) and not (torch.is_grad_enabled() and self.weights.requires_grad):
+            sums = row_sums(self.weights, self.tables.as_list(), self.num_vertices)
+            return self.alpha * rearrange(sums, "(b n) -> b n", b=self.batch)
+        return self.filter(self.weights.new_ones(self.batch, self.points, 1))[..., 0]
 
     def splat(self, values: Tensor, weights: Tensor) -> Tensor:
         """Gather values at the vertices with the given pair weights: [B * N, C], [B * N, D + 1] -> [V, C]."""
@@ -114,9 +127,13 @@ class Lattice:
             self,
             weights=self.weights.repeat(batch, 1),
             axes=self.axes.repeat(1, batch),
-            tables=repeat_tables(self.tables, batch),
+            tables=_repeat_tables(self.tables, batch),
             batch=batch,
         )
+
+
+def _repeat_tables(tables: Tables | CompiledTables, batch: int) -> Tables | CompiledTables:
+    return repeat_compiled(tables, batch) if isinstance(tables, CompiledTables) else repeat_tables(tables, batch)
 
 
 def permutohedral_filter(values: Tensor, features: Tensor) -> Tensor:

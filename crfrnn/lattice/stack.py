@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from crfrnn.lattice import operators
+from crfrnn.lattice.compiled import CompiledTables, stack_compiled
+from crfrnn.lattice.compiled_operators import fold_weights
 from crfrnn.lattice.lattice import Lattice
-from crfrnn.lattice.tables import stack_tables
+from crfrnn.lattice.tables import Tables, stack_tables
 
 
 class LatticeStack:
@@ -33,10 +35,17 @@ class LatticeStack:
                 "from features of one image size, dtype and device, and use lattice.repeat(B) for a shared one"
             )
         self.lattices = tuple(lattices)
-        self.weights = torch.cat([each.weights for each in lattices], 1)  # [B * N, sum_m P_m]
         self.segments = _consecutive([each.num_vertices for each in lattices])
         self.columns = _consecutive([each.weights.shape[1] for each in lattices])
-        self.tables = stack_tables([each.tables for each in lattices])
+        self.tables = _stacked([each.tables for each in lattices], lattices[0].weights.dtype)
+
+    def fold(self, factors: Sequence[Tensor | None]) -> Tensor:
+        """Pair weights [B * N, sum_m P_m] of all kernels, those of kernel m times factors[m] [B * N], None being 1."""
+        weights = [each.weights for each in self.lattices]
+        if isinstance(self.tables, CompiledTables) and not _need_gradient([*weights, *factors]):
+            return fold_weights(weights, list(factors))
+        columns = [w if f is None else w * f[:, None] for w, f in zip(weights, factors, strict=True)]
+        return torch.cat(columns, 1)
 
     @property
     def num_vertices(self) -> int:
@@ -54,6 +63,22 @@ class LatticeStack:
     def slice(self, vertices: Tensor, weights: Tensor) -> Tensor:
         """Interpolate and sum over the kernels: [V, C], [B * N, sum_m P_m] -> [B * N, C]."""
         return operators.slice_(self.tables, vertices, weights)
+
+
+def _need_gradient(tensors: Sequence[Tensor | None]) -> bool:
+    return torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in tensors)
+
+
+def _stacked(tables: list[Tables | CompiledTables], dtype: torch.dtype) -> Tables | CompiledTables:
+    compiled = [each for each in tables if isinstance(each, CompiledTables)]
+    if len(compiled) == len(tables):
+        return stack_compiled(compiled, dtype)
+    if compiled:
+        raise ValueError(
+            "some lattices were built by compiled code and some without it; build all of them inside or all outside of "
+            "native.disabled()"
+        )
+    return stack_tables([each for each in tables if isinstance(each, Tables)])
 
 
 def _consecutive(sizes: list[int]) -> list[slice]:

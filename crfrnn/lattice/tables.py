@@ -29,6 +29,11 @@ class Tables:
     def num_vertices(self) -> int:
         return self.bag_start.shape[0]
 
+    @property
+    def next_row(self) -> Tensor:
+        """[A, V] the next vertex along each axis, or -1."""
+        return torch.where(self.blur_weights[..., 1] > 0, self.blur_index[..., 1], -1)
+
     @cached_property
     def parts(self) -> tuple[Tensor, Tensor]:
         """Bags cut into parts of at most PART_PAIRS pairs: where the parts begin, and the first part of every vertex."""

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 import pytest
 from torch import Tensor
 
+from crfrnn import native
 from crfrnn.lattice import Lattice
 
 
@@ -22,7 +23,12 @@ class Backend(NamedTuple):
     build: Callable[..., Filter]
 
 
-BACKENDS = [Backend("torch", Lattice.build)]
+def build_in_torch(features: Tensor, *, dilate: bool = False) -> Lattice:
+    with native.disabled():
+        return Lattice.build(features, dilate=dilate)
+
+
+BACKENDS = [Backend("torch", build_in_torch), Backend("compiled", Lattice.build)]
 
 
 @pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from crfrnn.lattice.embed import enclosing_simplex, elevate
+from crfrnn.lattice.embed import elevate, enclosing_simplex
 from crfrnn.lattice.keys import Packing, plan_packing
 
 
@@ -25,7 +25,7 @@ def test_steps_do_not_carry(dilate: bool, dimensions: int) -> None:
     """The blur looks one step beyond the points, with dilation two."""
     features = 2 * torch.randn(2, 10, dimensions)
     simplex = enclosing_simplex(elevate(features.flatten(0, 1)))
-    packing = plan_packing(simplex, features, dilate)
+    packing = plan_packing(simplex.corner.amin(1), simplex.corner.amax(1), features, dilate)
     keys = packing.pack(simplex, 2)
     moves = [*torch.eye(dimensions).long().tolist(), [-1] * dimensions]
     signed = [(sign * step, [sign * x for x in move]) for step, move in zip(packing.steps, moves, strict=True)

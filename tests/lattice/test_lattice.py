@@ -1,4 +1,4 @@
-"""Weights, operators, diagonal and repetition of the plain torch lattice."""
+"""Weights, operators, diagonal and repetition, of both backends where nothing else is said."""
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ from crfrnn.lattice import Lattice, exact_gaussian_filter, permutohedral_filter
 from crfrnn.lattice import tables as tables_module
 from crfrnn.lattice.embed import elevate, enclosing_simplex
 from crfrnn.lattice.operators import _sum_bags
+from tests.lattice.conftest import Backend, build_in_torch
 from tests.lattice.yardsticks import dense_lattice, photo_features
 
 
@@ -36,28 +37,28 @@ def test_weights_are_barycentric(dimensions: int, dtype: torch.dtype) -> None:
     ("dimensions", "dilate"),
     [(1, False), (2, False), (3, False), (5, False), (8, False), (1, True), (3, True), (5, True)],
 )
-def test_diagonal(dimensions: int, dilate: bool) -> None:
+def test_diagonal(backend: Backend, dimensions: int, dilate: bool) -> None:
     """Few points, so that most paths between the vertices of a simplex meet a missing one; and ties."""
     features = double_features(dimensions=dimensions) * 1.5
     features[0, torch.rand(30, dimensions) < 0.3] = 0
-    lattice = Lattice.build(features, dilate=dilate)
+    lattice = backend.build(features, dilate=dilate)
     dense = lattice.filter(torch.eye(30, dtype=torch.float64).expand(2, 30, 30))
     torch.testing.assert_close(lattice.diagonal(), dense.diagonal(dim1=1, dim2=2), rtol=0, atol=1e-13)
     if not dilate:
         torch.testing.assert_close(lattice.diagonal()[0], dense_lattice(features[0]).diagonal(), rtol=0, atol=1e-13)
 
 
-def test_diagonal_gradient() -> None:
+def test_diagonal_gradient(backend: Backend) -> None:
     features = double_features(points=6).requires_grad_()
-    assert torch.autograd.gradcheck(lambda f: Lattice.build(f).diagonal(), features)
+    assert torch.autograd.gradcheck(lambda f: backend.build(f).diagonal(), features)
 
 
-def test_operators_gradients() -> None:
+def test_operators_gradients(backend: Backend) -> None:
     """Of splat, blur and slice to all their arguments, twice.
 
     Finite differences write to the weights behind autograd's back, which the lattice cannot see: it gets a copy.
     """
-    lattice = Lattice.build(double_features(points=5))
+    lattice = backend.build(double_features(points=5))
     values, vertices = torch.randn(10, 2).double(), torch.randn(lattice.num_vertices, 2).double()
     weights = torch.randn(10, 4).double()
     calls = [
@@ -72,9 +73,9 @@ def test_operators_gradients() -> None:
         assert torch.autograd.gradgradcheck(call, inputs)
 
 
-def test_operators_are_the_filter() -> None:
+def test_operators_are_the_filter(backend: Backend) -> None:
     features, values = double_features(), torch.randn(2, 30, 4).double()
-    lattice = Lattice.build(features)
+    lattice = backend.build(features)
     vertices = lattice.blur(lattice.splat(values.flatten(0, 1), lattice.weights))
     assert vertices.shape == (lattice.num_vertices, 4)
     out = lattice.alpha * lattice.slice(vertices, lattice.weights)
@@ -82,8 +83,8 @@ def test_operators_are_the_filter() -> None:
     torch.testing.assert_close(out.view(2, 30, 4), wanted)
 
 
-def test_operators_take_any_layout() -> None:
-    lattice = Lattice.build(double_features())
+def test_operators_take_any_layout(backend: Backend) -> None:
+    lattice = backend.build(double_features())
     values, weights, vertices = (torch.randn(rows, 4).double() for rows in (60, 60, lattice.num_vertices))
     for call, inputs in [
         (lattice.splat, (values, weights)),
@@ -94,8 +95,8 @@ def test_operators_take_any_layout() -> None:
         torch.testing.assert_close(call(*columns_first), call(*inputs), rtol=0, atol=0)
 
 
-def test_weights_that_were_written_to_are_permuted_again() -> None:
-    lattice = Lattice.build(double_features())
+def test_weights_that_were_written_to_are_permuted_again(backend: Backend) -> None:
+    lattice = backend.build(double_features())
     values, weights = torch.randn(60, 2).double(), torch.randn(60, 4).double()
     before = lattice.splat(values, weights)
     weights.mul_(2)
@@ -103,7 +104,7 @@ def test_weights_that_were_written_to_are_permuted_again() -> None:
 
 
 def test_weights_are_permuted_once_for_all_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
-    lattice = Lattice.build(double_features())
+    lattice = build_in_torch(double_features())
     permuted = []
     original = tables_module.Tables._permute
     monkeypatch.setattr(
@@ -131,25 +132,25 @@ def test_inference_mode() -> None:
 def test_bags_summed_in_parts(dilate: bool) -> None:
     """As on a GPU: thousands of pairs at some vertices, none at those that dilation added."""
     features = torch.cat([0.01 * torch.randn(1, 1000, 2), torch.randn(1, 100, 2)], 1).double()
-    lattice = Lattice.build(features, dilate=dilate)
+    lattice = build_in_torch(features, dilate=dilate)
     values, tables = torch.randn(1100, 3).double(), lattice.tables
     assert torch.diff(tables.bag_start).max() > tables_module.PART_PAIRS >= torch.diff(tables.parts[0]).max()
     sums = [_sum_bags(tables, values, tables.sorted_weights(lattice.weights), in_parts=each) for each in (False, True)]
     torch.testing.assert_close(*sums)
 
 
-def test_repeat_equals_batch() -> None:
+def test_repeat_equals_batch(backend: Backend) -> None:
     features, values = double_features(batch=1), torch.randn(3, 30, 4).double()
-    repeated, batch = Lattice.build(features).repeat(3), Lattice.build(features.expand(3, -1, -1))
+    repeated, batch = backend.build(features).repeat(3), backend.build(features.expand(3, -1, -1))
     for transpose in (False, True):
         torch.testing.assert_close(repeated.filter(values, transpose), batch.filter(values, transpose))
     torch.testing.assert_close(repeated.diagonal(), batch.diagonal())
     assert repeated.num_vertices == batch.num_vertices
 
 
-def test_repeat_hands_gradients_to_the_features() -> None:
+def test_repeat_hands_gradients_to_the_features(backend: Backend) -> None:
     features, values = double_features(batch=1, points=5), torch.randn(3, 5, 2).double()
-    assert torch.autograd.gradcheck(lambda f: Lattice.build(f).repeat(3).filter(values), features.requires_grad_())
+    assert torch.autograd.gradcheck(lambda f: backend.build(f).repeat(3).filter(values), features.requires_grad_())
 
 
 def test_permutohedral_filter_is_build_and_filter() -> None:

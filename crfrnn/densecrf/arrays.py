@@ -1,0 +1,69 @@
+"""What callers hand over, as tensors: any array, list or tensor of numbers, copied, or an error that names it."""
+
+import operator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def as_tensor(name: str, value: Any, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A contiguous copy of `value` that carries no gradient, on the device where it is; arrays become CPU tensors.
+
+    `name` is that of the argument, for errors. Raises TypeError for anything but real numbers.
+    """
+    if isinstance(value, Tensor):
+        if value.is_complex():
+            raise TypeError(f"{name} is complex; wanted real numbers: {name}.real or {name}.abs()")
+        return value.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        came = f"an array of {array.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+        raise TypeError(f"{name} is {came}; wanted an array or tensor of real numbers")
+    # Converted by numpy: torch does not know all of its types, nor read-only and reversed arrays.
+    return torch.from_numpy(array.astype(str(dtype).removeprefix("torch."), order="C"))
+
+
+def as_matrix(name: str, value: Any, layout: str) -> Tensor:
+    """`value` as a float32 tensor of two axes; `layout` says which. Raises ValueError for another number of axes."""
+    tensor = as_tensor(name, value)
+    if tensor.ndim != 2:
+        raise ValueError(f"{name} has shape {list(tensor.shape)}; wanted {layout}: flatten the pixels with reshape")
+    return tensor
+
+
+def check_finite(name: str, tensor: Tensor, hint: str) -> None:
+    """Raise ValueError where `tensor` holds NaN or infinite entries."""
+    if not torch.isfinite(tensor).all():
+        raise ValueError(f"{name} holds NaN or infinite entries; {hint}")
+
+
+def bandwidths(name: str, value: Any, count: int) -> Tensor:
+    """Standard deviations [count] in float32 on the CPU, from one number for all or one for each.
+
+    Raises ValueError unless there are as many, positive and finite.
+    """
+    tensor = as_tensor(name, value).cpu()
+    tensor = tensor.expand(count) if tensor.ndim == 0 else tensor.flatten()
+    if len(tensor) != count:
+        raise ValueError(f"{name} is {value!r}; wanted one number, or {count}: one for each axis or channel")
+    if not (torch.isfinite(tensor) & (tensor > 0)).all():
+        raise ValueError(f"{name} (a standard deviation) is {value!r}; wanted positive finite numbers")
+    return tensor
+
+
+def whole_number(name: str, value: Any, least: int) -> int:
+    """`value` as an int, also from 5.0. Raises TypeError where it is no whole number, ValueError where below `least`."""
+    try:
+        number = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}; wanted a whole number") from None
+    if number < least:
+        raise ValueError(f"{name} is {number}; wanted a whole number of at least {least}")
+    return number
+
+
+def same_kind(tensor: Tensor, *given: Any) -> np.ndarray | Tensor:
+    """`tensor` as it is where any of `given` is a tensor, else as an array."""
+    return tensor if any(isinstance(value, Tensor) for value in given) else tensor.numpy()

@@ -1,0 +1,123 @@
+"""Pairwise terms: a Gaussian kernel over features, how it is normalised, and what labels cost beside each other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crfrnn.densecrf.arrays import as_tensor, check_finite
+from crfrnn.kernels import LatticeKernels
+from crfrnn.lattice import Lattice
+from crfrnn.lattice.checks import MAX_DIMENSIONS
+from crfrnn.normalisers import Normalization, normaliser
+
+
+class KernelType(IntEnum):
+    """What of a kernel may be learned in Kraehenbuehl's code: nothing, a factor for each feature, or a full matrix.
+
+    The parameters start at one and at the identity, and pydensecrf has no call that changes them, so that all three are
+    the same kernel: there and here.
+    """
+
+    CONST_KERNEL = 0
+    DIAG_KERNEL = 1
+    FULL_KERNEL = 2
+
+
+class NormalizationType(IntEnum):
+    """How a kernel K is divided by its row sums d = K 1."""
+
+    NO_NORMALIZATION = 0
+    """K"""
+    NORMALIZE_BEFORE = 1
+    """K diag(1/d)"""
+    NORMALIZE_AFTER = 2
+    """diag(1/d) K"""
+    NORMALIZE_SYMMETRIC = 3
+    """diag(1/sqrt d) K diag(1/sqrt d)"""
+
+
+CONST_KERNEL, DIAG_KERNEL, FULL_KERNEL = KernelType
+NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER, NORMALIZE_SYMMETRIC = NormalizationType
+
+NAMES: dict[NormalizationType, Normalization] = {
+    NO_NORMALIZATION: "none",
+    NORMALIZE_BEFORE: "before",
+    NORMALIZE_AFTER: "after",
+    NORMALIZE_SYMMETRIC: "symmetric",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """One pairwise term; it costs W (K Q)_i at pixel i."""
+
+    features: Tensor  # [N, D]
+    penalty: Tensor  # W: one number, one per label [L], or a matrix over labels [L, L]
+    normalization: Normalization
+
+
+def make_term(features: Tensor, compat: Any, kernel: Any, normalization: Any, num_labels: int) -> Term:
+    """A term over features [N, D]. Raises TypeError or ValueError for what makes no sense."""
+    dimensions = features.shape[1]
+    if not 1 <= dimensions <= MAX_DIMENSIONS:
+        raise ValueError(
+            f"the features have {dimensions} dimensions; wanted 1 to {MAX_DIMENSIONS}. The lattice works in few "
+            "dimensions only: project them, by principal components for example"
+        )
+    check_finite("features", features, "a bandwidth of 0 or an invalid pixel makes such features")
+    _check_choice("kernel", kernel, KernelType)
+    kind = NormalizationType(_check_choice("normalization", normalization, NormalizationType))
+    return Term(features, penalty(compat, num_labels), NAMES[kind])
+
+
+def penalty(compat: Any, num_labels: int) -> Tensor:
+    """What pydensecrf makes of `compat`, with its signs, as a penalty W [], [L] or [L, L].
+
+    A number w is Potts, -w: agreeing with the neighbours is rewarded. A vector v is diag(v) and a matrix (M + M^T) / 2,
+    both with the sign they have: penalties. So `compat=3` is `compat=[-3, -3, ...]`, and `compat=3 * (1 - eye)` up to a
+    constant of each pixel that softmax ignores.
+    """
+    weights = as_tensor("compat", compat)
+    check_finite("compat", weights, "wanted finite numbers")
+    if weights.ndim == 0:
+        return -weights
+    if weights.shape == (num_labels,):
+        return weights
+    if weights.shape == (num_labels, num_labels):
+        return (weights + weights.T) / 2
+    raise ValueError(
+        f"compat has shape {list(weights.shape)}; wanted a number (Potts), [{num_labels}] (diagonal) or "
+        f"[{num_labels}, {num_labels}] (matrix), for {num_labels} labels"
+    )
+
+
+def build(terms: Sequence[Term], device: torch.device) -> tuple[LatticeKernels, Tensor]:
+    """The normalised kernels of all terms and their weights over labels, in the smallest form that holds them all."""
+    lattices, normalisers = [], []
+    for term in terms:
+        lattice = Lattice.build(term.features[None].to(device))
+        lattices.append(lattice)
+        normalisers.append(normaliser(lattice, term.normalization, False))
+    return LatticeKernels(lattices, normalisers), stacked([term.penalty.to(device) for term in terms])
+
+
+def stacked(weights: Sequence[Tensor]) -> Tensor:
+    """Weights of mixed forms as [M], [M, L] or [M, L, L]."""
+    most = max(weight.ndim for weight in weights)
+    if most == 0:
+        return torch.stack(list(weights))
+    num_labels = max(weight.shape[0] for weight in weights if weight.ndim)
+    diagonals = [weight.expand(num_labels) if weight.ndim < 2 else weight for weight in weights]
+    if most == 1:
+        return torch.stack(diagonals)
+    return torch.stack([weight if weight.ndim == 2 else torch.diag(weight) for weight in diagonals])
+
+
+def _check_choice(name: str, value: Any, choices: type[IntEnum]) -> int:
+    if value not in list(choices):
+        raise ValueError(f"{name} is {value!r}; wanted one of {', '.join(choice.name for choice in choices)}")
+    return int(value)

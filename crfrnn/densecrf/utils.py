@@ -1,0 +1,144 @@
+"""pydensecrf.utils: unary energies from labels and probabilities, features from images.
+
+The functions give back arrays, and tensors on the same device where tensors came in; float32 in both cases.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from crfrnn.densecrf.arrays import as_tensor, bandwidths, check_finite, same_kind, whole_number
+
+
+def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: bool = True) -> np.ndarray | Tensor:
+    """Energies [n_labels, N] from a map of labels of any shape with N entries, whole numbers.
+
+    The label a pixel carries has probability `gt_prob`, the others share the rest evenly.
+
+    Args:
+        n_labels: number of labels, 2 or more, without the 0 where that means "unsure".
+        gt_prob: between 0 and 1, both excluded.
+        zero_unsure: 0 is no label but says that nothing is known there, and label k > 0 is row k - 1 of the energies.
+            With False, label k is row k.
+    """
+    count = whole_number("n_labels", n_labels, 2)
+    if not 0 < gt_prob < 1:
+        raise ValueError(f"gt_prob is {gt_prob}; wanted a probability between 0 and 1, both excluded")
+    given = labels if isinstance(labels, Tensor) else np.asarray(labels)
+    if given.is_floating_point() if isinstance(given, Tensor) else given.dtype.kind == "f":
+        raise TypeError(f"labels are {given.dtype}; wanted whole numbers: labels.astype('int64')")
+    ids = as_tensor("labels", labels, torch.int64).flatten()
+    highest = count if zero_unsure else count - 1
+    if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) > highest):
+        raise ValueError(
+            f"labels reach from {int(ids.min())} to {int(ids.max())}; wanted 0..{highest} for n_labels={count} and "
+            f"zero_unsure={bool(zero_unsure)}. Unknown pixels (255) can be set to 0, with zero_unsure=True and labels "
+            "counted from 1"
+        )
+    rows = (ids - 1).clamp(min=0) if zero_unsure else ids
+    energy = torch.full((count, len(ids)), -math.log((1 - gt_prob) / (count - 1)), device=ids.device)
+    energy.scatter_(0, rows[None], -math.log(gt_prob))
+    if zero_unsure:
+        energy[:, ids == 0] = math.log(count)
+    return same_kind(energy, labels)
+
+
+def compute_unary(labels: Any, M: int, GT_PROB: float = 0.5) -> np.ndarray | Tensor:
+    """Deprecated name of `unary_from_labels`."""
+    _warn_deprecated("compute_unary", "unary_from_labels")
+    return unary_from_labels(labels, M, GT_PROB)
+
+
+def unary_from_softmax(sm: Any, scale: float | None = None, clip: float | None = 1e-5) -> np.ndarray | Tensor:
+    """Energies -log p [L, N] from probabilities of any shape [L, ...].
+
+    Args:
+        sm: probabilities, labels along the first axis. Not logits: what lies well outside of 0..1 gets a warning.
+        scale: trust in them, above 0 and up to 1: they are mixed with the uniform, scale sm + (1 - scale) / L.
+        clip: raise lower probabilities to this, so that energies stay finite, and cut at 1; None leaves them.
+    """
+    # Double precision stays until the logarithm is taken.
+    double = sm.dtype in (np.float64, torch.float64) if isinstance(sm, np.ndarray | Tensor) else False
+    probabilities = as_tensor("sm", sm, torch.float64 if double else torch.float32)
+    if probabilities.ndim < 1 or len(probabilities) < 2 or probabilities.numel() == 0:
+        raise ValueError(f"sm has shape {list(probabilities.shape)}; wanted [L, ...] with L >= 2 labels first")
+    check_finite("sm", probabilities, "wanted probabilities")
+    low, high = float(probabilities.min()), float(probabilities.max())
+    if low < -0.01 or high > 1.01:
+        warnings.warn(
+            f"sm reaches from {low:g} to {high:g}; wanted probabilities in 0..1. Logits need a softmax over their first "
+            "axis first",
+            stacklevel=2,
+        )
+    if scale is not None:
+        if not 0 < scale <= 1:
+            raise ValueError(f"scale is {scale}; wanted a trust above 0 and up to 1, or None")
+        probabilities = scale * probabilities + (1 - scale) / len(probabilities)
+    if clip is not None:
+        if not 0 <= clip < 1:
+            raise ValueError(f"clip is {clip}; wanted the least probability, at least 0 and below 1, or None")
+        probabilities = probabilities.clamp(clip, 1)
+    return same_kind(-rearrange(probabilities, "l ... -> l (...)").log().float(), sm)
+
+
+def softmax_to_unary(sm: Any, GT_PROB: float = 1) -> np.ndarray | Tensor:
+    """Deprecated name of `unary_from_softmax`, with `scale` under another name and without clipping."""
+    _warn_deprecated("softmax_to_unary", "unary_from_softmax")
+    return unary_from_softmax(sm, None if GT_PROB == 1 else GT_PROB, clip=None)
+
+
+def create_pairwise_gaussian(sdims: Any, shape: Sequence[int]) -> np.ndarray:
+    """Features [D, N] of the points of a grid of D axes, for `addPairwiseEnergy`.
+
+    Args:
+        sdims: bandwidths in pixels, in the order of the axes of `shape`: (y, x), where `addPairwiseGaussian` has (x, y).
+        shape: of the grid, for example (height, width).
+    """
+    sizes = [whole_number("shape", size, 1) for size in shape]
+    return _grid(sizes, torch.device("cpu"), sdims).numpy()
+
+
+def create_pairwise_bilateral(sdims: Any, schan: Any, img: Any, chdim: int = -1) -> np.ndarray | Tensor:
+    """Features [D + C, N] of the pixels of an image of D axes and C channels, for `addPairwiseEnergy`.
+
+    Args:
+        sdims: bandwidths in pixels, in the order of the axes of `img` without channels: (y, x) for a picture.
+        schan: bandwidths of the channels in the units of `img`, one number or one for each.
+        img: image of any number of axes and any numeric type.
+        chdim: which axis holds the channels; -1 where there is none, not for the last one.
+    """
+    image = as_tensor("img", img)
+    if chdim == -1:
+        channels = image[None]
+    elif -image.ndim <= chdim < image.ndim:
+        channels = image.movedim(chdim, 0)
+    else:
+        raise ValueError(
+            f"chdim is {chdim} for img of shape {list(image.shape)}; wanted one of its axes, or -1 for none"
+        )
+    sizes = channels.shape[1:]
+    colours = rearrange(channels, "c ... -> c (...)")
+    colours = colours / bandwidths("schan", schan, len(colours)).to(image.device)[:, None]
+    return same_kind(torch.cat([_grid(sizes, image.device, sdims), colours]), img)
+
+
+def _grid(sizes: Sequence[int], device: torch.device, sdims: Any) -> Tensor:
+    """Coordinates [D, N] of a grid over their bandwidths, last axis fastest."""
+    if np.size(sdims) != len(sizes):
+        raise ValueError(
+            f"sdims is {sdims!r} for the {len(sizes)} axes {list(sizes)}; wanted one bandwidth for each. Where one of "
+            "them holds channels, say which: chdim=2 for an image [h, w, channels]"
+        )
+    axes = torch.meshgrid(*(torch.arange(size, dtype=torch.float32, device=device) for size in sizes), indexing="ij")
+    coordinates = torch.stack([axis.flatten() for axis in axes])
+    return coordinates / bandwidths("sdims", sdims, len(sizes)).to(device)[:, None]
+
+
+def _warn_deprecated(old: str, new: str) -> None:
+    warnings.warn(f"{old} is deprecated; use {new}", DeprecationWarning, stacklevel=3)

@@ -1,0 +1,246 @@
+"""Mean field and its derivative in compiled CPU code, as operators of torch; `fused.py` has the equations."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from crfrnn import native
+from crfrnn.lattice.compiled_operators import NativeTables, count, native_tables, padded, pointer
+
+
+@torch.library.custom_op("crfrnn::mean_field", mutates_args=(), device_types="cpu")
+def mean_field(
+    unary: Tensor,
+    start: Tensor,
+    labels: Tensor | None,
+    matrices: Tensor,
+    splat_weights: Tensor,
+    slice_weights: Tensor,
+    tables: list[Tensor],
+    segments: list[int],
+    iterations: int,
+    tolerance: float,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits; and, to `keep` for the backward pass, beliefs [T, N, columns] and blurred vertices [T, R, columns].
+
+    `start` holds the unary of the `labels` that take part; where these are None it is `unary` itself.
+    """
+    unary, start = _with_even_points(unary), _with_even_points(start)
+    inner = matrices.mT if labels is None else matrices.mT[:, labels][:, :, labels]
+    final = matrices.mT if labels is None else matrices.mT[:, labels]
+    rows, points = segments[-1], tables[0].shape[0]
+    columns, final_columns = padded(inner.shape[1], unary.dtype), padded(unary.shape[1], unary.dtype)
+    stops = tolerance >= 0
+    kept = iterations if keep else 1
+    beliefs = unary.new_empty(kept if keep or stops else 0, points, columns)
+    blurred = unary.new_empty(kept, rows, columns)
+    buffers = [
+        unary.new_empty(points, columns),
+        blurred,
+        unary.new_empty(rows, max(columns, final_columns)),
+        beliefs if len(beliefs) else None,
+        unary.new_empty(points, columns) if stops else None,
+    ]
+    out = torch.empty(unary.shape, dtype=unary.dtype)
+    inner_view, *inner_alive = _matrices(inner)
+    final_view, *final_alive = (inner_view, inner_alive) if labels is None else _matrices(final)
+    model, alive = _model(unary, inner.shape[1], splat_weights, slice_weights, tables, segments)
+    real = ctypes.c_float if unary.dtype == torch.float32 else ctypes.c_double
+    _library(unary).native_mean_field(
+        ctypes.byref(model), ctypes.byref(_label_map(start)), ctypes.byref(_label_map(unary)), labels is not None,
+        count(iterations), real(tolerance), ctypes.byref(inner_view), ctypes.byref(final_view), count(unary.shape[1]),
+        ctypes.byref(_label_map(out)),
+        ctypes.byref(_Buffers(*map(pointer, buffers), keep)), torch.get_num_threads(),
+    )  # fmt: skip
+    del alive, inner_alive, final_alive
+    return out, *((beliefs, blurred) if keep else (unary.new_empty(0), unary.new_empty(0)))
+
+
+@torch.library.custom_op("crfrnn::mean_field_backward", mutates_args=(), device_types="cpu")
+def mean_field_backward(
+    gradient: Tensor,
+    matrices: Tensor,
+    splat_weights: Tensor,
+    slice_weights: Tensor,
+    tables: list[Tensor],
+    segments: list[int],
+    beliefs: Tensor,
+    blurred: Tensor,
+    to_matrices: bool,
+) -> tuple[Tensor, Tensor]:
+    """The gradients of the unary and, if wanted, of the matrices [M, L, L]."""
+    gradient = _with_even_points(gradient)
+    iterations, points, columns = beliefs.shape
+    rows, label_count, threads = segments[-1], matrices.shape[1], torch.get_num_threads()
+    buffers = [None, blurred, gradient.new_empty(rows, columns), beliefs, None]
+    work, total = gradient.new_empty(rows, columns), gradient.new_empty(points, columns)
+    out = torch.empty(gradient.shape, dtype=gradient.dtype)
+    parts = gradient.new_zeros(threads if to_matrices else 0, len(matrices), label_count, columns)
+    model, alive = _model(gradient, label_count, splat_weights, slice_weights, tables, segments)
+    transposed, *transposed_alive = _matrices(matrices)
+    _library(gradient).native_mean_field_backward(
+        ctypes.byref(model), ctypes.byref(_label_map(gradient)), count(iterations), ctypes.byref(transposed),
+        ctypes.byref(_Buffers(*map(pointer, buffers), True)), pointer(work), pointer(total),
+        ctypes.byref(_label_map(out)), pointer(parts if to_matrices else None), threads,
+    )  # fmt: skip
+    del alive, transposed_alive
+    to_transposed = parts.sum(0)[..., :label_count]
+    return out, to_transposed.mT.contiguous() if to_matrices else gradient.new_empty(0)
+
+
+@mean_field.register_fake
+def _(
+    unary: Tensor,
+    start: Tensor,
+    labels: Tensor | None,
+    matrices: Tensor,
+    splat_weights: Tensor,
+    slice_weights: Tensor,
+    tables: list[Tensor],
+    segments: list[int],
+    iterations: int,
+    tolerance: float,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    out = torch.empty(unary.shape, dtype=unary.dtype)
+    if not keep:
+        return out, unary.new_empty(0), unary.new_empty(0)
+    columns = padded(unary.shape[1], unary.dtype)
+    beliefs = unary.new_empty(iterations, tables[0].shape[0], columns)
+    return out, beliefs, unary.new_empty(iterations, segments[-1], columns)
+
+
+@mean_field_backward.register_fake
+def _(
+    gradient: Tensor,
+    matrices: Tensor,
+    splat_weights: Tensor,
+    slice_weights: Tensor,
+    tables: list[Tensor],
+    segments: list[int],
+    beliefs: Tensor,
+    blurred: Tensor,
+    to_matrices: bool,
+) -> tuple[Tensor, Tensor]:
+    out = torch.empty(gradient.shape, dtype=gradient.dtype)
+    return out, matrices.new_empty(matrices.shape) if to_matrices else gradient.new_empty(0)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    _, _, _, matrices, splat_weights, slice_weights, ctx.tables, ctx.segments, *_ = inputs
+    ctx.save_for_backward(matrices, splat_weights, slice_weights, *output[1:])
+    ctx.mark_non_differentiable(*output[1:])
+
+
+def _backward(ctx: Any, gradient: Tensor, *_: Tensor | None) -> tuple[Any, ...]:
+    matrices, splat_weights, slice_weights, beliefs, blurred = ctx.saved_tensors
+    to_unary, to_matrices = mean_field_backward(
+        gradient, matrices, splat_weights, slice_weights, ctx.tables, ctx.segments, beliefs, blurred,
+        ctx.needs_input_grad[3],
+    )  # fmt: skip
+    to_matrices = to_matrices if ctx.needs_input_grad[3] else None
+    nothing = [None] * len(ctx.tables)
+    return to_unary, None, None, to_matrices, None, None, nothing, None, None, None, None
+
+
+mean_field.register_autograd(_backward, setup_context=_keep)
+
+
+class _Model(ctypes.Structure):
+    """`Model` of native/mean_field.h."""
+
+    _fields_ = [
+        ("tables", NativeTables),
+        ("images", ctypes.c_int64),
+        ("labels", ctypes.c_int64),
+        ("splat_weights", ctypes.c_void_p),
+        ("slice_weights", ctypes.c_void_p),
+        ("segments", ctypes.c_int64),
+        ("segment_start", ctypes.c_void_p),
+    ]
+
+
+class _Matrices(ctypes.Structure):
+    """`Matrices` of native/mean_field.h."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in ("full", "left", "right", "diagonal")]
+
+
+class _LabelMap(ctypes.Structure):
+    """`Labels` of native/mean_field.h."""
+
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("image_stride", ctypes.c_int64),
+        ("label_stride", ctypes.c_int64),
+        ("point_stride", ctypes.c_int64),
+    ]
+
+
+class _Buffers(ctypes.Structure):
+    """`Buffers` of native/mean_field.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("unary", "blurred", "sliced", "beliefs", "logits")),
+        ("keep", ctypes.c_bool),
+    ]
+
+
+def _model(
+    like: Tensor, labels: int, splat_weights: Tensor, slice_weights: Tensor, tables: list[Tensor], segments: list[int]
+) -> tuple[_Model, Tensor]:
+    """The C view of what every iteration uses, and a tensor that has to live as long as it."""
+    starts = torch.tensor(segments)
+    tables_view = native_tables(tables, segments[-1])
+    weights = (pointer(splat_weights), pointer(slice_weights))
+    return _Model(tables_view, len(like), labels, *weights, len(segments) - 1, pointer(starts)), starts
+
+
+def _matrices(matrices: Tensor) -> tuple[Any, ...]:
+    """The C view of label matrices [M, from, to], and the tensors that have to live as long as it.
+
+    Where all entries beside the diagonal of a row are equal, as from Potts, or all in a column, as in its transpose, a
+    matrix is an outer product with ones plus a diagonal.
+    """
+    _, labels, to = matrices.shape
+    if labels == to:
+        for source, transposed in ((matrices, False), (matrices.mT, True)):
+            beside = torch.stack([source[:, 0, 1], *(source[:, i, 0] for i in range(1, labels))], 1)
+            rest = source - beside[:, :, None]
+            diagonal = rest.diagonal(dim1=1, dim2=2)
+            if not (rest - torch.diag_embed(diagonal)).any():
+                ones = torch.ones_like(beside)
+                left, right = (ones, beside) if transposed else (beside, ones)
+                parts = [_padded_columns(part[:, None]) for part in (left, right, diagonal)]
+                return _Matrices(None, *map(pointer, parts)), *parts
+    full = _padded_columns(matrices)
+    return _Matrices(pointer(full), None, None, None), full
+
+
+def _label_map(image: Tensor) -> _LabelMap:
+    point_stride = image.stride(3) if image.shape[3] > 1 else image.stride(2)
+    return _LabelMap(pointer(image), image.stride(0), image.stride(1), point_stride)
+
+
+def _with_even_points(image: Tensor) -> Tensor:
+    """A map whose pixels follow each other at one distance."""
+    height, width = image.shape[2:]
+    even = height == 1 or width == 1 or image.stride(2) == width * image.stride(3)
+    return image if even else image.contiguous()
+
+
+def _padded_columns(matrices: Tensor) -> Tensor:
+    columns = matrices.shape[2]
+    return pad(matrices, (0, padded(columns, matrices.dtype) - columns)).contiguous()
+
+
+def _library(like: Tensor) -> ctypes.CDLL:
+    library = native.library(like.dtype)
+    assert library is not None
+    return library

@@ -1,0 +1,243 @@
+"""Splat, blur and slice in compiled CPU code, as operators of torch with shapes for tracing and derivatives.
+
+They are the compiled twins of `operators.py`. `tables` is `CompiledTables.as_list()`. Rows of labels are padded to whole
+vectors in memory; what comes out is a view without the padding, which the next operator takes without a copy.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crfrnn import native
+
+VECTOR_BYTES = 32  # as in native/vectors.h
+
+
+class NativeTables(ctypes.Structure):
+    """`Tables` of native/lattice_filter.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("points", "corners", "rows", "chunks", "spills", "axes")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("index", "chunk_start", "spill_rows", "spill_owners", "axis_runs", "run_start", "members")
+        ),
+    ]
+
+
+def native_tables(tables: list[Tensor], rows: int) -> NativeTables:
+    """The C view of `tables`, valid for as long as they live."""
+    index, chunk_start, spill_rows, _, axis_runs = tables[:5]
+    sizes = (*index.shape, rows, len(chunk_start) - 1, len(spill_rows), len(axis_runs) - 1)
+    return NativeTables(*sizes, *map(pointer, tables))
+
+
+def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+
+
+def count(number: int) -> ctypes.c_int64:
+    return ctypes.c_int64(number)
+
+
+def padded(channels: int, dtype: torch.dtype) -> int:
+    """Numbers per row in memory."""
+    width = VECTOR_BYTES // dtype.itemsize
+    return -(-channels // width) * width
+
+
+def new_rows(like: Tensor, rows: int, channels: int) -> Tensor:
+    """Uninitialised rows [rows, channels] with padding behind each."""
+    return like.new_empty(rows, padded(channels, like.dtype))[:, :channels]
+
+
+@torch.library.custom_op("crfrnn::splat", mutates_args=(), device_types="cpu")
+def splat(values: Tensor, weights: Tensor, tables: list[Tensor], rows: int) -> Tensor:
+    """out_r = sum over the pairs (i, p) of row r of weights_ip values_i: [M, C], [M, P] -> [R, C]."""
+    out = new_rows(values, rows, values.shape[1])
+    values, weights = values.contiguous(), weights.contiguous()
+    _library(values).native_splat(
+        ctypes.byref(native_tables(tables, rows)), pointer(values), pointer(weights), count(values.shape[1]), pointer(out),
+        torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
+@torch.library.custom_op("crfrnn::slice", mutates_args=(), device_types="cpu")
+def slice_(vertices: Tensor, weights: Tensor, tables: list[Tensor]) -> Tensor:
+    """out_i = sum_p weights_ip vertices_r(i, p): [R, C], [M, P] -> [M, C]. The adjoint of `splat`."""
+    rows, weights = _with_padding(vertices), weights.contiguous()
+    out = vertices.new_empty(weights.shape[0], vertices.shape[1])
+    _library(out).native_slice(
+        ctypes.byref(native_tables(tables, len(rows))), pointer(rows), pointer(weights), count(out.shape[1]), pointer(out),
+        torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
+@torch.library.custom_op("crfrnn::blur", mutates_args=(), device_types="cpu")
+def blur(vertices: Tensor, tables: list[Tensor], reverse: bool) -> Tensor:
+    """Along each axis in turn, out_v = in_v + (in_next(v) + in_previous(v)) / 2: [R, C] -> [R, C]."""
+    out = _padded_copy(vertices)
+    _library(out).native_blur(
+        ctypes.byref(native_tables(tables, len(out))),
+        count(out.shape[1]),
+        reverse,
+        pointer(out),
+        torch.get_num_threads(),
+    )
+    return out
+
+
+@torch.library.custom_op("crfrnn::pair_products", mutates_args=(), device_types="cpu")
+def pair_products(vertices: Tensor, values: Tensor, tables: list[Tensor]) -> Tensor:
+    """out_ip = <vertices_r(i, p), values_i>: [R, C], [M, C] -> [M, P]. The gradient of splat and slice to their weights."""
+    rows, values = _with_padding(vertices), values.contiguous()
+    out = values.new_empty(tables[0].shape)
+    _library(out).native_pair_products(
+        ctypes.byref(native_tables(tables, len(rows))), pointer(rows), pointer(values), count(values.shape[1]),
+        pointer(out), torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
+def row_sums(weights: Tensor, tables: list[Tensor], rows: int) -> Tensor:
+    """Splat, blur and slice of ones [M], without gradient."""
+    weights, work, sums = weights.detach().contiguous(), weights.new_empty(rows), weights.new_empty(len(weights))
+    _library(weights).native_row_sums(
+        ctypes.byref(native_tables(tables, rows)),
+        pointer(weights),
+        pointer(work),
+        pointer(sums),
+        torch.get_num_threads(),
+    )
+    return sums
+
+
+def fold_weights(weights: list[Tensor], factors: list[Tensor | None]) -> Tensor:
+    """The columns of all weights [M, P_m] side by side, each times its factor [M] where there is one; without gradient."""
+    weights = [each.detach().contiguous() for each in weights]
+    factors = [None if each is None else each.detach().contiguous() for each in factors]
+    out = weights[0].new_empty(len(weights[0]), sum(each.shape[1] for each in weights))
+    _library(out).native_fold_weights(
+        count(len(out)), count(len(weights)), _widths(weights), _pointers(weights), _pointers(factors), pointer(out),
+        torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
+def fold_index(index: list[Tensor], firsts: list[int], dtype: torch.dtype) -> Tensor:
+    """Tables of rows [M, P_m] side by side, to each of which its first row is added; by the code for `dtype`."""
+    out = torch.empty(len(index[0]), sum(each.shape[1] for each in index), dtype=torch.int32)
+    _library(torch.empty(0, dtype=dtype)).native_fold_index(
+        count(len(out)), count(len(index)), _widths(index), _pointers(index),
+        (ctypes.c_int64 * len(firsts))(*firsts), pointer(out), torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
+def _widths(tensors: list[Tensor]) -> ctypes.Array[ctypes.c_int64]:
+    return (ctypes.c_int64 * len(tensors))(*(each.shape[1] for each in tensors))
+
+
+def _pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * len(tensors))(*(None if each is None else each.data_ptr() for each in tensors))
+
+
+def _library(like: Tensor) -> ctypes.CDLL:
+    library = native.library(like.dtype)
+    if library is None:
+        raise RuntimeError(
+            f"a lattice that was built by compiled code is used where there is none for {like.dtype}; build it inside "
+            "`native.disabled()` as well"
+        )
+    return library
+
+
+def _with_padding(vertices: Tensor) -> Tensor:
+    """Rows as the compiled code reads them: `vertices` itself where they came from here, else a copy."""
+    stride = padded(vertices.shape[1], vertices.dtype)
+    room = vertices.untyped_storage().nbytes() // vertices.dtype.itemsize - vertices.storage_offset()
+    if vertices.stride() == (stride, 1) and room >= len(vertices) * stride and vertices.data_ptr() % VECTOR_BYTES == 0:
+        return vertices
+    return _padded_copy(vertices)
+
+
+def _padded_copy(vertices: Tensor) -> Tensor:
+    out = new_rows(vertices, *vertices.shape)
+    if vertices.stride(1) != 1:
+        vertices = vertices.contiguous()
+    _library(out).native_copy_rows(
+        pointer(vertices), count(vertices.stride(0)), pointer(out), count(out.shape[1]), count(out.stride(0)),
+        count(len(out)), torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
+@splat.register_fake
+def _(values: Tensor, weights: Tensor, tables: list[Tensor], rows: int) -> Tensor:
+    return new_rows(values, rows, values.shape[1])
+
+
+@slice_.register_fake
+def _(vertices: Tensor, weights: Tensor, tables: list[Tensor]) -> Tensor:
+    return vertices.new_empty(weights.shape[0], vertices.shape[1])
+
+
+@blur.register_fake
+def _(vertices: Tensor, tables: list[Tensor], reverse: bool) -> Tensor:
+    return new_rows(vertices, *vertices.shape)
+
+
+@pair_products.register_fake
+def _(vertices: Tensor, values: Tensor, tables: list[Tensor]) -> Tensor:
+    return values.new_empty(tables[0].shape)
+
+
+def _keep_two(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:2])
+    ctx.tables = next(each for each in inputs if isinstance(each, list))
+
+
+def _no_gradients(tables: list[Tensor]) -> list[None]:
+    return [None] * len(tables)
+
+
+def _splat_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    values, weights = ctx.saved_tensors
+    to_values = slice_(grad, weights, ctx.tables) if ctx.needs_input_grad[0] else None
+    to_weights = pair_products(grad, values, ctx.tables) if ctx.needs_input_grad[1] else None
+    return to_values, to_weights, _no_gradients(ctx.tables), None
+
+
+def _slice_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    vertices, weights = ctx.saved_tensors
+    to_vertices = splat(grad, weights, ctx.tables, len(vertices)) if ctx.needs_input_grad[0] else None
+    to_weights = pair_products(vertices, grad, ctx.tables) if ctx.needs_input_grad[1] else None
+    return to_vertices, to_weights, _no_gradients(ctx.tables)
+
+
+def _pair_products_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    vertices, values = ctx.saved_tensors
+    to_vertices = splat(values, grad, ctx.tables, len(vertices)) if ctx.needs_input_grad[0] else None
+    to_values = slice_(vertices, grad, ctx.tables) if ctx.needs_input_grad[1] else None
+    return to_vertices, to_values, _no_gradients(ctx.tables)
+
+
+def _keep_direction(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, ctx.tables, ctx.reverse = inputs
+
+
+def _blur_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    return blur(grad, ctx.tables, not ctx.reverse), _no_gradients(ctx.tables), None
+
+
+torch.library.register_autograd("crfrnn::splat", _splat_backward, setup_context=_keep_two)
+torch.library.register_autograd("crfrnn::slice", _slice_backward, setup_context=_keep_two)
+torch.library.register_autograd("crfrnn::pair_products", _pair_products_backward, setup_context=_keep_two)
+torch.library.register_autograd("crfrnn::blur", _blur_backward, setup_context=_keep_direction)

@@ -1,0 +1,60 @@
+"""Compiled CPU code: the permutohedral lattice and the fused mean field in C++, compiled on first use.
+
+Importing this compiles nothing. Where no compiler is found the rest of the package warns once and computes with plain torch.
+`disabled()` switches to plain torch for a while; the environment variable CRFRNN_NATIVE=0 does so for the whole process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from crfrnn.native.compiler import CompilerError, library_path
+
+_REALS = {torch.float32: "float", torch.float64: "double"}
+_libraries: dict[torch.dtype, ctypes.CDLL | None] = {}
+_lock = threading.Lock()
+_switched_off = threading.local()
+
+
+def library(dtype: torch.dtype) -> ctypes.CDLL | None:
+    """The compiled code for numbers of this type, or None where there is none or it is switched off."""
+    if getattr(_switched_off, "depth", 0) or os.environ.get("CRFRNN_NATIVE") == "0" or dtype not in _REALS:
+        return None
+    if dtype not in _libraries:
+        with _lock:
+            if dtype not in _libraries:
+                _libraries[dtype] = _load(_REALS[dtype])
+    return _libraries[dtype]
+
+
+@contextmanager
+def disabled() -> Iterator[None]:
+    """Compute with plain torch inside the `with` block, in this thread."""
+    _switched_off.depth = getattr(_switched_off, "depth", 0) + 1
+    try:
+        yield
+    finally:
+        _switched_off.depth -= 1
+
+
+def _load(real: str) -> ctypes.CDLL | None:
+    try:
+        loaded = ctypes.CDLL(str(library_path(real)))
+    except (CompilerError, OSError) as error:
+        warnings.warn(
+            f"the compiled CPU code is not available ({error}); computing with plain torch, which gives the same results "
+            "several times slower. Install a C++ compiler, for example `apt install g++`, or set CRFRNN_NATIVE=0 to "
+            "silence this",
+            stacklevel=2,
+        )
+        return None
+    loaded.native_build.restype = ctypes.c_void_p
+    loaded.native_mean_field.restype = ctypes.c_int64
+    return loaded

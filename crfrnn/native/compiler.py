@@ -1,0 +1,136 @@
+"""Finding a C++ compiler, and compiling once into the user's cache folder what this machine needs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+SOURCES = Path(__file__).parent
+UNITS = ("lattice.cpp", "mean_field.cpp")
+# Contraction would let the search for a simplex round differently from torch; see lattice_build.h.
+FLAGS = ["-O3", "-std=c++17", "-fPIC", "-pthread", "-fvisibility=hidden"]
+FLAGS += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+# The second choice is for compilers that do not know the processor they run on.
+MACHINE_FLAGS = [["-march=native"], []]
+COMPILERS = ("c++", "g++", "clang++")
+
+
+class CompilerError(RuntimeError):
+    """No compiler, or none that can compile the sources; says which were tried and what they said."""
+
+
+def library_path(real: str) -> Path:
+    """The shared library for numbers of type `real` ("float" or "double"), compiled if it is not in the cache yet.
+
+    Safe for processes that start at the same time: each compiles into a file of its own and renames it.
+
+    Raises:
+        CompilerError: it cannot be compiled, or the cache folder cannot be written to.
+    """
+    said = []
+    for compiler in _compilers():
+        version = _output([*compiler, "--version"])
+        if version is None:
+            continue
+        for machine_flags in MACHINE_FLAGS:
+            command = [*compiler, *FLAGS, *machine_flags, f"-DREAL={real}"]
+            path = cache_folder() / f"{real}-{_fingerprint(command, version)}{_suffix()}"
+            if path.exists():
+                return path
+            error = _compile(command, path)
+            if error is None:
+                return path
+            said.append(f"{shlex.join(command)}: {error.strip().splitlines()[-1] if error.strip() else 'failed'}")
+    if not said:
+        raise CompilerError(f"no C++ compiler found among $CXX, {', '.join(COMPILERS)}")
+    raise CompilerError("; ".join(said))
+
+
+def cache_folder() -> Path:
+    """Where libraries are kept: $CRFRNN_CACHE, or crfrnn in the cache folder that is customary on the system."""
+    if chosen := os.environ.get("CRFRNN_CACHE"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "crfrnn"
+
+
+def _compilers() -> list[list[str]]:
+    named = [shlex.split(os.environ["CXX"])] if os.environ.get("CXX") else []
+    return [each for each in [*named, *([name] for name in COMPILERS)] if shutil.which(each[0])]
+
+
+def _suffix() -> str:
+    return ".dll" if sys.platform == "win32" else ".so"
+
+
+def _fingerprint(command: list[str], version: str) -> str:
+    """Changes with the sources, the flags, the compiler and the processor, as cache folders are shared by machines."""
+    digest = hashlib.sha256()
+    for path in sorted([*SOURCES.glob("*.h"), *SOURCES.glob("*.cpp")]):
+        digest.update(path.read_bytes())
+    for text in (*command, version, platform.machine(), _processor()):
+        digest.update(text.encode() + b"\0")
+    return digest.hexdigest()[:20]
+
+
+def _processor() -> str:
+    """What `-march=native` may depend on."""
+    if sys.platform == "darwin":
+        return _output(["sysctl", "-n", "machdep.cpu.brand_string"]) or platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        kinds = ("model name", "flags", "Features", "CPU part")
+        return "".join(sorted({line for line in info.read_text().splitlines() if line.startswith(kinds)}))
+    return platform.processor()
+
+
+def _compile(command: list[str], path: Path) -> str | None:
+    """Compile all units side by side and link them into `path`; returns what the compiler said where it failed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as name:
+            folder = Path(name)
+            objects = [str(folder / f"{unit}.o") for unit in UNITS]
+            running = [
+                _start([*command, "-c", str(SOURCES / unit), "-o", target])
+                for unit, target in zip(UNITS, objects, strict=True)
+            ]
+            failed = [said for said in map(_finish, running) if said is not None]
+            if failed:
+                return failed[0]
+            said = _finish(_start([*command, "-shared", *objects, "-o", str(folder / path.name)]))
+            if said is None:
+                os.replace(folder / path.name, path)
+            return said
+    except OSError as error:
+        raise CompilerError(f"cannot write to {path.parent}: {error}; name another folder in $CRFRNN_CACHE") from error
+
+
+def _start(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def _finish(process: subprocess.Popen[str]) -> str | None:
+    """None where the process succeeded, else what it said."""
+    _, said = process.communicate()
+    return None if process.returncode == 0 else said or f"exit code {process.returncode}"
+
+
+def _output(command: list[str]) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,313 @@
+// Splat, blur and slice over rows of labels. Every row is padded to whole vectors.
+#pragma once
+
+#include "vectors.h"
+
+namespace crfrnn {
+
+// The tables of one or several lattices over the same points; see crfrnn/lattice/compiled.py.
+struct Tables {
+    int64_t points, corners, rows, chunks, spills, axes;
+    const int32_t* index;        // [points, corners] rows
+    const int64_t* chunk_start;  // [chunks + 1] points
+    const int32_t* spill_rows;   // [spills]
+    const int32_t* spill_owners; // [spills] rows
+    const int64_t* axis_runs;    // [axes + 1] which runs belong to each axis
+    const int32_t* run_start;    // [runs + 1] where each run begins in `members`
+    const int32_t* members;      // rows
+};
+
+template <class T, int N>
+struct Block {
+    using V = Vectors<T>;
+    typename V::vector part[N];
+
+    static Block load(const T* from) {
+        Block out;
+        for (int n = 0; n < N; ++n) out.part[n] = V::load(from + n * V::width);
+        return out;
+    }
+    void store(T* to) const {
+        for (int n = 0; n < N; ++n) V::store(to + n * V::width, part[n]);
+    }
+    void add(const Block& other, T factor) {
+        const typename V::vector factors = V::splat(factor);
+        for (int n = 0; n < N; ++n) part[n] = multiply_add<T>(other.part[n], factors, part[n]);
+    }
+};
+
+// The rows of a point a little ahead of the one in hand; they may lie far apart in memory.
+template <class T>
+inline void prefetch_rows(const T* rows, int64_t stride, const int32_t* index, int64_t corners, int64_t points_left) {
+    constexpr int64_t AHEAD = 6;
+    if (points_left <= AHEAD) return;
+    for (int64_t p = AHEAD * corners; p < (AHEAD + 1) * corners; ++p) {
+        const char* row = reinterpret_cast<const char*>(rows + index[p] * stride);
+        __builtin_prefetch(row);
+        __builtin_prefetch(row + 64);
+    }
+}
+
+// out [count, columns] = sum_p weights_p rows[index_p] for the points from `first` on.
+template <class T>
+NOINLINE void slice_points(const Tables& tables, int64_t first, int64_t count, const T* rows, const T* weights,
+                           int64_t columns, T* out) {
+    const int64_t corners = tables.corners;
+    for_blocks<T>(columns, [&](auto size, int64_t c) {
+        using B = Block<T, size()>;
+        const int64_t stride = columns, last = corners;
+        const T* from = rows + c;
+        T* to = out + c;
+        for (int64_t i = 0; i < count; ++i) {
+            const int32_t* index = tables.index + (first + i) * last;
+            const T* weight = weights + (first + i) * last;
+            prefetch_rows(from, stride, index, last, count - i);
+            B sum{};
+#pragma GCC unroll 3
+            for (int64_t p = 0; p < last; ++p) sum.add(B::load(from + index[p] * stride), weight[p]);
+            sum.store(to + i * stride);
+        }
+    });
+}
+
+// rows[index_p] += weights_p values [count, columns] for the points from `first` on.
+template <class T>
+NOINLINE void splat_points(const Tables& tables, int64_t first, int64_t count, const T* values, const T* weights,
+                           int64_t columns, T* rows) {
+    const int64_t corners = tables.corners;
+    for_blocks<T>(columns, [&](auto size, int64_t c) {
+        using B = Block<T, size()>;
+        const int64_t stride = columns, last = corners;
+        T* to = rows + c;
+        for (int64_t i = 0; i < count; ++i) {
+            const int32_t* index = tables.index + (first + i) * last;
+            const T* weight = weights + (first + i) * last;
+            prefetch_rows(to, stride, index, last, count - i);
+            const B value = B::load(values + i * stride + c);
+#pragma GCC unroll 3
+            for (int64_t p = 0; p < last; ++p) {
+                T* row = to + index[p] * stride;
+                B sum = B::load(row);
+                sum.add(value, weight[p]);
+                sum.store(row);
+            }
+        }
+    });
+}
+
+constexpr int64_t TILE = 64;  // points whose rows are held in the innermost cache at once
+
+// What is common to the workers of one filtering; they must all call each function, and wait between them.
+template <class T>
+struct Filter {
+    const Tables& tables;
+    int64_t columns;
+    Worker worker;
+
+    // Adds the spills to their vertices, and leaves zeros behind.
+    void collect(T* rows) const {
+        const int64_t from = worker.begin(tables.rows), to = worker.end(tables.rows);
+        for (int64_t s = 0; s < tables.spills; ++s) {
+            const int64_t owner = tables.spill_owners[s];
+            if (owner < from || owner >= to) continue;
+            T *spill = rows + tables.spill_rows[s] * columns, *row = rows + owner * columns;
+            for (int64_t c = 0; c < columns; ++c) {
+                row[c] += spill[c];
+                spill[c] = 0;
+            }
+        }
+    }
+
+    // Gives every spill the value of its vertex.
+    void spread(T* rows) const {
+        for (int64_t s = worker.begin(tables.spills); s < worker.end(tables.spills); ++s) {
+            std::memcpy(rows + tables.spill_rows[s] * columns, rows + tables.spill_owners[s] * columns,
+                        columns * sizeof(T));
+        }
+    }
+
+    // row_v += (row_next(v) + row_previous(v)) / 2 along each axis in turn, or in reverse order; waits after every axis.
+    void blur(T* rows, bool reverse) const {
+        for (int64_t step = 0; step < tables.axes; ++step) {
+            const int64_t axis = reverse ? tables.axes - 1 - step : step;
+            const int64_t first = tables.axis_runs[axis], last = tables.axis_runs[axis + 1];
+            const int64_t before = tables.run_start[first], size = tables.run_start[last] - before;
+            const int32_t *starts = tables.run_start + first, *ends = tables.run_start + last;
+            const int32_t* run = std::lower_bound(starts, ends, before + worker.begin(size));
+            const int32_t* stop = std::lower_bound(starts, ends, before + worker.end(size));
+            for (; run < stop; ++run) {
+                const int32_t* members = tables.members + run[0];
+                if (columns == 1) {
+                    blur_numbers(rows, members, run[1] - run[0]);
+                } else {
+                    blur_run(rows, members, run[1] - run[0]);
+                }
+            }
+            worker.wait();
+        }
+    }
+
+  private:
+    // Rows of a single number, without padding.
+    void blur_numbers(T* rows, const int32_t* members, int64_t size) const {
+        T previous = 0;
+        for (int64_t i = 0; i < size; ++i) {
+            const T current = rows[members[i]], next = i + 1 < size ? rows[members[i + 1]] : 0;
+            rows[members[i]] = current + T(0.5) * (previous + next);
+            previous = current;
+        }
+    }
+
+    void blur_run(T* rows, const int32_t* members, int64_t size) const {
+        constexpr int64_t AHEAD = 6;
+        for_blocks<T>(columns, [&](auto width, int64_t c) {
+            using B = Block<T, width()>;
+            B previous{}, current = B::load(rows + members[0] * columns + c);
+            for (int64_t i = 0; i < size; ++i) {
+                const T* ahead = rows + members[i + AHEAD] * columns + c;  // `members` is that much longer than its runs
+                __builtin_prefetch(ahead);
+                __builtin_prefetch(ahead + B::V::width * width() - 1);
+                const B next = i + 1 < size ? B::load(rows + members[i + 1] * columns + c) : B{};
+                B sum = current;
+                for (int n = 0; n < width(); ++n) previous.part[n] += next.part[n];
+                sum.add(previous, T(0.5));
+                sum.store(rows + members[i] * columns + c);
+                previous = current;
+                current = next;
+            }
+        });
+    }
+};
+
+// Copies the first `channels` numbers of rows `from_stride` apart, and fills the rows of `to` up with zeros.
+template <class T>
+inline void copy_rows(const T* from, int64_t from_stride, T* to, int64_t channels, int64_t to_stride, int64_t begin,
+                      int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+        std::memcpy(to + i * to_stride, from + i * from_stride, channels * sizeof(T));
+        std::fill(to + i * to_stride + channels, to + (i + 1) * to_stride, T(0));
+    }
+}
+
+// values [points, channels] -> rows [rows, padded channels].
+template <class T>
+void splat(const Tables& tables, const T* values, const T* weights, int64_t channels, T* rows, int threads) {
+    const int64_t columns = padded<T>(channels);
+    in_parallel(threads, [&](Worker worker) {
+        std::fill(rows + worker.begin(tables.rows) * columns, rows + worker.end(tables.rows) * columns, T(0));
+        worker.wait();
+        std::vector<T> tile(TILE * columns);
+        for (int64_t k = worker.begin(tables.chunks); k < worker.end(tables.chunks); ++k) {
+            for (int64_t i = tables.chunk_start[k]; i < tables.chunk_start[k + 1]; i += TILE) {
+                const int64_t count = std::min(TILE, tables.chunk_start[k + 1] - i);
+                copy_rows(values + i * channels, channels, tile.data(), channels, columns, 0, count);
+                splat_points(tables, i, count, tile.data(), weights, columns, rows);
+            }
+        }
+    });
+}
+
+// rows [rows, padded channels] -> values [points, channels].
+template <class T>
+void slice(const Tables& tables, const T* rows, const T* weights, int64_t channels, T* values, int threads) {
+    const int64_t columns = padded<T>(channels);
+    in_parallel(threads, [&](Worker worker) {
+        std::vector<T> tile(TILE * columns);
+        const int64_t end = worker.end(tables.points);
+        for (int64_t i = worker.begin(tables.points); i < end; i += TILE) {
+            const int64_t count = std::min(TILE, end - i);
+            slice_points(tables, i, count, rows, weights, columns, tile.data());
+            for (int64_t j = 0; j < count; ++j) {
+                std::memcpy(values + (i + j) * channels, tile.data() + j * columns, channels * sizeof(T));
+            }
+        }
+    });
+}
+
+// sums [points]: splat, blur and slice of ones. `work` [rows].
+template <class T>
+void row_sums(const Tables& tables, const T* weights, T* work, T* sums, int threads) {
+    const int64_t corners = tables.corners;
+    in_parallel(threads, [&](Worker worker) {
+        const Filter<T> filter{tables, 1, worker};
+        std::fill(work + worker.begin(tables.rows), work + worker.end(tables.rows), T(0));
+        worker.wait();
+        for (int64_t k = worker.begin(tables.chunks); k < worker.end(tables.chunks); ++k) {
+            const int64_t end = tables.chunk_start[k + 1] * corners;
+            for (int64_t i = tables.chunk_start[k] * corners; i < end; ++i) work[tables.index[i]] += weights[i];
+        }
+        worker.wait();
+        filter.collect(work);
+        worker.wait();
+        filter.blur(work, false);
+        filter.spread(work);
+        worker.wait();
+        for (int64_t i = worker.begin(tables.points); i < worker.end(tables.points); ++i) {
+            T sum = 0;
+            for (int64_t p = i * corners; p < (i + 1) * corners; ++p) sum += weights[p] * work[tables.index[p]];
+            sums[i] = sum;
+        }
+    });
+}
+
+// out [points, sum of widths]: the columns of all parts, those of part m times factors[m] [points] where it is not null.
+template <class T>
+void fold_weights(int64_t points, int64_t parts, const int64_t* widths, const T* const* weights, const T* const* factors,
+                  T* out, int threads) {
+    int64_t total = 0;
+    for (int64_t m = 0; m < parts; ++m) total += widths[m];
+    in_parallel(threads, [&](Worker worker) {
+        for (int64_t i = worker.begin(points); i < worker.end(points); ++i) {
+            T* to = out + i * total;
+            for (int64_t m = 0; m < parts; ++m) {
+                const T factor = factors[m] ? factors[m][i] : 1;
+                for (int64_t p = 0; p < widths[m]; ++p) *to++ = weights[m][i * widths[m] + p] * factor;
+            }
+        }
+    });
+}
+
+// The same for tables of rows, to which firsts[m] is added.
+inline void fold_index(int64_t points, int64_t parts, const int64_t* widths, const int32_t* const* index,
+                       const int64_t* firsts, int32_t* out, int threads) {
+    int64_t total = 0;
+    for (int64_t m = 0; m < parts; ++m) total += widths[m];
+    in_parallel(threads, [&](Worker worker) {
+        for (int64_t i = worker.begin(points); i < worker.end(points); ++i) {
+            int32_t* to = out + i * total;
+            for (int64_t m = 0; m < parts; ++m) {
+                for (int64_t p = 0; p < widths[m]; ++p) *to++ = index[m][i * widths[m] + p] + int32_t(firsts[m]);
+            }
+        }
+    });
+}
+
+// In place: rows [rows, padded channels], spills collected before and spread after.
+template <class T>
+void blur(const Tables& tables, int64_t channels, bool reverse, T* rows, int threads) {
+    in_parallel(threads, [&](Worker worker) {
+        const Filter<T> filter{tables, padded<T>(channels), worker};
+        filter.collect(rows);
+        worker.wait();
+        filter.blur(rows, reverse);
+        filter.spread(rows);
+    });
+}
+
+// out [points, corners] = <rows[index], values>.
+template <class T>
+void pair_products(const Tables& tables, const T* rows, const T* values, int64_t channels, T* out, int threads) {
+    const int64_t columns = padded<T>(channels);
+    in_parallel(threads, [&](Worker worker) {
+        for (int64_t i = worker.begin(tables.points); i < worker.end(tables.points); ++i) {
+            for (int64_t p = 0; p < tables.corners; ++p) {
+                const T* row = rows + tables.index[i * tables.corners + p] * columns;
+                T sum = 0;
+                for (int64_t c = 0; c < channels; ++c) sum += row[c] * values[i * channels + c];
+                out[i * tables.corners + p] = sum;
+            }
+        }
+    });
+}
+
+}  // namespace crfrnn

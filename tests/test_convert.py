@@ -1,0 +1,205 @@
+"""Converted parameters give equal beliefs, by models written here with the signs of their authors."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import crfrnn.densecrf as dcrf
+from crfrnn import CRFRNN, appearance_kernel, feature_kernel, smoothness_kernel
+from crfrnn.convert import (
+    PairwiseTerm,
+    from_convcrf,
+    from_crfasrnn,
+    from_pydensecrf,
+    grey_levels,
+    to_convcrf,
+    to_crfasrnn,
+    to_pydensecrf,
+)
+from tests.dense_meanfield import dense_features, dense_kernel, dense_normalised
+
+LABELS, HEIGHT, WIDTH, ITERATIONS = 3, 6, 7, 4
+NORMALIZATIONS = [dcrf.NO_NORMALIZATION, dcrf.NORMALIZE_BEFORE, dcrf.NORMALIZE_AFTER, dcrf.NORMALIZE_SYMMETRIC]
+COMPATS: dict[str, Any] = {
+    "number": 0.6,
+    "vector": np.array([0.2, -0.5, -0.9], np.float32),
+    "matrix": np.array([[0.1, 0.5, 0.9], [0.3, -0.2, 0.4], [0.0, 0.6, 0.0]], np.float32),
+}
+SYMMETRIC = torch.tensor([[0.0, 1.0, 0.4], [1.0, -0.3, 0.7], [0.4, 0.7, 0.2]])
+
+
+def problem() -> tuple[Tensor, Tensor]:
+    """Logits [1, L, H, W] and image [1, 3, H, W]."""
+    return torch.randn(1, LABELS, HEIGHT, WIDTH), torch.randint(0, 256, (1, 3, HEIGHT, WIDTH)).float()
+
+
+def layer_beliefs(crf: CRFRNN, unary: Tensor, image: Tensor) -> np.ndarray:
+    return crf(unary, image, ITERATIONS).softmax(1)[0].flatten(1).detach().numpy()
+
+
+def densecrf_beliefs(terms: list[PairwiseTerm], unary: Tensor, image: Tensor) -> np.ndarray:
+    crf = dcrf.DenseCRF2D(WIDTH, HEIGHT, LABELS)
+    crf.setUnaryEnergy(-unary[0].flatten(1))
+    for term in terms:
+        if term.srgb is None:
+            crf.addPairwiseGaussian(term.sxy, term.compat, normalization=term.normalization)
+        else:
+            guide = image[0].permute(1, 2, 0)
+            crf.addPairwiseBilateral(term.sxy, term.srgb, guide, term.compat, normalization=term.normalization)
+    return crf.inference(ITERATIONS)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS, ids=lambda n: n.name)
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations_with_replacement(COMPATS, 2)))
+def test_from_pydensecrf_and_back(normalization: dcrf.NormalizationType, first: str, second: str) -> None:
+    terms = [
+        PairwiseTerm(1.7, 0.3 * np.float32(COMPATS[first]), normalization=normalization),
+        PairwiseTerm(4.3, 0.3 * np.float32(COMPATS[second]), srgb=61.0, normalization=normalization),
+    ]
+    unary, image = problem()
+    wanted = densecrf_beliefs(terms, unary, image)
+    crf = from_pydensecrf(LABELS, terms, ITERATIONS)
+    np.testing.assert_allclose(layer_beliefs(crf, unary, image), wanted, atol=1e-5)
+    back = to_pydensecrf(crf)
+    assert [np.ndim(term.compat) for term in back] == [np.ndim(COMPATS[name]) for name in (first, second)]
+    np.testing.assert_allclose(densecrf_beliefs(back, unary, image), wanted, atol=1e-5)
+
+
+def test_potts_numbers_are_kept() -> None:
+    """By hand: the README example of pydensecrf."""
+    terms = [PairwiseTerm(3, 3), PairwiseTerm(80, 10, srgb=13)]
+    crf = from_pydensecrf(21, terms)
+    assert crf.normalization == "symmetric"
+    assert [kernel.weight for kernel in crf.kernels] == [3, 10]
+    torch.testing.assert_close(crf.cell.compatibility.detach(), 1 - torch.eye(21))
+    assert [(t.sxy, t.srgb, t.compat) for t in to_pydensecrf(crf)] == [
+        (pytest.approx(3), None, pytest.approx(3)),
+        (pytest.approx(80), pytest.approx(13), pytest.approx(10)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("form", "mu", "dimensions"),
+    [("scalar", 1 - torch.eye(LABELS), 0), ("diagonal", 1 - torch.eye(LABELS), 1), ("scalar", SYMMETRIC, 2)],
+)
+@pytest.mark.parametrize("normalization", ["none", "before", "after", "symmetric"])
+def test_to_pydensecrf(form: Any, mu: Tensor, dimensions: int, normalization: Any) -> None:
+    kernels = [smoothness_kernel(1.7, 0.2), appearance_kernel(4.3, 61.0, 0.4)]
+    crf = CRFRNN(LABELS, kernels, normalization=normalization, kernel_weights=form, compatibility=mu)
+    with torch.no_grad():
+        crf.cell.kernel_weights *= 0.5 + torch.rand(crf.cell.kernel_weights.shape)
+        # Nothing but what is added to all labels of a pixel.
+        crf.cell.compatibility += torch.rand(LABELS) if form == "scalar" else 0
+    terms = to_pydensecrf(crf)
+    assert [np.ndim(term.compat) for term in terms] == [dimensions] * 2
+    unary, image = problem()
+    np.testing.assert_allclose(densecrf_beliefs(terms, unary, image), layer_beliefs(crf, unary, image), atol=1e-5)
+
+
+def kernels_of(image: Tensor, thetas: tuple[float, float, float], normalization: str) -> list[Tensor]:
+    """Smoothness and appearance [N, N] for theta_gamma, theta_alpha, theta_beta."""
+    gamma, alpha, beta = thetas
+    features = [dense_features(image[0], gamma), dense_features(image[0], alpha, beta)]
+    return [dense_normalised(dense_kernel(f), normalization, exclude_self=False) for f in features]
+
+
+@pytest.mark.parametrize("convention", ["caffe", "keras", "pytorch"])
+def test_crfasrnn_both_ways(convention: Any) -> None:
+    spatial, bilateral, mu = (torch.randn(LABELS, LABELS) for _ in range(3))
+    unary, image = problem()
+    smoothness, appearance = kernels_of(image, (1.7, 4.3, 61.0), "after")
+    logits = unary[0].flatten(1)
+    for _ in range(ITERATIONS):
+        beliefs = logits.softmax(0)
+        pair = mu @ (spatial @ beliefs @ smoothness.T + bilateral @ beliefs @ appearance.T)
+        logits = unary[0].flatten(1) + pair if convention == "pytorch" else unary[0].flatten(1) - pair
+    crf = from_crfasrnn(spatial.numpy(), bilateral, mu, convention, theta_alpha=4.3, theta_beta=61.0, theta_gamma=1.7)
+    crf.filter = "exact"
+    np.testing.assert_allclose(layer_beliefs(crf, unary, image), logits.softmax(0), atol=2e-5)
+    back = to_crfasrnn(crf, convention)
+    wanted = {
+        "spatial_ker_weights": spatial, "bilateral_ker_weights": bilateral, "compatibility_matrix": mu,
+        "theta_alpha": 4.3, "theta_beta": 61.0, "theta_gamma": 1.7,
+    }  # fmt: skip
+    assert back.keys() == wanted.keys()
+    for name, value in wanted.items():
+        np.testing.assert_allclose(back[name], value, rtol=1e-6, err_msg=name)
+
+
+def conf_of(norm: str, weight: str | None) -> dict[str, Any]:
+    """A configuration of ConvCRF whose window is meant to hold the whole image."""
+    return {
+        "filter_size": 13, "blur": 1, "merge": False, "norm": norm, "weight": weight, "unary_weight": 1,
+        "weight_init": 0.2, "convcomp": False,
+        "pos_feats": {"sdims": 1.7, "compat": 0.5},
+        "col_feats": {"sdims": 4.3, "schan": 61.0, "compat": 0.9, "use_bias": True},
+    }  # fmt: skip
+
+
+def convcrf_beliefs(conf: dict[str, Any], unary: Tensor, image: Tensor) -> Tensor:
+    """ConvCRF with the whole image in its window. Its start, a message of log-probabilities, is that of mean field here."""
+    place, colour = conf["pos_feats"], conf["col_feats"]
+    norm = {"sym": "symmetric", "none": "none"}[conf["norm"]]
+    kernels = kernels_of(image, (place["sdims"], colour["sdims"], colour["schan"]), norm)
+    mixed = conf["weight"] is not None
+    log_p = unary[0].flatten(1).log_softmax(0)
+    first, second = (conf["unary_weight"] - conf["weight_init"], conf["weight_init"]) if mixed else (1, 1)
+    x = first * log_p
+    for _ in range(ITERATIONS):
+        message = place["compat"] * x.softmax(0) @ kernels[0].T + colour["compat"] * x.softmax(0) @ kernels[1].T
+        x = first * log_p + second * message
+    return x.softmax(0)
+
+
+@pytest.mark.parametrize("norm", ["none", "sym"])
+@pytest.mark.parametrize("weight", [None, "scalar", "vector"])
+def test_convcrf_both_ways(norm: str, weight: str | None) -> None:
+    conf = conf_of(norm, weight)
+    unary, image = problem()
+    wanted = convcrf_beliefs(conf, unary, image)
+    crf, factor = from_convcrf(LABELS, conf)
+    crf.filter = "exact"
+    np.testing.assert_allclose(layer_beliefs(crf, factor * unary, image), wanted, atol=1e-5)
+    np.testing.assert_allclose(convcrf_beliefs(to_convcrf(crf), factor * unary, image), wanted, atol=1e-5)
+
+
+def test_convcrf_blur_and_colour_scale() -> None:
+    conf = {**conf_of("none", None), "blur": 4}
+    assert [kernel.weight for kernel in from_convcrf(LABELS, conf)[0].kernels] == [0.5 / 16, 0.9 / 16]
+    conf["col_feats"] = {**conf["col_feats"], "use_bias": False}
+    with pytest.raises(ValueError, match="theta_alpha"):
+        from_convcrf(LABELS, conf)
+    assert from_convcrf(LABELS, conf, theta_alpha=9.0)[0].kernels[1].theta_position == 9
+    assert grey_levels(0.1) == pytest.approx(25.5)
+    assert grey_levels(0.1, std=0.225) == pytest.approx(5.7375)
+
+
+def test_what_has_no_counterpart_is_refused() -> None:
+    kernels = [smoothness_kernel(), appearance_kernel()]
+    mixed = [PairwiseTerm(3, 3), PairwiseTerm(3, 3, normalization=dcrf.NORMALIZE_AFTER)]
+    with pytest.raises(ValueError, match="wanted one for all terms"):
+        from_pydensecrf(LABELS, mixed)
+    with pytest.raises(ValueError, match="sxy is"):
+        from_pydensecrf(LABELS, [PairwiseTerm((3, 4), 3)])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="not symmetric"):
+        to_pydensecrf(CRFRNN(LABELS, kernels, compatibility=torch.tensor(COMPATS["matrix"])))
+    with pytest.raises(ValueError, match="exclude_self"):
+        to_pydensecrf(CRFRNN(LABELS, kernels, exclude_self=True))
+    with pytest.raises(ValueError, match="no counterpart"):
+        to_pydensecrf(CRFRNN(LABELS, [feature_kernel("depth", 1.0, 1.0)]))
+    with pytest.raises(ValueError, match="'after'"):
+        to_crfasrnn(CRFRNN(LABELS, kernels, normalization="symmetric"), "caffe")
+    with pytest.raises(ValueError, match="one smoothness and one appearance"):
+        to_crfasrnn(CRFRNN(LABELS, kernels[:1]), "caffe")
+    with pytest.raises(ValueError, match="convention is 'torch'"):
+        to_crfasrnn(CRFRNN(LABELS, kernels), "torch")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="three times"):
+        from_crfasrnn(torch.eye(3), torch.eye(3), torch.eye(2), "caffe")
+    with pytest.raises(ValueError, match="'none' and 'symmetric'"):
+        to_convcrf(CRFRNN(LABELS, kernels))
+    with pytest.raises(ValueError, match="Potts"):
+        to_convcrf(CRFRNN(LABELS, kernels, normalization="none", compatibility=SYMMETRIC))
