@@ -152,6 +152,8 @@ class CRFRNN(nn.Module):
         weights = torch.tensor([float(kernel.weight) for kernel in kernels])
         penalties = 1 - torch.eye(num_labels) if isinstance(compatibility, str) else compatibility.detach().clone()
         self.cell = MeanFieldCell(_expanded(weights, kernel_weights, num_labels), penalties.to(weights))
+        for m, kernel in enumerate(kernels):
+            self.register_buffer(f"initial_bandwidths_{m}", torch.tensor(kernel.bandwidths))
         self.log_bandwidth_scales = nn.ParameterList(
             nn.Parameter(torch.zeros(len(kernel.bandwidths)), requires_grad=learn_bandwidths) for kernel in kernels
         )
@@ -161,13 +163,11 @@ class CRFRNN(nn.Module):
     def bandwidths(self) -> list[Tensor]:
         """The bandwidths of every kernel: of positions (pixels) first, then of the guide (grey levels).
 
-        Those of the kernel times exp(log_bandwidth_scales), exactly 1 until something is learned: exp(log(theta)) would
-        miss theta by rounding, and that moves points over the borders of the lattice.
+        The initial ones times exp(log_bandwidth_scales), exactly 1 until something is learned: exp(log(theta)) would miss
+        theta by rounding, and that moves points over the borders of the lattice.
         """
-        return [
-            scale.exp() * scale.new_tensor(kernel.bandwidths)
-            for kernel, scale in zip(self.kernels, self.log_bandwidth_scales, strict=True)
-        ]
+        scales = enumerate(self.log_bandwidth_scales)
+        return [self.get_buffer(f"initial_bandwidths_{m}") * scale.exp() for m, scale in scales]
 
     def forward(
         self,

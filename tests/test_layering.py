@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "crfrnn.native": set(),
     "crfrnn.lattice": {"crfrnn.native"},
-    "crfrnn.data": set(),
+    "crfrnn._torchvision": set(),
+    "crfrnn.data": {"crfrnn._torchvision"},
     "crfrnn.free_energy": set(),
     "crfrnn.state": {"crfrnn.free_energy"},
     "crfrnn.labels": set(),
@@ -23,7 +24,7 @@ ALLOWED = {
     "crfrnn.checks": {"crfrnn.kernels", "crfrnn.normalisers"},
     "crfrnn.meanfield": {f"crfrnn.{part}" for part in ("kernels", "normalisers", "checks", "fused", "labels", "state")},
     "crfrnn.convert": {"crfrnn.densecrf", "crfrnn.kernels", "crfrnn.meanfield"},
-    "crfrnn.nets": {"crfrnn.meanfield"},
+    "crfrnn.nets": {"crfrnn.data", "crfrnn.kernels", "crfrnn.meanfield", "crfrnn._torchvision"},
     "crfrnn": {"crfrnn.kernels", "crfrnn.meanfield", "crfrnn.state"},
     "eval": {"crfrnn", "crfrnn.*"},
     "train": {"crfrnn", "crfrnn.*", "eval"},

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crfrnn.data._torchvision import tv_tensors, v2
+from crfrnn._torchvision import tv_tensors, v2
 from crfrnn.data.voc import VOID
 
 MEAN_RGB = (122.675, 116.669, 104.008)  # of the ImageNet training images, as DeepLab pads with it

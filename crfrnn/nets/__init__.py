@@ -1,17 +1,28 @@
-"""Atrous VGG-16 networks, their assembly with the CRF-RNN, and weights in and out."""
+"""DeepLab and FCN, their assembly with the CRF-RNN, and weights in and out."""
 
 from crfrnn.nets.assembly import NETWORKS, SegmentationModel, build_model
 from crfrnn.nets.checkpoint import load_checkpoint, model_from_checkpoint, save_checkpoint
-from crfrnn.nets.vgg import LargeFOV
+from crfrnn.nets.deeplab import DeepLab, DeepLabMSc
+from crfrnn.nets.fcn import FCN
+from crfrnn.nets.field import parameter_count, receptive_field
+from crfrnn.nets.inference import infer
+from crfrnn.nets.loading import load_tensors, start_from
 from crfrnn.nets.weights import load_imagenet
 
 __all__ = [
+    "FCN",
     "NETWORKS",
-    "LargeFOV",
+    "DeepLab",
+    "DeepLabMSc",
     "SegmentationModel",
     "build_model",
+    "infer",
     "load_checkpoint",
     "load_imagenet",
+    "load_tensors",
     "model_from_checkpoint",
+    "parameter_count",
+    "receptive_field",
     "save_checkpoint",
+    "start_from",
 ]

@@ -7,22 +7,28 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from crfrnn.meanfield import CRFRNN
-from crfrnn.nets.vgg import LargeFOV
+from crfrnn.nets.deeplab import DeepLab, DeepLabMSc
+from crfrnn.nets.fcn import FCN
+from crfrnn.nets.variants import VARIANTS, FCNVariant
 
-NETWORKS: dict[str, type[LargeFOV]] = {"deeplab-largefov": LargeFOV}
+NETWORKS = tuple(VARIANTS)
+Network = DeepLab | FCN
 
 
 class SegmentationModel(nn.Module):
     """`network`, its scores brought to image resolution, and `crf` on top (or None for the plain network).
 
     Args:
-        network: scores [B, L, h, w] at stride `network.output_stride` from raw RGB images; `network.mean` pads borders.
+        network: scores [B, L, h, w] from raw RGB images; see `crfrnn.nets.vgg.VGG16` for what else it has to say.
         crf: a CRFRNN over the same labels, or None.
         input_scale: the network sees the image resampled by this factor, the CRF always the image itself. Below 1 it
             trades localisation, which the CRF can give back, for time (1/4 of it at 0.5).
+
+    Under `torch.compile` the CRF stays outside the graph, as it is: its lattices depend on the values of the image.
+    `torch.export` takes a model without a CRF, at a fixed size of images; one with a CRF it refuses, for that reason.
     """
 
-    def __init__(self, network: LargeFOV, crf: CRFRNN | None = None, input_scale: float = 1.0) -> None:
+    def __init__(self, network: Network, crf: CRFRNN | None = None, input_scale: float = 1.0) -> None:
         super().__init__()
         if not 0 < input_scale <= 4:
             raise ValueError(f"input_scale is {input_scale}; wanted a factor above 0 and at most 4")
@@ -31,13 +37,25 @@ class SegmentationModel(nn.Module):
         self.input_scale = input_scale
 
     def scores(self, image: torch.Tensor) -> torch.Tensor:
-        """Scores [B, L, h, w] of the network alone on the padded image (see `padded_size`)."""
+        """Scores [B, L, h, w] of the network alone on the padded image (see `padded_size`).
+
+        In training, score (i, j) belongs to pixel (s i, s j) of the network's input, s being its output stride.
+        """
+        scores = self.network(self.network_input(image))
+        if self.network.training:
+            skipped = (self._lead - self.network.origin) // self.network.output_stride
+            scores = scores[..., skipped:, skipped:]
+        return scores
+
+    def network_input(self, image: torch.Tensor) -> torch.Tensor:
+        """What the network gets for `image` [B, 3, H, W]: padded with the mean colour, resampled by `input_scale`."""
         check_image(image)
-        padded = self._pad(image)
+        height, width = image.shape[-2:]
+        padded = self.pad(image, 0, self.padded_size(height) - height, self.padded_size(width) - width)
         if self.input_scale != 1:
             size = [self._network_size(n) for n in image.shape[-2:]]
             padded = F.interpolate(padded, size=size, mode="bilinear", antialias=True)
-        return self.network(padded)
+        return self.pad(padded, self._lead, 0, 0)
 
     def unary(self, image: torch.Tensor) -> torch.Tensor:
         """The network's logits [B, L, H, W] at image resolution: align-corners bilinear, float32 or wider."""
@@ -47,8 +65,12 @@ class SegmentationModel(nn.Module):
         """Scores of an image of `size` (H, W) interpolated to its pixels, align-corners, the padding cut off."""
         height, width = size
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        full = F.interpolate(scores, size=[self.padded_size(n) for n in size], mode="bilinear", align_corners=True)
-        return full[..., :height, :width]
+        factor = self.network.output_stride / self.input_scale
+        if factor != 1:
+            full = [round((n - 1) * factor) + 1 for n in scores.shape[-2:]]
+            scores = F.interpolate(scores, size=full, mode="bilinear", align_corners=True)
+        start = 0 if self.network.training else round(-self.network.origin / self.input_scale)
+        return scores[..., start : start + height, start : start + width]
 
     def forward(self, image: torch.Tensor, num_iterations: int | None = None) -> torch.Tensor:
         """Logits [B, L, H, W] of raw RGB images [B, 3, H, W] in 0..255, any H and W.
@@ -56,6 +78,16 @@ class SegmentationModel(nn.Module):
         `num_iterations` (T) is handed to the CRF; None takes the CRF's own. Without a CRF it has to be None or 0.
         """
         unary = self.unary(image)
+        return self.refine(unary, image, num_iterations) if self.crf is not None or num_iterations else unary
+
+    @torch.compiler.disable
+    def refine(self, unary: torch.Tensor, image: torch.Tensor, num_iterations: int | None = None) -> torch.Tensor:
+        """`unary` [B, L, H, W] after the CRF, if there is one; arguments as of `forward`."""
+        if torch.compiler.is_compiling():  # under torch.compile this method is not
+            raise ValueError(
+                "torch.export cannot take the CRF, whose lattices depend on the values of the image; export "
+                "SegmentationModel(model.network, None, model.input_scale) and apply model.crf to the logits and the image"
+            )
         if self.crf is not None:
             return self.crf(unary, image, num_iterations=num_iterations)
         if num_iterations:
@@ -66,21 +98,27 @@ class SegmentationModel(nn.Module):
         return unary
 
     def padded_size(self, pixels: int) -> int:
-        """Length of an image side after padding: scores at stride 8 then cover it from its first to its last pixel."""
+        """Length of an image side after padding: the scores then cover it from its first to its last pixel."""
         return round((self._network_size(pixels) - 1) / self.input_scale) + 1
 
-    def _network_size(self, pixels: int) -> int:
-        stride = self.network.output_stride
-        return stride * max(1, math.ceil((pixels - 1) * self.input_scale / stride - 1e-9)) + 1
+    @property
+    def _lead(self) -> int:
+        """Cells of the mean colour in front of the network's input. At test time, as released, there are none.
 
-    def _pad(self, image: torch.Tensor) -> torch.Tensor:
-        """`image` with the mean colour added at the bottom and the right (DeepLab's test protocol)."""
-        height, width = image.shape[-2:]
-        bottom, right = self.padded_size(height) - height, self.padded_size(width) - width
-        if not (bottom or right):
+        In training they bring the scores onto every s-th pixel, where the labels of the loss are taken.
+        """
+        return self.network.origin % self.network.output_stride if self.network.training else 0
+
+    def _network_size(self, pixels: int) -> int:
+        cells = math.ceil((pixels - 1) * self.input_scale - 1e-9) + 1
+        return self.network.padded_size(cells + self._lead) - self._lead
+
+    def pad(self, image: torch.Tensor, front: int, bottom: int, right: int) -> torch.Tensor:
+        """`image` with the mean colour added: `front` rows and columns at the top left, others at bottom and right."""
+        if not (front or bottom or right):
             return image
         mean = self.network.mean
-        return F.pad(image - mean, (0, right, 0, bottom)) + mean
+        return F.pad(image - mean, (front, right, front, bottom)) + mean
 
 
 def check_image(image: torch.Tensor) -> None:
@@ -101,23 +139,39 @@ def build_model(
     width: float = 1.0,
     dropout: float = 0.5,
     input_scale: float = 1.0,
+    output_stride: int | None = None,
 ) -> SegmentationModel:
     """The network called `name`, with `crf` on top or (None) plain, randomly initialised.
 
     Args:
-        name: one of `NETWORKS`.
+        name: one of `NETWORKS`; `crfrnn.nets.variants` has them in a table.
         num_labels: L, background included.
         crf: a CRFRNN over as many labels.
         width: factor on the channels of the network, for small machines.
         dropout: probability behind fc6 and fc7.
         input_scale: see `SegmentationModel`.
+        output_stride: None for the network as released; 32, 16 or 8 for another density of DeepLab's scores from the same
+            weights, see `crfrnn.nets.deeplab.DeepLab`.
 
     Raises ValueError for an unknown name, fewer than two labels, or a CRF over another number of labels.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"there is no network {name!r}; the networks are {', '.join(sorted(NETWORKS))}")
+    if name not in VARIANTS:
+        raise ValueError(f"there is no network {name!r}; the networks are {', '.join(NETWORKS)}")
     if crf is not None and crf.num_labels != num_labels:
         raise ValueError(
             f"the network has num_labels={num_labels}, the CRF {crf.num_labels}; give both the same number of labels"
         )
-    return SegmentationModel(NETWORKS[name](num_labels, width=width, dropout=dropout), crf, input_scale)
+    return SegmentationModel(_build_network(name, num_labels, width, dropout, output_stride), crf, input_scale)
+
+
+def _build_network(name: str, num_labels: int, width: float, dropout: float, output_stride: int | None) -> Network:
+    variant = VARIANTS[name]
+    if isinstance(variant, FCNVariant):
+        if output_stride is not None:
+            raise ValueError(
+                f"output_stride is {output_stride}, but {name} upsamples to the pixels by itself; leave it out, or "
+                "choose one of the deeplab networks"
+            )
+        return FCN(variant, num_labels, width, dropout)
+    kind = DeepLabMSc if variant.branches else DeepLab
+    return kind(variant, num_labels, width, dropout, output_stride)

@@ -1,21 +1,19 @@
-"""The atrous VGG-16 of DeepLab-LargeFOV (Chen et al. 2015, arXiv 1412.7062), layer by layer as in the released files."""
+"""VGG-16 up to fc7 as a chain of layers: what all networks of the family share."""
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from crfrnn.nets.layers import Layer
+from crfrnn.nets.variants import BLOCKS
+
 MEAN_RGB = (122.675, 116.669, 104.008)
 """Mean colour of the ImageNet training set in grey levels of 0..255; subtracted inside the network."""
 
-OUTPUT_STRIDE = 8
-"""Pixels of the network's input between two neighbouring scores."""
-
 INPUT_SCALE = 64.0
 """About the deviation of photographs in grey levels; He's initialisation counts on inputs of deviation 1."""
-
-# (block, convolutions, channels, dilation, stride of the max pooling behind it)
-TRUNK = ((1, 2, 64, 1, 2), (2, 2, 128, 1, 2), (3, 3, 256, 1, 2), (4, 3, 512, 1, 1), (5, 3, 512, 2, 1))
-CONVOLUTIONS = tuple(f"conv{block}_{i}" for block, count, *_ in TRUNK for i in range(1, count + 1))
 
 
 def scaled(channels: int, width: float) -> int:
@@ -23,60 +21,87 @@ def scaled(channels: int, width: float) -> int:
     return max(8, 4 * round(channels * width / 4))
 
 
-class LargeFOV(nn.Module):
-    """DeepLab-LargeFOV: VGG-16 with stride 8 by the atrous algorithm and a 3x3 fc6 of dilation 12.
-
-    Raw RGB images [B, 3, H, W] in 0..255 go in; the mean colour is subtracted inside. Scores [B, L, h, w] come out, with
-    h = (H - 1) // 8 + 1 and likewise w: score (i, j) belongs to pixel (8 i, 8 j). Sizes 8 k + 1 waste no border.
+class VGG16(nn.Module):
+    """conv1_1 ... conv5_3, fc6 and fc7, named as in Caffe; the networks add what turns fc7 into scores.
 
     Args:
+        layers: conv1_1 ... fc6 with their poolings.
         num_labels: L, at least 2.
-        width: factor on the channels of every layer but the last; 1.0 is the published network (20.5 M parameters).
+        hidden: channels of fc6 and fc7.
+        width: factor on the channels of every layer but the scores; 1.0 is the published network.
         dropout: probability behind fc6 and fc7.
 
-    Convolutions start from He et al. 2015 (fan-in), biases at zero, fc8 from a Gaussian of deviation 0.01 as released.
+    Convolutions start from He et al. 2015 (fan-in), biases at zero.
+
+    Every network has `mean`, [1, 3, 1, 1], the colour that is subtracted from images, and
+        output_stride: pixels of the network's input between two neighbouring scores.
+        origin: the pixel of the network's input that score 0 belongs to; below 0 where scores begin outside the image.
+        period: whole multiples of so many pixels may be cut off at the top and the left without moving the rest of the
+            scores against the image.
+        label_layers: names of the layers whose shape follows the number of labels; `reset_scores` starts them anew.
+        padded_size(n): the smallest length from n on at which the scores cover an image side as in the released files.
     """
 
-    output_stride = OUTPUT_STRIDE
     mean: torch.Tensor
 
-    def __init__(self, num_labels: int, width: float = 1.0, dropout: float = 0.5) -> None:
+    def __init__(self, layers: Sequence[Layer], num_labels: int, hidden: int, width: float, dropout: float) -> None:
         super().__init__()
         if num_labels < 2:
             raise ValueError(f"num_labels is {num_labels}; a segmentation needs at least 2 labels (background counts)")
         if not width > 0:
             raise ValueError(f"width is {width}; wanted a positive factor, 1.0 for the published network")
         self.num_labels = num_labels
+        self.width = width
         self.dropout = dropout
-        channels = 3
-        for block, count, published, dilation, _ in TRUNK:
-            for i in range(1, count + 1):
-                conv = nn.Conv2d(channels, scaled(published, width), 3, padding=dilation, dilation=dilation)
-                self.add_module(f"conv{block}_{i}", conv)
-                channels = conv.out_channels
-        hidden = scaled(1024, width)
-        self.fc6 = nn.Conv2d(channels, hidden, 3, padding=12, dilation=12)
+        channels, hidden = 3, scaled(hidden, width)
+        published = {f"conv{block}": number for block, _, number in BLOCKS}
+        for layer in layers:
+            if not layer.is_pooling:
+                out = hidden if layer.name == "fc6" else scaled(published[layer.name.split("_")[0]], width)
+                conv = nn.Conv2d(channels, out, layer.kernel, padding=layer.padding, dilation=layer.dilation)
+                self.add_module(layer.name, conv)
+                channels = out
         self.fc7 = nn.Conv2d(hidden, hidden, 1)
-        self.fc8 = nn.Conv2d(hidden, num_labels, 1)
         self.register_buffer("mean", torch.tensor(MEAN_RGB).view(1, 3, 1, 1), persistent=False)
-        self._initialise()
 
-    def _initialise(self) -> None:
+    def initialise(self) -> None:
+        """Start all layers anew; for subclasses to call once they have built theirs."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        nn.init.normal_(self.fc8.weight, std=0.01)
         with torch.no_grad():
             self.get_parameter("conv1_1.weight").div_(INPUT_SCALE)
+        self.reset_scores()
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    def reset_scores(self) -> None:
+        """Start the label layers anew."""
+        raise NotImplementedError
+
+    def chain(self, training: bool) -> tuple[Layer, ...]:
+        """conv1_1 ... fc6 with their poolings, as run in training or at test time."""
+        raise NotImplementedError
+
+    def features(self, image: torch.Tensor, keep: Sequence[str] = ()) -> dict[str, torch.Tensor]:
+        """fc7 of raw RGB images [B, 3, H, W], and whatever of "data", "pool1" ... "pool5" is asked for, by name."""
         x = (image - self.mean).contiguous(memory_format=torch.channels_last)
-        for block, count, _, _, stride in TRUNK:
-            for i in range(1, count + 1):
-                x = F.relu(self.get_submodule(f"conv{block}_{i}")(x), inplace=True)
-            x = F.max_pool2d(x, 3, stride=stride, padding=1)
-        x = F.avg_pool2d(x, 3, stride=1, padding=1)  # pool5a; Caffe counts padded cells, and so does torch by default
-        x = F.dropout(F.relu(self.fc6(x), inplace=True), self.dropout, self.training)
-        x = F.dropout(F.relu(self.fc7(x), inplace=True), self.dropout, self.training)
-        return self.fc8(x)
+        kept = {"data": x} if "data" in keep else {}
+        for layer in self.chain(self.training):
+            if layer.is_pooling:
+                x = _pool(x, layer)
+                if layer.name in keep:
+                    kept[layer.name] = x
+            else:
+                x = F.relu(self.get_submodule(layer.name)(x), inplace=True)
+        x = F.dropout(x, self.dropout, self.training)
+        kept["fc7"] = F.dropout(F.relu(self.fc7(x), inplace=True), self.dropout, self.training)
+        return kept
+
+
+def _pool(x: torch.Tensor, layer: Layer) -> torch.Tensor:
+    if layer.name == "pool5a":  # Caffe counts padded cells in its averages, and so does torch by default
+        return F.avg_pool2d(x, layer.kernel, layer.stride, layer.padding)
+    padding = layer.padding
+    if padding > layer.kernel // 2:  # more than max_pool2d takes; behind a ReLU, zeros never are the maximum
+        x, padding = F.pad(x, [padding] * 4), 0
+    return F.max_pool2d(x, layer.kernel, layer.stride, padding, layer.dilation, ceil_mode=True)

@@ -1,107 +1,175 @@
-"""ImageNet weights for the VGG-16 trunk: from torchvision, or from a file of the original Caffe convolutions."""
+"""ImageNet weights of VGG-16: from torchvision, or from a file of the original Caffe convolutions."""
 
 import os
 import pickle
 import zipfile
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from crfrnn.nets.vgg import CONVOLUTIONS, LargeFOV
+from crfrnn.nets.decimation import decimate_fc6, decimate_fc7
+from crfrnn.nets.variants import CONVOLUTIONS
+from crfrnn.nets.vgg import VGG16
 
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 """What the VGG authors' convolutions expect to be subtracted from a BGR image in 0..255."""
 
-TORCHVISION_MEAN_RGB = (0.48235 * 255, 0.45882 * 255, 0.40784 * 255)
+FEATURES_MEAN_RGB = (0.48235 * 255, 0.45882 * 255, 0.40784 * 255)
 """The same mean as torchvision states it for IMAGENET1K_FEATURES, in grey levels, RGB."""
 
-FEATURES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
-"""Positions of the 13 convolutions in torchvision's vgg16().features."""
+V1_MEAN_RGB = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+"""Mean for torchvision's IMAGENET1K_V1, in grey levels."""
+
+V1_STD_RGB = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+"""Deviation for torchvision's IMAGENET1K_V1, in grey levels."""
+
+TORCHVISION_NAMES = {
+    **{
+        name: f"features.{position}"
+        for name, position in zip(CONVOLUTIONS, (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), strict=True)
+    },
+    "fc6": "classifier.0",
+    "fc7": "classifier.3",
+}
+"""Where our layers are in torchvision's vgg16."""
 
 TRUNK_SCALE = 14.0
-"""Root mean square of conv5_3 on photographs under these weights (measured: 10 to 16); He's initialisation counts on 1."""
+"""Root mean square of conv5_3 on photographs under the original convolutions (measured: 10 to 16); He's initialisation
+counts on 1."""
 
 Tensors = dict[str, torch.Tensor]
 
 
-def load_imagenet(network: LargeFOV, source: str | os.PathLike) -> list[str]:
-    """Fill the 13 convolutions of `network` with ImageNet weights; returns the names of the layers left as they were.
+def load_imagenet(network: VGG16, source: str | os.PathLike) -> list[str]:
+    """Fill conv1_1 ... conv5_3, and fc6 and fc7 where the source has them, with ImageNet weights.
 
-    `source` is "imagenet" (torchvision's IMAGENET1K_FEATURES, downloaded once by torchvision), an `.npz` file with
-    `conv1_1_weight` (OIHW) and `conv1_1_bias` ... for BGR input minus `CAFFE_MEAN_BGR`, or a `.pth` file with the state
-    dict of torchvision's vgg16 in its IMAGENET1K_FEATURES flavour.
+    fc6 and fc7 are decimated to the size of the network's (see `crfrnn.nets.decimation`). Returns the names of the layers
+    left as they were.
+
+    Args:
+        source: "imagenet-v1" for all layers of torchvision's vgg16 (IMAGENET1K_V1), "imagenet" for the original Caffe
+            convolutions (IMAGENET1K_FEATURES, no fc6 and fc7), each downloaded once by torchvision; a `.pth` file with the
+            state dict of either (taken for the second where its classifier is missing or not finite); or an `.npz` file
+            with `conv1_1_weight` (OIHW), `conv1_1_bias` ... for BGR input minus `CAFFE_MEAN_BGR`.
 
     Raises FileNotFoundError where there is no such file, ValueError where it holds something else or the network is not
     of width 1.
     """
-    if source == "imagenet":
-        tensors, mean_rgb = _from_torchvision(), TORCHVISION_MEAN_RGB
+    if source in ("imagenet", "imagenet-v1"):
+        tensors = from_torchvision_state(_download(source == "imagenet-v1"), network.mean)
     elif not os.path.isfile(source):
-        raise FileNotFoundError(f"no weights at {os.fspath(source)!r}; wanted 'imagenet', an .npz or a .pth file")
+        raise FileNotFoundError(
+            f"no weights at {os.fspath(source)!r}; wanted 'imagenet', 'imagenet-v1', an .npz or a .pth file"
+        )
     elif os.fspath(source).endswith(".npz"):
-        tensors, mean_rgb = _from_npz(source), CAFFE_MEAN_BGR[::-1]
+        tensors = _from_npz(source)
+        fold_input(tensors, CAFFE_MEAN_BGR[::-1], ours=network.mean, bgr=True)
     else:
-        tensors, mean_rgb = _from_state_dict(source), TORCHVISION_MEAN_RGB
-    _fold_mean(tensors, torch.tensor(mean_rgb), network.mean.flatten().cpu())
-    _copy(network, tensors, source)
-    return [name for name, _ in network.named_children() if name not in CONVOLUTIONS]
+        tensors = from_torchvision_state(_read_state(source), network.mean)
+    return load_vgg16(network, tensors, os.fspath(source))
 
 
-def _from_torchvision() -> Tensors:
-    from torchvision.models import VGG16_Weights
+@torch.no_grad()
+def load_vgg16(network: VGG16, tensors: Tensors, source: str = "the weights") -> list[str]:
+    """Copy the tensors "conv1_1.weight", "conv1_1.bias", ..., made for the network's input, into it.
 
-    return _rename(VGG16_Weights.IMAGENET1K_FEATURES.get_state_dict(check_hash=True))
+    "fc6.*" and "fc7.*" may be there, too, of full size; they are decimated. Without them, fc6 is scaled so that He's
+    initialisation fits what the convolutions give. `source` is what messages call the tensors. Returns the names of the
+    layers left as they were; raises ValueError, with the network untouched, where a tensor is missing or does not fit.
+    """
+    tensors, filled = dict(tensors), list(CONVOLUTIONS)
+    own = network.state_dict()
+    if "fc6.weight" in tensors:
+        filled += ["fc6", "fc7"]
+    wanted = [f"{name}.{kind}" for name in filled for kind in ("weight", "bias")]
+    for name in wanted:
+        if name not in tensors:
+            raise ValueError(
+                f"{source!r} has no {name}; wanted the convolutions of VGG-16, with or without fc6 and fc7"
+            )
+    if network.width != 1:
+        raise ValueError(
+            f"{source!r} holds the published layers, the network was built with width={network.width}; "
+            "ImageNet weights fit width=1.0 only"
+        )
+    if "fc6" in filled:
+        channels, _, kernel, _ = own["fc6.weight"].shape
+        fc6 = decimate_fc6(tensors["fc6.weight"], tensors["fc6.bias"], kernel, channels)
+        fc7 = decimate_fc7(tensors["fc7.weight"], tensors["fc7.bias"], channels)
+        tensors |= dict(zip(("fc6.weight", "fc6.bias", "fc7.weight", "fc7.bias"), (*fc6, *fc7), strict=True))
+    for name in wanted:
+        if tensors[name].shape != own[name].shape:
+            raise ValueError(
+                f"{name} in {source!r} has shape {list(tensors[name].shape)}, VGG-16 wants {list(own[name].shape)}"
+            )
+    for name in wanted:
+        own[name].copy_(tensors[name])
+    if "fc6" not in filled:
+        own["fc6.weight"].div_(TRUNK_SCALE)
+    return [name for name, _ in network.named_children() if name not in filled]
 
 
-def _from_state_dict(path: str | os.PathLike) -> Tensors:
+def fold_input(
+    tensors: Tensors,
+    mean_rgb: Sequence[float],
+    std_rgb: Sequence[float] = (1.0, 1.0, 1.0),
+    *,
+    ours: torch.Tensor,
+    bgr: bool = False,
+) -> None:
+    """Make conv1_1, trained on (image - mean) / std in RGB or BGR order, one for RGB images minus the colour `ours`.
+
+    Colours are in grey levels of 0..255. The difference of the means goes into the bias: exact but for the outermost
+    pixels, where the zeros of the padding now stand for our mean instead of theirs. Changes `tensors` in place.
+    """
+    weight, bias = tensors["conv1_1.weight"], tensors["conv1_1.bias"]
+    weight = (weight.flip(1) if bgr else weight) / torch.tensor(std_rgb).view(3, 1, 1)
+    tensors["conv1_1.weight"] = weight
+    tensors["conv1_1.bias"] = bias + weight.sum((2, 3)) @ (ours.flatten().cpu() - torch.tensor(mean_rgb))
+
+
+def from_torchvision_state(state: Tensors, ours: torch.Tensor) -> Tensors:
+    """A state dict of torchvision's vgg16 under our names, for images minus the colour `ours`."""
+    tensors = {}
+    for name, theirs in TORCHVISION_NAMES.items():
+        for kind in ("weight", "bias"):
+            key = f"{theirs}.{kind}"
+            if key in state:
+                tensors[f"{name}.{kind}"] = state[key].float()
+            elif name in CONVOLUTIONS:
+                raise ValueError(f"no {key!r} among the weights; wanted the state dict of torchvision's vgg16")
+    full = [tensors.get(f"{name}.{kind}") for name in ("fc6", "fc7") for kind in ("weight", "bias")]
+    if all(tensor is not None and bool(tensor.sum().isfinite()) for tensor in full):
+        fold_input(tensors, V1_MEAN_RGB, V1_STD_RGB, ours=ours)
+        return tensors
+    fold_input(tensors, FEATURES_MEAN_RGB, ours=ours)
+    return {name: tensor for name, tensor in tensors.items() if name.startswith("conv")}
+
+
+def _download(full: bool) -> Tensors:
+    from crfrnn._torchvision import torchvision
+
+    weights = torchvision.models.VGG16_Weights
+    return dict((weights.IMAGENET1K_V1 if full else weights.IMAGENET1K_FEATURES).get_state_dict(check_hash=True))
+
+
+def _read_state(path: str | os.PathLike) -> Tensors:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(f"{os.fspath(path)!r} is not a state dict that torch can read: {error}") from error
-    return _rename(state)
-
-
-def _rename(state: Tensors) -> Tensors:
-    tensors = {}
-    for name, position in zip(CONVOLUTIONS, FEATURES, strict=True):
-        for kind in ("weight", "bias"):
-            key = f"features.{position}.{kind}"
-            if key not in state:
-                raise ValueError(f"no {key!r} among the weights; wanted the state dict of torchvision's vgg16")
-            tensors[f"{name}_{kind}"] = state[key].float().clone()
-    return tensors
 
 
 def _from_npz(path: str | os.PathLike) -> Tensors:
     try:
         with np.load(path) as archive:
-            tensors = {key: torch.from_numpy(archive[key]).float() for key in archive.files}
+            tensors = {".".join(key.rsplit("_", 1)): torch.from_numpy(archive[key]).float() for key in archive.files}
     except (zipfile.BadZipFile, ValueError, OSError) as error:
         raise ValueError(f"{os.fspath(path)!r} is not a readable .npz archive of numbers: {error}") from error
-    if "conv1_1_weight" in tensors:
-        tensors["conv1_1_weight"] = tensors["conv1_1_weight"].flip(1)  # BGR -> RGB
+    for name in ("conv1_1.weight", "conv1_1.bias"):
+        if name not in tensors:
+            raise ValueError(
+                f"{os.fspath(path)!r} has no {name.replace('.', '_')!r}; wanted the convolutions of VGG-16"
+            )
     return tensors
-
-
-def _fold_mean(tensors: Tensors, theirs: torch.Tensor, ours: torch.Tensor) -> None:
-    """Move the difference of the subtracted means (RGB, under a grey level) into the first bias."""
-    if "conv1_1_weight" in tensors and "conv1_1_bias" in tensors:
-        tensors["conv1_1_bias"] = tensors["conv1_1_bias"] + tensors["conv1_1_weight"].sum((2, 3)) @ (ours - theirs)
-
-
-@torch.no_grad()
-def _copy(network: LargeFOV, tensors: Tensors, source: str | os.PathLike) -> None:
-    for name in CONVOLUTIONS:
-        for kind in ("weight", "bias"):
-            key, target = f"{name}_{kind}", getattr(network.get_submodule(name), kind)
-            if key not in tensors:
-                raise ValueError(f"{os.fspath(source)!r} has no {key!r}; wanted the 13 convolutions of VGG-16")
-            if tensors[key].shape != target.shape:
-                raise ValueError(
-                    f"{key} in {os.fspath(source)!r} has shape {list(tensors[key].shape)}, the network wants "
-                    f"{list(target.shape)}; ImageNet weights fit width=1.0 only"
-                )
-    for name, parameter in network.named_parameters():
-        if name.split(".")[0] in CONVOLUTIONS:
-            parameter.copy_(tensors[name.replace(".", "_")])
-    network.fc6.weight.div_(TRUNK_SCALE)

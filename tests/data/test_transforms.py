@@ -228,7 +228,8 @@ def test_torchvision_is_imported_late_and_any_number_of_times() -> None:
 import importlib, sys
 import crfrnn.data
 assert "torchvision" not in sys.modules
-from crfrnn.data import _torchvision, train_transform
+from crfrnn import _torchvision
+from crfrnn.data import train_transform
 importlib.reload(_torchvision)
 import torchvision
 assert _torchvision.torchvision is torchvision

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from crfrnn import CRFRNN, smoothness_kernel
-from crfrnn.nets import build_model
+from crfrnn.nets import NETWORKS, build_model
+from crfrnn.nets.layers import origin
 
 NARROW = 0.05
 
@@ -16,9 +17,46 @@ def image(height: int, width: int, batch: int = 1) -> Tensor:
 
 @pytest.mark.parametrize(("height", "width"), [(33, 41), (50, 64), (1, 7), (8, 9), (65, 1)])
 @pytest.mark.parametrize("input_scale", [1.0, 0.5])
-def test_logits_have_the_size_of_the_image(height: int, width: int, input_scale: float) -> None:
-    model = build_model(num_labels=4, width=NARROW, input_scale=input_scale).eval()
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", ["deeplab-largefov", "deeplab", "deeplab-msc", "fcn-16s"])
+def test_logits_have_the_size_of_the_image(
+    name: str, height: int, width: int, input_scale: float, training: bool
+) -> None:
+    model = build_model(name, 4, width=NARROW, input_scale=input_scale).train(training)
     assert model(image(height, width, 2)).shape == (2, 4, height, width)
+
+
+@pytest.mark.parametrize("name", ["deeplab", "deeplab-largefov"])
+@pytest.mark.parametrize("stride", [None, 8, 16, 32])
+@pytest.mark.parametrize("training", [False, True])
+def test_logits_lie_over_the_pixels_they_belong_to(name: str, stride: int | None, training: bool) -> None:
+    """Scores that hold the pixel they are centred on come out as a ramp over the pixels, half a pixel up at most."""
+    model = build_model(name, 2, width=NARROW, output_stride=stride).double().train(training)
+    network, size = model.network, 200
+    start, step = origin(network.chain(training)), network.output_stride
+    seen = []
+
+    def ramp(module: torch.nn.Module, inputs: tuple[Tensor], scores: Tensor) -> Tensor:
+        seen.append(inputs[0].shape[-1])
+        cells = torch.arange(scores.shape[-1], dtype=torch.float64)
+        return (float(start) + step * cells).expand(1, 2, scores.shape[-2], -1)
+
+    network.register_forward_hook(ramp)
+    logits = model(image(size, size).double())[0, 0, 0]
+    lead = 0 if not training else network.origin % step
+    rest = 2 if name == "deeplab" else 1
+    assert (seen[0] - rest) % step == 0
+    middle = slice(step, size - step)
+    off = logits[middle] - lead - torch.arange(size, dtype=torch.float64)[middle]
+    assert off.abs().max() <= 0.5
+    aligned = logits[middle].diff()
+    torch.testing.assert_close(aligned, torch.ones_like(aligned))
+
+
+def test_training_scores_lie_on_every_eighth_pixel() -> None:
+    for name in NETWORKS[:6]:
+        model = build_model(name, 2, width=NARROW).train()
+        assert model.scores(image(305, 97)).shape == (1, 2, 39, 13)
 
 
 def test_upsampling_is_bilinear_between_the_corners() -> None:

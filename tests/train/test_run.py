@@ -48,7 +48,8 @@ def test_a_run_leaves_everything_it_promises(uninterrupted: Path) -> None:
     assert {path.name for path in (uninterrupted / "tensorboard").iterdir()} == {"network", "joint"}
     network, joint = weights(uninterrupted / "network.pt"), weights(uninterrupted / "joint.pt")
     assert {name for name in joint if name not in network} == {
-        "crf.cell.kernel_weights", "crf.cell.compatibility", "crf.log_bandwidth_scales.0", "crf.log_bandwidth_scales.1"
+        "crf.cell.kernel_weights", "crf.cell.compatibility", "crf.log_bandwidth_scales.0", "crf.log_bandwidth_scales.1",
+        "crf.initial_bandwidths_0", "crf.initial_bandwidths_1",
     }  # fmt: skip
     moved = [name for name in network if not torch.equal(network[name], joint[name])]
     assert "network.conv1_1.weight" in moved

@@ -1,0 +1,117 @@
+"""Make a checkpoint of the weights that others have published, or a plain state dict of a checkpoint.
+
+python -m crfrnn.nets.convert IN OUT
+
+IN is a .caffemodel (VGG-16, DeepLab v1, FCN, CRF-RNN), crfasrnn_weights.pth, a state dict of torchvision's vgg16 or of a
+model of this package, or a checkpoint of it. Every tensor is accounted for in a table; tensors that are missing or left over
+are an error unless they are accepted by name.
+"""
+
+import os
+import sys
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+
+from crfrnn.nets.checkpoint import save_checkpoint
+from crfrnn.nets.conversion import Conversion, convert
+from crfrnn.nets.sources import Order
+
+
+@dataclass(frozen=True)
+class Options:
+    source: tyro.conf.Positional[Path]
+    """file of weights"""
+    out: tyro.conf.Positional[Path]
+    """file to write; it must not exist"""
+    model: str | None = None
+    """network to convert to, for example deeplab-largefov; without it, that of the file"""
+    num_labels: int | None = None
+    """number of labels; with another than the file's, all but the label layers is kept"""
+    classes: Path | None = None
+    """file with the names of the labels, one a line; without it, those of VOC where there are 21"""
+    width: float | None = None
+    """factor on the channels of the network, for the weights of a narrower one"""
+    order: Order | None = None
+    """order of the colours a plain state dict was trained on, where its names do not tell"""
+    accept_missing: tuple[str, ...] = ()
+    """layers or tensors of the network that may stay as initialised"""
+    accept_leftover: tuple[str, ...] = ()
+    """layers or tensors of the file to leave out"""
+    plain: tyro.conf.FlagCreatePairsOff[bool] = False
+    """write a plain state dict instead of a checkpoint"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code: 2, with a line on stderr, where the file could not be converted."""
+    options = tyro.cli(Options, args=argv, prog="python -m crfrnn.nets.convert", description=__doc__)
+    try:
+        run(options)
+    except (OSError, ValueError) as error:
+        print(f"crfrnn.nets.convert: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(options: Options) -> None:
+    """Convert, print and write as `options` say. Raises OSError or ValueError where they cannot be followed."""
+    check_out(options.out)
+    result = convert(
+        options.source,
+        options.model,
+        options.num_labels,
+        width=options.width,
+        classes=read_classes(options.classes),
+        order=options.order,
+        accept_missing=options.accept_missing,
+        accept_left_over=options.accept_leftover,
+    )
+    print(report(result))
+    if options.plain:
+        save_state(options.out, result.model)
+    else:
+        save_checkpoint(options.out, result.model, architecture=result.architecture, classes=result.classes)
+    print(f"{options.out}: {result.architecture['name']}, {result.architecture['num_labels']} labels")
+
+
+def check_out(out: Path) -> None:
+    """Raise ValueError where `out` cannot be written without loss."""
+    if out.exists():
+        raise ValueError(f"{out} exists; choose another name, or remove it first")
+    if not out.parent.is_dir():
+        raise ValueError(f"there is no folder {out.parent} to write {out.name} to; make it first")
+
+
+def read_classes(path: Path | None) -> list[str] | None:
+    """The lines of a file, or None."""
+    return None if path is None else [line.strip() for line in path.read_text().splitlines() if line.strip()]
+
+
+def report(result: Conversion) -> str:
+    """The table of what became of every tensor, and the notes, as lines of text."""
+    header = ("in the file", "shape", "in the model", "what was done")
+    widths = [max(map(len, column)) for column in zip(header, *result.table, strict=True)]
+    lines = [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        for row in (header, *result.table)
+    ]
+    lines.insert(1, "-" * (sum(widths) + 2 * (len(widths) - 1)))
+    return "\n".join([*(line.rstrip() for line in lines), "", *result.notes])
+
+
+def save_state(path: Path, model: torch.nn.Module) -> None:
+    """Write the state dict of `model`, to a temporary name first: a file called `path` is always complete."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        torch.save(model.state_dict(), temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
