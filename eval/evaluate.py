@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from tqdm import tqdm
 
-from crfrnn.data import Sample, VOCSegmentation
+from crfrnn.data import Sample, SegmentationSet
 from crfrnn.nets import SegmentationModel
 from eval.methods import Method
 from eval.metrics import Confusion, Scores
@@ -16,7 +17,7 @@ Observer = Callable[[Sample, dict[str, Tensor]], None]
 
 def evaluate(
     model: SegmentationModel,
-    dataset: VOCSegmentation,
+    dataset: SegmentationSet,
     methods: Sequence[Method],
     *,
     indices: Sequence[int] | None = None,
@@ -25,24 +26,28 @@ def evaluate(
     """Scores of every row of `methods`, all over the unaries of `model`.
 
     Images go one at a time and at their own size, in float32 on the device of the model; CRFs in `methods` have to be
-    on the same. The model is put into evaluation mode meanwhile.
+    on the same. The model is put into evaluation mode meanwhile. In a distributed run (torch.distributed is initialised)
+    each process takes its share of the images, and all get the scores of the whole.
 
     Args:
         indices: which images of the set; all by default.
-        observer: called after every image with the sample and the labels of every row, uint8 [H, W] on the CPU.
+        observer: called after every image of this process with the sample and the labels of every row, uint8 [H, W] on
+            the CPU.
 
     Raises:
         ValueError: two rows of one name, no image, another number of labels in the model than in the set, scores that
             are not finite; and whatever reading an image raises.
     """
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     rows = [row for method in methods for row in method.rows]
     if len(set(rows)) < len(rows) or not rows:
         raise ValueError(f"got the rows {rows}; wanted at least one, with different names")
     confusions = {row: Confusion(dataset.classes) for row in rows}
+    own = (range(len(dataset)) if indices is None else indices)[rank::world]
     was_training = model.training
     model.eval()
     try:
-        for index in tqdm(range(len(dataset)) if indices is None else indices, desc="evaluating", unit="image"):
+        for index in tqdm(own, desc="evaluating", unit="image", disable=rank > 0, leave=None):
             sample = dataset[index]
             labels = _label(model, methods, sample, dataset.num_labels)
             for row, confusion in confusions.items():
@@ -51,6 +56,9 @@ def evaluate(
                 observer(sample, labels)
     finally:
         model.train(was_training)
+    if world > 1:
+        for confusion in confusions.values():
+            confusion.merge()
     return {row: confusion.scores() for row, confusion in confusions.items()}
 
 

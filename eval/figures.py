@@ -1,11 +1,13 @@
 """Pictures of labellings: an image with its labels, and panels that set several labellings side by side."""
 
+import itertools
 import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
@@ -139,6 +141,29 @@ def _titles(examples: Sequence[Example]) -> list[str]:
     if different:
         raise ValueError(f"{different[0]} has other columns than {examples[0].name}; wanted {columns} in all")
     return [textwrap.fill(title, 26, break_on_hyphens=False) for title in ("input", *columns)]
+
+
+def matrix_figure(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
+    """A matrix [L, L] over labels as a heat map with its values: row l, column l'. Blue is below zero, red above."""
+    count = len(classes)
+    figure = Figure(figsize=(0.42 * count + 2.2, 0.42 * count + 1.6), dpi=OVERLAY_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    limit = max(float(matrix.abs().max()), 1e-9)
+    picture = axes.imshow(matrix.numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit)
+    axes.set_xticks(range(count), classes, rotation=90)
+    axes.set_yticks(range(count), classes)
+    axes.set_title(title)
+    for row, column in itertools.product(range(count), repeat=2):
+        value = float(matrix[row, column])
+        shade = "white" if abs(value) > 0.6 * limit else "black"
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6, color=shade)
+    figure.colorbar(picture, shrink=0.8)
+    return figure
+
+
+def belief_picture(belief: Tensor) -> Tensor:
+    """Beliefs [H, W] in 0..1 in colours from dark violet (0) to yellow (1), uint8 [3, H, W]."""
+    return torch.from_numpy(colormaps["viridis"](belief.numpy(), bytes=True)[..., :3]).permute(2, 0, 1)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

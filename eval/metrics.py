@@ -84,6 +84,10 @@ class Confusion:
         self._check_labels("truth", truth[truth != VOID])
         self._metric.update(prediction, truth)
 
+    def merge(self) -> None:
+        """Add up what all processes of a distributed run have; every one then has the whole."""
+        torch.distributed.all_reduce(self._metric.confmat)
+
     def scores(self) -> Scores:
         """The scores of what has been added so far. Raises ValueError where that is not a single pixel."""
         counts = self.counts.double()

@@ -14,7 +14,7 @@ import torch
 import tyro
 
 from crfrnn import CRFRNN
-from crfrnn.data import VOCSegmentation
+from crfrnn.data import SegmentationSet, open_set
 from crfrnn.nets import SegmentationModel
 from eval.command import exit_code, load_model
 from eval.evaluate import evaluate
@@ -30,7 +30,7 @@ class Options:
     checkpoint: Path
     """file of the model"""
     data: Path
-    """folder of the data set (VOCdevkit)"""
+    """folder of the data set (VOCdevkit, or MSRC-21)"""
     split: Annotated[str, tyro.conf.arg(name="list")] = "val"
     """list of images: a name in ImageSets/Segmentation, or a file"""
     iterations: tuple[int, ...] = (0, 5, 10)
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: Options, command: str) -> int:
     """Evaluate, print and save as `options` say. Raises OSError or ValueError where they cannot be followed."""
     check_options(options)
-    dataset = VOCSegmentation(options.data, options.split)
+    dataset = open_set(options.data, options.split)
     subset = check_classes(options.classes, dataset.classes)
     model, classes = load_model(options.checkpoint)
     check_labels(options.checkpoint, classes, dataset)
@@ -90,7 +90,7 @@ def check_options(options: Options) -> None:
         raise ValueError(f"{options.out / JSON_NAME} exists; pass another folder as --out, or remove the old results")
 
 
-def check_labels(checkpoint: Path, classes: Sequence[str], dataset: VOCSegmentation) -> None:
+def check_labels(checkpoint: Path, classes: Sequence[str], dataset: SegmentationSet) -> None:
     """Raise ValueError where a checkpoint's labels are not those of the data set, in number, order and name."""
     if len(classes) != dataset.num_labels:
         raise ValueError(
@@ -126,7 +126,7 @@ def spread(names: Sequence[str], count: int) -> list[str]:
 
 
 def describe(
-    options: Options, command: str, model: SegmentationModel, dataset: VOCSegmentation, images: int
+    options: Options, command: str, model: SegmentationModel, dataset: SegmentationSet, images: int
 ) -> dict[str, Any]:
     """What makes the numbers reproducible, for the JSON file."""
     return {

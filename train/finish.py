@@ -2,67 +2,116 @@
 
 import shlex
 import sys
-from dataclasses import asdict
 from typing import Any
 
 import torch
+from torch.utils.tensorboard import SummaryWriter
 
-from crfrnn.data import VOCSegmentation
-from crfrnn.nets import model_from_checkpoint
+from crfrnn.nets import SegmentationModel, model_from_checkpoint
 from eval.evaluate import evaluate
 from eval.figures import Album, panel, save_figure
-from eval.methods import mean_field, network_alone
+from eval.methods import Method, mean_field, network_alone
 from eval.metrics import Scores
 from eval.provenance import commit, hardware
 from eval.report import report, save_report
 from eval.run import spread
-from train.loop import Run
+from train import board
+from train.folder import plain
+from train.state import Run
+from train.validation import some
 
 ITERATIONS = (5, 10)
 PICTURES = 6
-NETWORK, DENSE_CRF, JOINT = "network alone", "network + dense CRF", "CRF-RNN"
+BELIEFS = 2  # images whose beliefs are shown per iteration
+KINDS = {"network": "network alone", "crf": "CRF parameters alone", "joint": "CRF-RNN"}
+DENSE_CRF = "network + dense CRF"
 
 
-def compare(run: Run, dataset: VOCSegmentation) -> tuple[dict[str, Scores], Album]:
-    """Scores on `dataset` of the network, of a fixed dense CRF behind it, and of the jointly trained CRF-RNN.
+def finish(run: Run, argv: list[str]) -> None:
+    """Compare the models of a run, print the table, and write scores.txt, scores.json and pictures.png into its folder."""
+    scores, album = compare(run)
+    examples = run.group.gather(album.examples)
+    if not run.group.is_main:
+        return
+    dataset, out = run.validation, run.out
+    facts = describe(run, argv)
+    save_report(out, scores, facts=facts)
+    save_figure(panel(examples, dataset.classes), out / "pictures.png")
+    write_hparams(run, scores)
+    for name, stage in run.recipe.stages.items():
+        if stage.trains != "network" and (out / f"{name}.pt").exists():
+            write_beliefs(run, name)
+    print(
+        f"\n{facts['images']} images of the list {run.recipe.val_list}, percent\n\n{report(scores)}\n", file=sys.stdout
+    )
+    print(f"pictures     {out / 'pictures.png'}")
+    print(f"scores       {out / 'scores.json'}")
+    print(f"checkpoints  {', '.join(str(path) for path in sorted(out.glob('*.pt')))}")
+    # By default TensorBoard drops images beyond ten of a tag.
+    print(f"TensorBoard  tensorboard --samples_per_plugin images=100 --logdir {out / 'tensorboard'}")
 
-    The first two come from network.pt, the last from joint.pt, as far as the run has them.
+
+def compare(run: Run) -> tuple[dict[str, Scores], Album]:
+    """Scores on the validation list of every stage's model, as far as the run has it.
+
+    Behind the last network that was trained alone comes the fixed dense CRF of the recipe.
     """
+    stages = {name: stage for name, stage in run.recipe.stages.items() if (run.out / f"{name}.pt").exists()}
+    networks = [name for name, stage in stages.items() if stage.trains == "network"]
     scores: dict[str, Scores] = {}
-    album = Album(spread(dataset.names, PICTURES), [NETWORK, DENSE_CRF, f"{JOINT}, T = {ITERATIONS[0]}"])
-    if (run.out / "network.pt").exists():
-        model, _ = model_from_checkpoint(run.out / "network.pt")
-        dense = run.recipe.dense_crf.build(dataset.num_labels).to(run.device)
-        methods = [network_alone(NETWORK), mean_field(dense, {dense.num_iterations: DENSE_CRF})]
-        scores |= evaluate(model.to(run.device), dataset, methods, observer=album)
-    if (run.out / "joint.pt").exists():
-        model, _ = model_from_checkpoint(run.out / "joint.pt")
-        model = model.to(run.device)
-        assert model.crf is not None
-        rows = {iterations: f"{JOINT}, T = {iterations}" for iterations in ITERATIONS}
-        scores |= evaluate(model, dataset, [mean_field(model.crf, rows)], observer=album)
+    indices = some(len(run.validation), run.final_images)
+    titles = {name: row_name(run, name, list(stages)) for name in stages}
+    shown = [*titles.values(), DENSE_CRF, *(f"{title}, T = {ITERATIONS[0]}" for title in titles.values())]
+    album = Album(spread([run.validation.names[i] for i in indices], PICTURES), shown)
+    for name in stages:
+        title, model = titles[name], load(run, name)
+        methods: list[Method] = [network_alone(title)]
+        if model.crf is not None:
+            methods = [mean_field(model.crf, {t: f"{title}, T = {t}" for t in ITERATIONS})]
+        if networks and name == networks[-1]:
+            dense = run.recipe.dense_crf.build(run.validation.num_labels).to(run.device)
+            methods.append(mean_field(dense, {dense.num_iterations: DENSE_CRF}))
+        scores |= evaluate(model, run.validation, methods, indices=indices, observer=album)
     return scores, album
 
 
-def finish(run: Run, dataset: VOCSegmentation, argv: list[str]) -> None:
-    """Compare the models of a run, print the table, and write scores.txt, scores.json and pictures.png into its folder."""
-    scores, album = compare(run, dataset)
-    save_report(run.out, scores, facts=describe(run, dataset, argv))
-    save_figure(panel(album.examples, dataset.classes), run.out / "pictures.png")
-    print(f"\n{len(dataset)} images of the list {run.recipe.val_list}, percent\n\n{report(scores)}\n", file=sys.stdout)
-    print(f"pictures     {run.out / 'pictures.png'}")
-    print(f"scores       {run.out / 'scores.json'}")
-    print(f"checkpoints  {', '.join(str(path) for path in sorted(run.out.glob('*.pt')))}")
-    print(f"TensorBoard  tensorboard --logdir {run.out / 'tensorboard'}")
+def row_name(run: Run, name: str, stages: list[str]) -> str:
+    """What the rows of a stage are called: by what it trained, with its name where others trained the same."""
+    trains = run.recipe.stages[name].trains
+    alike = [other for other in stages if run.recipe.stages[other].trains == trains]
+    return KINDS[trains] + (f" ({name})" if len(alike) > 1 else "")
 
 
-def describe(run: Run, dataset: VOCSegmentation, argv: list[str]) -> dict[str, Any]:
+def load(run: Run, name: str) -> SegmentationModel:
+    model, _ = model_from_checkpoint(run.out / f"{name}.pt")
+    return model.to(run.device)
+
+
+def write_beliefs(run: Run, name: str) -> None:
+    """TensorBoard pages of a model's mean field, iteration by iteration, on some images."""
+    model, dataset = load(run, name), run.validation
+    with SummaryWriter(str(run.out / "tensorboard" / f"{name}-iterations")) as writer:
+        for index in some(len(dataset), BELIEFS):
+            sample = dataset[index]
+            labels = run.recipe.belief_labels or board.largest_labels(sample.labels, dataset.classes, 3)
+            board.write_iterations(writer, model, sample, dataset.classes, labels, max(ITERATIONS))
+
+
+def write_hparams(run: Run, scores: dict[str, Scores]) -> None:
+    """The recipe as hyper-parameters, with the mean IoU of every row."""
+    results = {f"final mean IoU/{row}": values.mean_iou for row, values in scores.items()}
+    with SummaryWriter(str(run.out / "tensorboard" / "hparams")) as writer:
+        writer.add_hparams(board.hparams(plain(run.recipe)), results, run_name=".")
+
+
+def describe(run: Run, argv: list[str]) -> dict[str, Any]:
     """What makes the numbers reproducible, for the JSON file."""
     return {
         "command": shlex.join(["python", "-m", "train.run", *argv]),
         "commit": commit(),
         "torch": torch.__version__,
         "hardware": hardware(run.device),
-        "images": len(dataset),
-        "recipe": asdict(run.recipe),
+        "processes": run.group.world,
+        "images": len(some(len(run.validation), run.final_images)),
+        "recipe": plain(run.recipe),
     }

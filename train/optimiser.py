@@ -1,26 +1,28 @@
 """Optimiser groups with a rate of their own, and the schedule of the rates."""
 
-from collections.abc import Iterable
-
 import torch
 
 from crfrnn.nets import SegmentationModel
+from crfrnn.nets.variants import CONVOLUTIONS
 from train.recipes import Stage
 
 
 def build_optimiser(model: SegmentationModel, stage: Stage) -> torch.optim.SGD:
-    """SGD over the parameters that require a gradient, in groups named for logs ("trunk", "hidden", "score", ...).
+    """SGD over the parameters that require a gradient, in groups named for logs ("trunk", "new layers", ...).
 
-    As in DeepLab, a bias learns at twice the rate of its weight and has no decay. CRF parameters have no decay.
+    As in DeepLab, a bias learns at twice the rate of its weight and has no decay. CRF parameters have no decay. Raises
+    ValueError where nothing is left to learn.
     """
     groups: dict[tuple[str, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((family(name), name.endswith(".bias")), []).append(parameter)
+            groups.setdefault((family(model, name), name.endswith(".bias")), []).append(parameter)
+    if not groups:
+        raise ValueError("every parameter is frozen; wanted something to train: see `trains` and `freeze` of the stage")
     multiplier = {
         "trunk": 1.0,
-        "hidden": stage.hidden_multiplier,
-        "score": stage.score_multiplier,
+        "new layers": stage.new_layers_multiplier,
+        "last layer": stage.last_layer_multiplier,
         "kernel weights": stage.kernel_weight_multiplier,
         "compatibility": stage.compatibility_multiplier,
         "bandwidths": stage.bandwidth_multiplier,
@@ -28,18 +30,20 @@ def build_optimiser(model: SegmentationModel, stage: Stage) -> torch.optim.SGD:
     settings = []
     for (kind, is_bias), parameters in groups.items():
         rate = stage.lr * multiplier[kind] * (2 if is_bias else 1)
-        decay = stage.weight_decay if kind in ("trunk", "hidden", "score") and not is_bias else 0.0
+        decay = stage.weight_decay if kind in ("trunk", "new layers", "last layer") and not is_bias else 0.0
         settings.append({"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay, "name": kind})
     return torch.optim.SGD(settings, lr=stage.lr, momentum=stage.momentum)
 
 
-def family(parameter: str) -> str:
-    """Which group a parameter of a `SegmentationModel` belongs to, by its name."""
+def family(model: SegmentationModel, parameter: str) -> str:
+    """Which group a parameter of `model` belongs to, by its name."""
     if parameter.startswith("crf."):
         kinds = {"compatibility": "compatibility", "log_bandwidth_scales": "bandwidths"}
         return next((kind for name, kind in kinds.items() if name in parameter), "kernel weights")
     layer = parameter.split(".")[1]
-    return {"fc6": "hidden", "fc7": "hidden", "fc8": "score"}.get(layer, "trunk")
+    if layer in model.network.label_layers:
+        return "last layer"
+    return "trunk" if layer in CONVOLUTIONS else "new layers"
 
 
 def factor(stage: Stage, step: int) -> float:
@@ -47,7 +51,7 @@ def factor(stage: Stage, step: int) -> float:
     warm = min(1.0, (step + 1) / stage.warmup) if stage.warmup else 1.0
     if stage.schedule == "poly":
         return warm * (1 - step / stage.steps) ** stage.power
-    return warm * 0.1 ** (step // stage.step_size)
+    return warm * (0.1 ** (step // stage.step_size) if stage.schedule == "step" else 1.0)
 
 
 def set_rates(optimiser: torch.optim.Optimizer, stage: Stage, step: int) -> None:
@@ -56,9 +60,18 @@ def set_rates(optimiser: torch.optim.Optimizer, stage: Stage, step: int) -> None
         group["lr"] = group["base_lr"] * factor(stage, step)
 
 
-def clip_gradients(model: SegmentationModel, largest: float) -> dict[str, float]:
-    """Scale the gradients of network and CRF, each, to a norm of at most `largest`; returns the norms before."""
-    parts: dict[str, Iterable[torch.nn.Parameter]] = {"network": model.network.parameters()}
-    if model.crf is not None:
-        parts["crf"] = model.crf.parameters()
-    return {name: float(torch.nn.utils.clip_grad_norm_(part, largest)) for name, part in parts.items()}
+def rates(optimiser: torch.optim.Optimizer) -> dict[str, float]:
+    """The rate of every group as it is now; of weights where a group has biases, too."""
+    found: dict[str, float] = {}
+    for group in optimiser.param_groups:
+        found[group["name"]] = min(group["lr"], found.get(group["name"], float("inf")))
+    return found
+
+
+def clip_gradients(optimiser: torch.optim.Optimizer, largest: float | None) -> dict[str, float]:
+    """Scale the gradient of every group by name to a norm of at most `largest`; returns the norms before."""
+    groups: dict[str, list[torch.nn.Parameter]] = {}
+    for group in optimiser.param_groups:
+        groups.setdefault(group["name"], []).extend(group["params"])
+    limit = float("inf") if largest is None else largest
+    return {name: float(torch.nn.utils.clip_grad_norm_(group, limit)) for name, group in groups.items()}

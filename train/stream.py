@@ -1,6 +1,6 @@
 """An endless shuffled stream of augmented batches in which every sample follows from the seed and its position alone.
 
-So a run that goes on at step k sees what an uninterrupted one sees, whatever the number of worker processes.
+So a run that goes on at step k sees what an uninterrupted one sees, whatever the number of processes that train or read.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from crfrnn.data import VOCSegmentation, seeded, train_transform
+from crfrnn.data import SegmentationSet, seeded, test_transform, train_transform
+from train.distributed import Processes
+from train.interrupt import ignore_signals
+from train.loss import shares
 from train.recipes import Stage
 
 Batch = tuple[torch.Tensor, torch.Tensor, list[str]]
@@ -29,12 +32,31 @@ def positions(count: int, batch_size: int, steps: range, seed: int) -> Iterator[
         yield batch
 
 
+class Passes:
+    """The passes of one process over the steps from `start` on: `accumulate` lists of samples for each step."""
+
+    def __init__(self, count: int, stage: Stage, start: int, seed: int, group: Processes) -> None:
+        self.count, self.stage, self.seed, self.group = count, stage, seed, group
+        self.steps = range(start, stage.steps)
+        self.size = shares(stage, group.world)
+
+    def __len__(self) -> int:
+        return len(self.steps) * self.stage.accumulate
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for batch in positions(self.count, self.stage.batch_size, self.steps, self.seed):
+            own = batch[self.group.rank * self.stage.accumulate * self.size :]
+            for i in range(self.stage.accumulate):
+                yield own[i * self.size : (i + 1) * self.size]
+
+
 class Augmented(Dataset):
     """Samples of `dataset` under the training transform of `stage`, asked for as (index, seed)."""
 
-    def __init__(self, dataset: VOCSegmentation, stage: Stage) -> None:
+    def __init__(self, dataset: SegmentationSet, stage: Stage) -> None:
         self.dataset = dataset
-        self.transform = train_transform(crop=stage.crop, scale=stage.scale)
+        whole = stage.crop is None
+        self.transform = test_transform() if whole else train_transform(stage.crop, stage.scale, stage.mirror)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, str]:
         index, seed = key
@@ -43,16 +65,33 @@ class Augmented(Dataset):
         return image, labels, sample.name
 
 
-def stream(dataset: VOCSegmentation, stage: Stage, start: int, seed: int, workers: int) -> DataLoader:
-    """Batches (images [B, 3, h, w] float32 0..255, labels [B, h, w] int64, names) of the steps from `start` on."""
-    steps = range(start, stage.steps)
-    sampler = list(positions(len(dataset), stage.batch_size, steps, seed))
-    # A generator of its own: the loader would draw from the global one, which dropout goes on with after a resumption.
-    generator = torch.Generator().manual_seed(seed)
-    data = Augmented(dataset, stage)
-    return DataLoader(data, batch_sampler=sampler, num_workers=workers, collate_fn=collate, generator=generator)
+def stream(
+    dataset: SegmentationSet, stage: Stage, start: int, seed: int, workers: int, group: Processes
+) -> Iterator[list[Batch]]:
+    """What a process has to do in each of the steps from `start` on, as a list of passes.
+
+    A pass is images [B, 3, h, w] float32 0..255, labels [B, h, w] int64, and names.
+    """
+    # A generator of its own: the loader would draw from the global one.
+    loader = DataLoader(
+        Augmented(dataset, stage),
+        batch_sampler=Passes(len(dataset), stage, start, seed, group),  # type: ignore[arg-type]
+        num_workers=workers,
+        collate_fn=collate,
+        generator=torch.Generator().manual_seed(seed),
+        worker_init_fn=ignore_signals,
+        pin_memory=torch.cuda.is_available(),
+    )
+    batches = iter(loader)
+    for _ in range(start, stage.steps):
+        yield [next(batches) for _ in range(stage.accumulate)]
 
 
 def collate(samples: list[tuple[torch.Tensor, torch.Tensor, str]]) -> Batch:
     images, labels, names = zip(*samples, strict=True)
     return torch.stack(images), torch.stack(labels), list(names)
+
+
+def step_seed(seed: int, stage: int, step: int, rank: int) -> int:
+    """What dropout is seeded with in one step of stage number `stage`: a step never depends on those before it."""
+    return int(np.random.SeedSequence([seed, stage, step, rank]).generate_state(1)[0])

@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from crfrnn.data.images import read_image
+from crfrnn.data.msrc import MSRC21, MSRC_CLASSES
 from crfrnn.data.palette import colorize, read_labels, voc_palette, write_labels
+from crfrnn.data.sets import SegmentationSet, open_set
 from crfrnn.data.toy import TOY_CLASSES, make_toy
 from crfrnn.data.voc import VOC_CLASSES, VOID, Sample, VOCSegmentation
 
@@ -12,14 +14,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MEAN_RGB",
+    "MSRC21",
+    "MSRC_CLASSES",
     "TOY_CLASSES",
     "VOC_CLASSES",
     "VOID",
     "JointTransform",
     "Sample",
+    "SegmentationSet",
     "VOCSegmentation",
     "colorize",
     "make_toy",
+    "open_set",
     "read_image",
     "read_labels",
     "seeded",

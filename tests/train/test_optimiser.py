@@ -5,15 +5,15 @@ import torch
 
 from crfrnn import CRFRNN
 from crfrnn.nets import build_model
-from train.optimiser import build_optimiser, clip_gradients, factor, set_rates
+from train.optimiser import build_optimiser, clip_gradients, factor, family, rates, set_rates
 from train.recipes import Stage
 
 STAGE = Stage(
     steps=100,
     batch_size=1,
     lr=0.1,
-    hidden_multiplier=2,
-    score_multiplier=10,
+    new_layers_multiplier=2,
+    last_layer_multiplier=10,
     kernel_weight_multiplier=100,
     compatibility_multiplier=3,
     bandwidth_multiplier=5,
@@ -48,6 +48,7 @@ def test_every_parameter_has_its_rate_and_decay() -> None:
         ({"schedule": "step", "step_size": 40}, 39, 1.0),
         ({"schedule": "step", "step_size": 40}, 40, 0.1),
         ({"schedule": "step", "step_size": 40}, 99, 0.01),
+        ({"schedule": "fixed"}, 99, 1.0),
         ({"warmup": 10, "schedule": "step"}, 0, 0.1),
         ({"warmup": 10, "schedule": "step"}, 4, 0.5),
         ({"warmup": 10, "schedule": "step"}, 10, 1.0),
@@ -62,12 +63,38 @@ def test_schedule(changes: dict, step: int, wanted: float) -> None:
     assert optimiser.param_groups[0]["lr"] == pytest.approx(0.5 * wanted)
 
 
-def test_clipping_network_and_crf_each() -> None:
+def test_branches_are_new_and_their_scores_last() -> None:
+    model = build_model("deeplab-msc", num_labels=3, width=0.05)
+    rates = {id(p): g["lr"] for g in build_optimiser(model, STAGE).param_groups for p in g["params"]}
+    found = {name: rates.get(id(parameter)) for name, parameter in model.network.named_parameters()}
+    assert found["conv1_1.weight"] is None
+    assert found["pool3_conv.weight"] == pytest.approx(0.2)
+    assert found["data_fc.bias"] == pytest.approx(0.4)
+    assert found["pool4_ms.weight"] == found["fc8.weight"] == pytest.approx(1.0)
+    fcn = build_model("fcn-16s", num_labels=3, width=0.02)
+    kinds = {name: family(fcn, f"network.{name}") for name, _ in fcn.network.named_parameters()}
+    assert {kinds["score_pool4.weight"], kinds["score_fr.bias"]} == {"last layer"}
+    assert {kinds["fc7.weight"], kinds["conv4_2.weight"]} == {"new layers", "trunk"}
+
+
+def test_nothing_to_learn_is_said() -> None:
+    model = build_model(num_labels=3, width=0.05).requires_grad_(False)
+    with pytest.raises(ValueError, match="every parameter is frozen"):
+        build_optimiser(model, STAGE)
+
+
+def test_clipping_each_group() -> None:
     model = build_model(num_labels=3, width=0.05, crf=CRFRNN(3))
+    optimiser = build_optimiser(model, STAGE)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    model.network.fc8.bias.grad[:] = torch.tensor([3.0, 0.0, 4.0])
+    model.network.fc8.weight.grad[0, 0] = 3.0
+    model.network.fc8.bias.grad[:] = torch.tensor([0.0, 0.0, 4.0])
     model.crf.cell.kernel_weights.grad[:] = torch.tensor([0.6, 0.8])
-    assert clip_gradients(model, 2.0) == pytest.approx({"network": 5.0, "crf": 1.0})
-    torch.testing.assert_close(model.network.fc8.bias.grad, torch.tensor([1.2, 0.0, 1.6]))
+    norms = {"trunk": 0, "new layers": 0, "last layer": 5.0, "kernel weights": 1.0, "compatibility": 0}
+    assert clip_gradients(optimiser, None) == pytest.approx(norms)
+    assert clip_gradients(optimiser, 2.0) == pytest.approx(norms)
+    torch.testing.assert_close(model.network.fc8.weight.grad[0, 0], torch.tensor([[1.2]]))
+    torch.testing.assert_close(model.network.fc8.bias.grad, torch.tensor([0.0, 0.0, 1.6]))
     torch.testing.assert_close(model.crf.cell.kernel_weights.grad, torch.tensor([0.6, 0.8]))
+    assert rates(optimiser)["last layer"] == pytest.approx(1.0)

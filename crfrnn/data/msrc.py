@@ -1,0 +1,131 @@
+"""MSRC-21 (MSRC v2): 591 photographs whose ground truth is painted in colours.
+
+Below the root:
+
+    Images/<id>.bmp             or another kind of image file
+    GroundTruth/<id>_GT.bmp     likewise
+    <split>.txt                 here or in splits/: an id a line, with or without ".bmp"
+
+Of the 23 classes that have a colour, horse and mountain are too rare to score and count as void, as everywhere.
+"""
+
+from os import PathLike
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from crfrnn.data.images import read_image
+from crfrnn.data.voc import VOID, Sample
+
+MSRC_COLOURS = {
+    "building": (128, 0, 0),
+    "grass": (0, 128, 0),
+    "tree": (128, 128, 0),
+    "cow": (0, 0, 128),
+    "sheep": (0, 128, 128),
+    "sky": (128, 128, 128),
+    "aeroplane": (192, 0, 0),
+    "water": (64, 128, 0),
+    "face": (192, 128, 0),
+    "car": (64, 0, 128),
+    "bicycle": (192, 0, 128),
+    "flower": (64, 128, 128),
+    "sign": (192, 128, 128),
+    "bird": (0, 64, 0),
+    "book": (128, 64, 0),
+    "chair": (0, 192, 0),
+    "road": (128, 64, 128),
+    "cat": (0, 192, 128),
+    "dog": (128, 192, 128),
+    "body": (64, 64, 0),
+    "boat": (192, 64, 0),
+}
+"""The classes in the order of their labels, and their colours in the ground truth, RGB."""
+
+VOID_COLOURS = {"void": (0, 0, 0), "horse": (128, 0, 128), "mountain": (64, 0, 0)}
+
+MSRC_CLASSES = tuple(MSRC_COLOURS)
+
+_UNKNOWN = 254  # between the labels and void
+
+
+class MSRC21(Dataset[Sample]):
+    """The images of one list of MSRC-21, as a map-style dataset of `Sample`; listed files are looked for at once.
+
+    Args:
+        root: the folder that holds Images and GroundTruth.
+        split: the name of a list below the root (Train, Val, Test), or the path of a list file.
+
+    Attributes:
+        root, classes, num_labels, names: as of `VOCSegmentation`.
+
+    Raises FileNotFoundError where the root, the list or a listed file is missing; ValueError where the list is empty,
+    and, when an item is read, where a file is damaged, sizes differ or the ground truth holds another colour.
+    """
+
+    classes = MSRC_CLASSES
+    num_labels = len(MSRC_CLASSES)
+
+    def __init__(self, root: str | PathLike[str], split: str | PathLike[str]) -> None:
+        self.root = Path(root)
+        if not is_msrc(self.root):
+            raise FileNotFoundError(f"{self.root} does not hold Images and GroundTruth; pass the folder of MSRC-21")
+        list_file = _find_list(self.root, split)
+        self.names = [Path(line).stem for line in list_file.read_text(encoding="utf-8").split()]
+        if not self.names:
+            raise ValueError(f"the list {list_file} is empty; wanted one image a line")
+        images = {path.stem: path for path in (self.root / "Images").iterdir()}
+        truths = {path.stem: path for path in (self.root / "GroundTruth").iterdir()}
+        missing = [name for name in self.names if name not in images or f"{name}_GT" not in truths]
+        if missing:
+            raise FileNotFoundError(
+                f"{len(missing)} entries of {list_file} lack their image or ground truth below {self.root}, among them "
+                f"{', '.join(missing[:3])}; add the files, or take the lines out of the list"
+            )
+        self._entries = [(images[name], truths[f"{name}_GT"]) for name in self.names]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index: int) -> Sample:
+        image_file, truth_file = self._entries[index]
+        image, colours = read_image(image_file), read_image(truth_file)
+        if colours.shape != image.shape:
+            raise ValueError(
+                f"{truth_file} is {list(colours.shape[1:])} but its image {image_file} is {list(image.shape[1:])} "
+                "(height, width); wanted equal sizes"
+            )
+        labels = msrc_labels(colours)
+        unknown = colours[:, labels == _UNKNOWN]
+        if unknown.numel():
+            raise ValueError(
+                f"{truth_file} holds the colour {tuple(unknown[:, 0].tolist())} ({unknown.shape[1]} pixels outside the "
+                "table of MSRC-21); wanted the original ground truth, stored without loss"
+            )
+        return Sample(image, labels, self.names[index])
+
+
+def msrc_labels(colours: Tensor) -> Tensor:
+    """Ground truth in colours, uint8 [3, H, W] -> labels uint8 [H, W]: 255 for void colours, 254 for unknown ones."""
+    labels = torch.full(colours.shape[1:], _UNKNOWN, dtype=torch.uint8)
+    for label, colour in [*enumerate(MSRC_COLOURS.values()), *((VOID, colour) for colour in VOID_COLOURS.values())]:
+        labels[(colours == torch.tensor(colour).view(3, 1, 1)).all(0)] = label
+    return labels
+
+
+def is_msrc(root: Path) -> bool:
+    """Whether a folder is laid out as MSRC-21 is."""
+    return (root / "Images").is_dir() and (root / "GroundTruth").is_dir()
+
+
+def _find_list(root: Path, split: str | PathLike[str]) -> Path:
+    for candidate in (root / "splits" / f"{split}.txt", root / f"{split}.txt", Path(split)):
+        if candidate.is_file():
+            return candidate
+    available = sorted(path.stem for folder in (root, root / "splits") for path in folder.glob("*.txt"))
+    raise FileNotFoundError(
+        f"there is no list {split!s}: {root} holds {', '.join(available) or 'none'}, and no file has that path; "
+        "pass one of these names or the path of a list file"
+    )

@@ -1,0 +1,139 @@
+"""Nothing is lost: killed, asked to stop, out of room."""
+
+import errno
+import os
+import resource
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import crfrnn.nets.checkpoint
+import train.loop
+from crfrnn.nets import load_checkpoint
+from tests.train.children import die, result, start
+from train.interrupt import Interrupted, Stop
+from train.run import main
+
+pytestmark = pytest.mark.usefixtures("_no_pictures")
+
+
+def nth(function: Callable, count: int, action: Callable[[], None]) -> Callable:
+    """`function`, with `action` before its call number `count`."""
+    calls = 0
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == count:
+            action()
+        return function(*args, **kwargs)
+
+    return call
+
+
+def die_before_renaming() -> None:
+    """With the second checkpoint complete under its temporary name."""
+    crfrnn.nets.checkpoint.os.replace = nth(os.replace, 2, die)
+
+
+def die_in_a_step() -> None:
+    train.loop.clip_gradients = nth(train.loop.clip_gradients, 2, die)
+
+
+def die_in_validation() -> None:
+    train.loop.validate = nth(train.loop.validate, 2, die)
+
+
+def test_a_run_killed_three_times_ends_bit_for_bit_as_one_that_was_not(
+    arguments: Callable, assert_same_run: Callable, tmp_path: Path, uninterrupted: Path
+) -> None:
+    out = tmp_path / "run"
+    resume: list[str] = []
+    for prepare in (die_before_renaming, die_in_a_step, die_in_validation):
+        assert result(start(arguments(out, *resume), prepare=prepare)) == -signal.SIGKILL
+        resume = ["--resume"]
+    assert result(start(arguments(out, *resume))) == 0
+    assert_same_run(out, uninterrupted)
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_writes_a_checkpoint_and_leaves(
+    arguments: Callable,
+    assert_same_run: Callable,
+    tmp_path: Path,
+    uninterrupted: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        ask = nth(train.loop.clip_gradients, 5, lambda: os.kill(os.getpid(), number))
+        patch.setattr(train.loop, "clip_gradients", ask)
+        assert main(arguments(out)) == 128 + number
+    assert f"{number.name} in stage 'network'; go on with --resume" in capsys.readouterr().err
+    assert load_checkpoint(out / "last.pt")["training"]["step"] == 5
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+    assert main(arguments(out, "--resume")) == 0
+    assert_same_run(out, uninterrupted)
+
+
+def test_outside_of_steps_a_signal_is_heard_at_once_and_a_second_ctrl_c_everywhere() -> None:
+    stop = Stop()
+    with stop.watching():
+        with stop.deferred():
+            signal.raise_signal(signal.SIGINT)
+            assert stop.number == signal.SIGINT
+            with pytest.raises(Interrupted), stop.raising():
+                pytest.fail("a noted signal is heard before the part begins")
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Interrupted), Stop().watching():
+            signal.raise_signal(signal.SIGTERM)
+
+
+def little_room() -> None:
+    """Files cannot grow beyond 64 KiB from the third checkpoint on, as on a disk that fills up."""
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+
+    torch.save = nth(torch.save, 3, fill)
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(arguments: Callable, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert result(start(arguments(out), prepare=little_room)) == 2
+    content = load_checkpoint(out / "last.pt")
+    assert content["training"]["step"] == 3
+    assert not (out / "network.pt").exists()
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_folder_that_became_read_only_is_named(
+    arguments: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+
+    def refuse() -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(torch, "save", nth(torch.save, 2, refuse))
+    assert main(arguments(out)) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"{out / 'last.pt'} could not be written (Read-only file system)" in message
+    assert f"{out / 'last.pt'} holds the last complete one" in message
+    assert load_checkpoint(out / "last.pt")["training"]["step"] == 2
+
+
+def test_a_folder_that_cannot_be_made_is_named(
+    arguments: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(arguments(tmp_path / "file" / "run")) == 2
+    assert str(tmp_path / "file" / "run") in capsys.readouterr().err

@@ -1,0 +1,102 @@
+"""The folder of a run: its recipe, its checkpoints, its log."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from crfrnn.nets import SegmentationModel, load_checkpoint, save_checkpoint
+from eval.files import replacing
+from train.recipes import Recipe
+
+RECIPE, LAST, LOG = "recipe.json", "last.pt", "log.txt"
+
+
+def plain(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as what its JSON file holds."""
+    return json.loads(json.dumps(dataclasses.asdict(recipe)))
+
+
+def free_folder(name: str) -> Path:
+    """The next free one of runs/NAME-1, -2, ..."""
+    return next(path for i in range(1, 100_000) if not (path := Path("runs") / f"{name}-{i}").exists())
+
+
+def open_folder(out: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | None:
+    """Make the folder of a run with its recipe in it, or go on with one; returns its last checkpoint, if it has one.
+
+    What a process that was killed left half-written is removed. Raises ValueError where the folder holds a run that is
+    not to be gone on with, or one of another recipe, and OSError where it cannot be written to.
+    """
+    description = out / RECIPE
+    if not description.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        with replacing(description) as partial:
+            partial.write_text(json.dumps(plain(recipe), indent=2) + "\n", encoding="utf-8")
+        return None
+    if not resume:
+        raise ValueError(f"{out} already holds a run; pass --resume to go on with it, or another --out")
+    found, wanted = json.loads(description.read_text(encoding="utf-8")), plain(recipe)
+    different = differences(found, wanted)
+    if different:
+        raise ValueError(f"the run in {out} has another recipe: {', '.join(different)} differ; see {description}")
+    for partial in out.glob(".*.pt.*"):
+        partial.unlink(missing_ok=True)
+    return load_checkpoint(out / LAST) if (out / LAST).exists() else None
+
+
+def differences(found: Any, wanted: Any, name: str = "") -> list[str]:
+    """Names, dotted, of what differs between two nested dictionaries."""
+    if not isinstance(found, dict) or not isinstance(wanted, dict):
+        return [] if found == wanted else [name]
+    keys = [*wanted, *(key for key in found if key not in wanted)]
+    return [
+        path
+        for key in keys
+        for path in differences(found.get(key, ...), wanted.get(key, ...), f"{name}.{key}" if name else key)
+    ]
+
+
+def save(
+    path: Path, model: SegmentationModel, architecture: dict, classes: list[str], training: dict[str, Any]
+) -> None:
+    """Write a checkpoint. Raises OSError, saying what is still there, where that does not work."""
+    try:
+        save_checkpoint(path, model, architecture=architecture, classes=classes, training=training)
+    except (OSError, RuntimeError) as error:  # torch's writer has its own words for a full disk
+        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        left = path.with_name(LAST)
+        kept = f"{left} holds the last complete one" if left.exists() else "none had been written before"
+        raise OSError(
+            f"the checkpoint {path} could not be written ({reason}); {kept}. Make room, or the folder writable, and go on "
+            f"with --resume --out {path.parent}"
+        ) from error
+
+
+class Log:
+    """A text file with a line per epoch and per validation, of the main process alone."""
+
+    def __init__(self, path: Path, enabled: bool) -> None:
+        self.path = path
+        self.enabled = enabled
+
+    def rewind(self, stage: str, step: int, validated: int) -> None:
+        """Take out what a run that was interrupted wrote about steps and validations that are now done again."""
+        if self.enabled and self.path.exists():
+            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            with replacing(self.path) as partial:
+                kept = [line for line in lines if not _beyond(line, stage, step, validated)]
+                partial.write_text("".join(kept), encoding="utf-8")
+
+    def write(self, stage: str, step: int, text: str) -> None:
+        if self.enabled:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(f"{stage}  step {step}  {text}\n")
+
+
+def _beyond(line: str, stage: str, step: int, validated: int) -> bool:
+    match = re.match(r"(\S+)  step (\d+)  (mean IoU)?.*\n", line)
+    if match is None:  # cut off by the interruption
+        return True
+    return match[1] == stage and int(match[2]) > (validated if match[3] else step)

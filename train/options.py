@@ -1,0 +1,108 @@
+"""The command line of train.run: where things are, and every field of a recipe."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from train.folder import RECIPE
+from train.recipes import RECIPES, Recipe, Stage
+
+DESCRIPTION = f"""Train a network, the parameters of a CRF-RNN on it, or both jointly, in stages. --recipe NAME says what the
+fields below start from: one of {", ".join(RECIPES)}, or the recipe.json of a run; without it, toy."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where things are; the fields of the recipe follow."""
+
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")]
+    data: Path | None = None
+    """folder of the data set (VOCdevkit, or MSRC-21); without it, the toy data set is generated"""
+    init: str | None = None
+    """weights to begin with: a checkpoint (FILE.pt), or those of ImageNet for the trunk: "imagenet" or "imagenet-v1" for
+    torchvision's, or a file"""
+    out: Path | None = None
+    """folder of this run, one that all processes see; the next free runs/NAME-1, -2, ... by default"""
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    """go on with the run in --out"""
+    only: tuple[str, ...] = ()
+    """names of the stages to run; all by default"""
+    dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
+    """two steps of every stage and two images of the validation list, into a folder of its own: checks data, shapes and
+    memory, and leaves one of everything to look at"""
+
+
+def parse(argv: Sequence[str]) -> tuple[str, Options]:
+    """The name of the recipe and the options. With --resume, the recipe of the run in --out is where its fields start."""
+    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chooser.add_argument("--recipe")
+    chosen, rest = chooser.parse_known_args(argv)
+    name, recipe = find_recipe(chosen.recipe, resumed(rest))
+    default = Options(recipe=recipe)
+    return name, tyro.cli(Options, args=rest, default=default, prog="python -m train.run", description=DESCRIPTION)
+
+
+def resumed(argv: Sequence[str]) -> Path | None:
+    """The recipe.json of the run to go on with, where there is one."""
+    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chooser.add_argument("--resume", action="store_true")
+    chooser.add_argument("--out", type=Path)
+    chosen, _ = chooser.parse_known_args(argv)
+    if not chosen.resume or chosen.out is None or not (chosen.out / RECIPE).exists():
+        return None
+    return chosen.out / RECIPE
+
+
+def find_recipe(wanted: str | None, of_run: Path | None) -> tuple[str, Recipe]:
+    """A recipe by name or file, and its name. Raises ValueError or FileNotFoundError where there is none."""
+    if wanted is None and of_run is not None:
+        wanted = str(of_run)
+    wanted = wanted or "toy"
+    if wanted in RECIPES:
+        return wanted, RECIPES[wanted]
+    if not wanted.endswith(".json"):
+        raise ValueError(f"there is no recipe {wanted!r}; wanted one of {', '.join(RECIPES)}, or a recipe.json")
+    return Path(wanted).resolve().parent.name, read_recipe(Path(wanted))
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe from its JSON file. Raises ValueError where it holds something else; wrong fields end the command."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no recipe at {path}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        stages = {name: Stage(steps=1, batch_size=1, lr=1.0) for name in content["stages"]}
+    except (json.JSONDecodeError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is no recipe ({error!r}); wanted the recipe.json of a run") from error
+    # The same reader as for the command line, so that types and choices are checked, and told, alike.
+    return tyro.cli(Recipe, args=arguments(content), default=Recipe(stages=stages), prog=str(path))
+
+
+def arguments(content: Mapping[str, Any], prefix: str = "--") -> list[str]:
+    """A nested dictionary as command line arguments: {"a": {"b": 1}} -> --a.b 1."""
+    found: list[str] = []
+    for key, value in content.items():
+        name = prefix + key
+        if isinstance(value, Mapping):
+            found += arguments(value, f"{name}.")
+        elif isinstance(value, bool):
+            found.append(name if value else f"{prefix}no-{key}")
+        elif isinstance(value, list):
+            found += [name, *map(str, value)]
+        else:
+            found += [name, str(value)]
+    return found
+
+
+def shortened(recipe: Recipe, batch: int | None) -> Recipe:
+    """The recipe of a dry run: two steps a stage, everything written, images of at most `batch` a step."""
+    stages = {}
+    for name, stage in recipe.stages.items():
+        size = stage.batch_size if batch is None else min(stage.batch_size, batch * stage.accumulate)
+        stages[name] = replace(stage, steps=2, batch_size=size, save_every=1, keep_every=2, validate_every=0, warmup=0)
+    return replace(recipe, stages=stages, val_images=2)

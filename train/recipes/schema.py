@@ -1,0 +1,108 @@
+"""What a training run does, as data: every field can be overridden on the command line of `train.run`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from eval.methods import FixedCRF
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of SGD with momentum. Rates are those of the trunk; the others are multiples of it."""
+
+    steps: int
+    batch_size: int
+    """images per step, over all processes and accumulated passes"""
+    lr: float
+    trains: Literal["network", "crf", "joint"] = "network"
+    """the network without a CRF, the parameters of the CRF on a frozen network, or both"""
+    start: str | None = None
+    """the earlier stage this one begins from; None for the one before it"""
+    network: str | None = None
+    """network of this stage; None for that of the recipe"""
+    accumulate: int = 1
+    """forward and backward passes per step; each takes its share of the batch, which saves memory"""
+    schedule: Literal["poly", "step", "fixed"] = "poly"
+    power: float = 0.9
+    """poly: rate = lr (1 - step / steps)^power"""
+    step_size: int = 2000
+    """step: the rate falls to a tenth every so many steps"""
+    warmup: int = 0
+    """steps over which the rate rises linearly from zero"""
+    new_layers_multiplier: float = 1.0
+    """rate of fc6, fc7 and of the branches of a multi-scale network, over that of the trunk"""
+    last_layer_multiplier: float = 10.0
+    """rate of the layers that give the scores, over that of the trunk"""
+    kernel_weight_multiplier: float = 10.0
+    """rate of the CRF's kernel weights over that of the trunk"""
+    compatibility_multiplier: float = 1.0
+    """rate of the CRF's label compatibility over that of the trunk"""
+    bandwidth_multiplier: float = 1.0
+    """rate of the logarithms of the CRF's bandwidths over that of the trunk"""
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    """on the weights of the network; biases and CRF parameters have none"""
+    clip: float | None = 10.0
+    """largest norm of the gradient of each group of parameters; None for no limit"""
+    loss_stride: int = 8
+    """the loss looks at every so many pixels of the labels; 1 is full resolution"""
+    normalize_loss: bool = True
+    """mean over the pixels that are not void; without it their sum, as in Caffe's `normalize: false`"""
+    crop: int | None = 321
+    """pixels; None for whole images, which need one image per pass"""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """range of the random factor on image and labels"""
+    mirror: bool = True
+    """mirror left and right with probability 1/2"""
+    freeze: tuple[str, ...] = ()
+    """layers of the network that keep their weights, by the beginning of their names"""
+    ema: float = 0.0
+    """decay of a moving average of the weights, which is then what is scored and kept; 0 for none"""
+    save_every: int = 200
+    """write last.pt every so many steps"""
+    keep_every: int = 0
+    """keep a checkpoint of its own every so many steps; 0 for none"""
+    validate_every: int = 0
+    """score the validation list every so many steps; 0 for the end of the stage only"""
+
+
+@dataclass(frozen=True)
+class Crf:
+    """The CRF-RNN (bandwidths in pixels and grey levels; see crfrnn.CRFRNN)."""
+
+    theta_alpha: float = 160.0
+    theta_beta: float = 3.0
+    theta_gamma: float = 3.0
+    appearance_weight: float = 5.0
+    smoothness_weight: float = 3.0
+    kernel_weights: Literal["scalar", "diagonal", "matrix"] = "diagonal"
+    learn_bandwidths: bool = False
+    num_iterations: int = 5
+    """mean-field iterations T in training; any T can be asked for afterwards"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run: a chain of stages, run in their order."""
+
+    stages: Mapping[str, Stage]
+    crf: Crf = field(default_factory=Crf)
+    dense_crf: FixedCRF = field(default_factory=FixedCRF)
+    """the fixed CRF behind the network that the CRF-RNN is compared with in the end"""
+    network: str = "deeplab-largefov"
+    width: float = 1.0
+    dropout: float = 0.5
+    input_scale: float = 1.0
+    """the network sees images resampled by this factor, the CRF the images themselves"""
+    train_list: str = "train_aug"
+    val_list: str = "val"
+    val_images: int | None = None
+    """score so many images of the list, evenly spaced, while training; None for all. The final table is over all"""
+    belief_labels: tuple[str, ...] = ()
+    """classes whose beliefs are pictured per iteration; without any, the three that cover most of each picture"""
+    seed: int = 0
+    workers: int = 1
+    """processes that read images, for each training process"""
+    autocast: Literal["off", "bf16", "fp16"] = "off"
+    """precision of the network; bf16 pays on processors with such matrix units. The CRF stays in float32"""

@@ -1,0 +1,43 @@
+"""PASCAL VOC within two cores and two hours: the network at half resolution, its first three blocks kept from ImageNet.
+
+Command    python -m train.run --recipe voc_small --data VOCdevkit --init FILE --out DIR
+Hardware   two CPU cores
+Duration   two hours
+Score      mean IoU on 250 images of val, 1,050 training images, percent: network 31.1, joint 34.2 (eval/results)
+
+FILE holds the original VGG-16 convolutions, see crfrnn.nets.load_imagenet. The stage `crf` has not been run yet.
+"""
+
+from dataclasses import replace
+
+from train.recipes.schema import Recipe, Stage
+
+NETWORK = Stage(
+    steps=2000,
+    batch_size=2,
+    lr=0.001,
+    new_layers_multiplier=2.0,
+    last_layer_multiplier=5.0,
+    warmup=20,
+    scale=(0.75, 1.25),
+    freeze=("conv1", "conv2", "conv3"),
+    validate_every=500,
+)
+JOINT = replace(
+    NETWORK,
+    steps=300,
+    lr=0.0003,
+    trains="joint",
+    start="network",
+    warmup=0,
+    loss_stride=1,
+    kernel_weight_multiplier=10.0,
+    save_every=50,
+    validate_every=100,
+)
+
+RECIPE = Recipe(
+    stages={"network": NETWORK, "crf": replace(JOINT, trains="crf"), "joint": JOINT},
+    input_scale=0.5,
+    val_images=50,
+)

@@ -1,0 +1,104 @@
+"""The model as it enters a stage."""
+
+from pathlib import Path
+
+import torch
+
+from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
+from crfrnn.nets import (
+    SegmentationModel,
+    build_model,
+    load_imagenet,
+    load_tensors,
+    model_from_checkpoint,
+    start_from,
+)
+from train.recipes import Crf
+from train.state import Run
+
+
+def start_model(run: Run, name: str, init: str | None) -> SegmentationModel:
+    """The model stage `name` begins with: that of the stage before it, or a new one.
+
+    Where the stage before has not been run, `init` may be a checkpoint that takes its place. A first stage without one
+    begins with random weights, the trunk with those of ImageNet where `init` says so. Raises ValueError where weights do
+    not fit, and FileNotFoundError where there are none.
+    """
+    stage = run.recipe.stages[name]
+    torch.manual_seed(run.recipe.seed)
+    crf = None if stage.trains == "network" else build_crf(run.recipe.crf, run.dataset.num_labels)
+    model = build_model(**run.architecture(stage), crf=crf)
+    before = previous(run, name)
+    source = None if before is None else run.out / f"{before}.pt"
+    if source is not None and source.exists():
+        continue_from(model, source)
+    elif init is not None and init.endswith(".pt"):
+        continue_from(model, Path(init))
+    elif before is not None:
+        raise FileNotFoundError(
+            f"stage {name!r} begins where {before!r} ends, and there is no {source}; run {before!r} too, or pass a "
+            "checkpoint (FILE.pt) as --init"
+        )
+    elif init is not None:
+        load_imagenet(model.network, init)
+    freeze(model, stage.trains == "crf", stage.freeze)
+    return model.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def previous(run: Run, name: str) -> str | None:
+    """The stage that stage `name` begins from; None for the first. Raises ValueError where `start` names none before it."""
+    stages = list(run.recipe.stages)
+    earlier = stages[: stages.index(name)]
+    start = run.recipe.stages[name].start
+    if start is not None and start not in earlier:
+        raise ValueError(f"stage {name!r} begins from {start!r}; wanted one of the stages before it: {earlier}")
+    return start or (earlier[-1] if earlier else None)
+
+
+def continue_from(model: SegmentationModel, checkpoint: Path) -> None:
+    """Give `model` the weights of a checkpoint: of the same network, or of a coarser stage of it, with or without a CRF.
+
+    A CRF that only one of the two has is left out, or starts anew.
+    """
+    trained, _ = model_from_checkpoint(checkpoint)
+    tensors = trained.state_dict()
+    if trained.network.variant != model.network.variant:
+        start_from(model.network, trained.network)
+        tensors = {
+            **{f"network.{name}": tensor for name, tensor in model.network.state_dict().items()},
+            **{name: tensor for name, tensor in tensors.items() if name.startswith("crf.")},
+        }
+    load_tensors(model, tensors, accept_missing=["crf"], accept_left_over=["crf"])
+
+
+def freeze(model: SegmentationModel, network: bool, layers: tuple[str, ...]) -> None:
+    """Freeze the whole network, or the layers whose names begin with one of `layers`.
+
+    Raises ValueError where no layer's name does.
+    """
+    names = [name for name, _ in model.network.named_parameters()]
+    for beginning in layers:
+        if not any(name.startswith(beginning) for name in names):
+            raise ValueError(
+                f"freeze has {beginning!r}, but no layer is called so; wanted the beginning of a layer's name"
+            )
+    for name, parameter in model.network.named_parameters():
+        if network or (layers and name.startswith(layers)):
+            parameter.requires_grad_(False)
+
+
+def build_crf(settings: Crf, num_labels: int) -> CRFRNN:
+    """The CRF-RNN a recipe describes."""
+    kernels = [
+        smoothness_kernel(theta_gamma=settings.theta_gamma, weight=settings.smoothness_weight),
+        appearance_kernel(
+            theta_alpha=settings.theta_alpha, theta_beta=settings.theta_beta, weight=settings.appearance_weight
+        ),
+    ]
+    return CRFRNN(
+        num_labels,
+        kernels=kernels,
+        num_iterations=settings.num_iterations,
+        kernel_weights=settings.kernel_weights,
+        learn_bandwidths=settings.learn_bandwidths,
+    )

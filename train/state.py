@@ -1,0 +1,51 @@
+"""What the parts of a run share, and where a stage stands."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crfrnn.data import SegmentationSet
+from train.distributed import Processes
+from train.interrupt import Stop
+from train.recipes import Recipe, Stage
+
+
+@dataclass
+class Run:
+    """What the stages of one run share."""
+
+    recipe: Recipe
+    dataset: SegmentationSet
+    validation: SegmentationSet
+    out: Path
+    device: torch.device
+    group: Processes
+    stop: Stop
+    final_images: int | None = None
+    """images of the validation list that the final table is over; None for all"""
+
+    def architecture(self, stage: Stage) -> dict[str, Any]:
+        """The network of a stage as arguments of `build_model`."""
+        return {
+            "name": stage.network or self.recipe.network,
+            "num_labels": self.dataset.num_labels,
+            "width": self.recipe.width,
+            "dropout": self.recipe.dropout,
+            "input_scale": self.recipe.input_scale,
+        }
+
+
+@dataclass
+class Progress:
+    """Where a stage stands; with the recipe it determines rates, samples and random numbers of all that follows."""
+
+    step: int = 0
+    validated: int = 0
+    """the step behind which the validation list was last scored"""
+    best: float = -1.0
+    """highest mean IoU of these"""
+    loss: float = 0.0
+    """sum of the losses since the last line of the log"""
+    losses: int = 0
