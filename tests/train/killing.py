@@ -1,0 +1,105 @@
+"""Kill a small training run at random moments, go on with it each time, and compare its end with that of a run left alone.
+
+python -m tests.train.killing --kills 20                        (minutes; ends with 1 where a bit differs)
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+import train.loop
+from crfrnn.data import make_toy
+from crfrnn.nets import load_checkpoint
+from tests.train.children import die, result, start
+
+LIMIT = 1800  # seconds for everything
+
+
+def die_at_the_first_step() -> None:
+    def step(*args: object) -> None:
+        die()
+
+    train.loop.Training.step = step  # type: ignore[assignment, method-assign]
+
+
+def arguments(data: Path, out: Path, steps: int) -> list[str]:
+    """A run of two stages, with checkpoints and validations at steps that are no multiples of one another."""
+    shared = ["batch-size", "2", "crop", "33", "save-every", "3", "validate-every", "7", "keep-every", "10"]
+    argv = f"--data {data} --out {out} --width 0.03 --workers 1".split()
+    for stage in ("network", "joint"):
+        for name, value in [*zip(shared[::2], shared[1::2], strict=True), ("steps", str(steps))]:
+            argv += [f"--stages.{stage}.{name}", value]
+    return argv
+
+
+def differences(got: Path, wanted: Path) -> list[str]:
+    """Tensors of the models and of the momentum that are not the same in every bit, by file."""
+    files = sorted(path.name for path in wanted.glob("*.pt"))
+    if sorted(path.name for path in got.glob("*.pt")) != files:
+        return ["the files themselves"]
+    found = []
+    for file in files:
+        ours, theirs = load_checkpoint(got / file), load_checkpoint(wanted / file)
+        found += [f"{file}: {name}" for name in theirs["model"] if not ours["model"][name].equal(theirs["model"][name])]
+        for key, state in theirs["training"].get("optimiser", {}).get("state", {}).items():
+            if not torch.equal(
+                ours["training"]["optimiser"]["state"][key]["momentum_buffer"], state["momentum_buffer"]
+            ):
+                found.append(f"{file}: momentum {key}")
+    return found
+
+
+def kill(argv: list[str], out: Path, count: int, startup: float, work: float) -> int:
+    """Start the run anew until it is through, killing it `count` times at most; returns how often it was killed."""
+    killed, deadline = 0, time.monotonic() + LIMIT
+    with tqdm(total=count, desc="kills", unit="kill") as bar:
+        while time.monotonic() < deadline:
+            child = start([*argv, "--resume"] if (out / "recipe.json").exists() else argv)
+            child.join(random.uniform(0, startup + 2 * work / count) if killed < count else None)
+            if child.exitcode is None:
+                child.kill()
+                child.join()
+                killed += 1
+                bar.update()
+            elif child.exitcode:
+                raise RuntimeError(f"the run ended with {child.exitcode} after {killed} kills")
+            else:
+                return killed
+    raise TimeoutError(f"not through after {LIMIT} seconds")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.train.killing", description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=150, help="steps of each of the two stages (150)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    options = parser.parse_args(argv)
+    random.seed(options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        data = make_toy(root / "toy", num_train=6, num_val=2, size=(48, 56))
+        result(start(arguments(data, root / "warm", options.steps), prepare=die_at_the_first_step))
+        began = time.monotonic()
+        result(start(arguments(data, root / "first", options.steps), prepare=die_at_the_first_step))
+        startup = time.monotonic() - began
+        if result(start(arguments(data, root / "whole", options.steps))) != 0:
+            raise RuntimeError("the run does not get through even when left alone")
+        work = time.monotonic() - began - 2 * startup
+        killed = kill(arguments(data, root / "killed", options.steps), root / "killed", options.kills, startup, work)
+        found = differences(root / "killed", root / "whole")
+    print(
+        f"{startup:.1f} s to the first step, {work:.1f} s of work; killed {killed} times; different: {found or 'nothing'}"
+    )
+    return int(bool(found) or killed < options.kills)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

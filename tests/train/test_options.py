@@ -1,0 +1,94 @@
+"""Recipes: as they are, from the command line, and from the file of a run."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from crfrnn.nets import NETWORKS
+from train.folder import differences, plain
+from train.options import parse, read_recipe, shortened
+from train.recipes import RECIPES, Stage
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_its_file(name: str, tmp_path: Path) -> None:
+    recipe = RECIPES[name]
+    recipe = replace(recipe, belief_labels=("cat", "potted plant"), crf=replace(recipe.crf, learn_bandwidths=True))
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(plain(recipe)))
+    assert asdict(read_recipe(path)) == asdict(recipe)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_stages_of_a_recipe_follow_one_another(name: str) -> None:
+    earlier: list[str] = []
+    for stage_name, stage in RECIPES[name].stages.items():
+        assert stage.start is None or stage.start in earlier
+        assert (stage.network or RECIPES[name].network) in NETWORKS
+        earlier.append(stage_name)
+
+
+def test_the_published_schedules() -> None:
+    """deeplab.prototxt and train.prototxt of the releases: rates, batches, momentum."""
+    voc, msc = RECIPES["voc"].stages["network"], RECIPES["voc_msc"].stages["msc"]
+    wanted = (6000, 30, 0.001, "step", 2000, 0.9, 5e-4, 321, 8)
+    for stage in (voc, msc):
+        found = (stage.steps, stage.batch_size, stage.lr, stage.schedule, stage.step_size, stage.momentum)
+        assert (*found, stage.weight_decay, stage.crop, stage.loss_stride) == wanted
+    assert (voc.last_layer_multiplier, msc.last_layer_multiplier) == (10.0, 1.0)
+    fcn = RECIPES["voc_fcn8s"].stages
+    assert [stage.lr for stage in fcn.values()] == [1e-10, 1e-12, 1e-14, 1e-13]
+    joint = fcn["joint"]
+    assert joint.lr * joint.kernel_weight_multiplier == pytest.approx(1e-9)
+    assert joint.lr * joint.compatibility_multiplier == pytest.approx(1e-10)
+
+
+def test_fields_on_the_command_line() -> None:
+    name, options = parse(
+        ["--recipe", "voc_small", "--stages.joint.lr", "0.5", "--crf.learn-bandwidths", "--seed", "3"]
+    )
+    assert name == "voc_small"
+    wanted = RECIPES["voc_small"]
+    assert options.recipe.stages["joint"] == replace(wanted.stages["joint"], lr=0.5)
+    assert options.recipe.stages["network"] == wanted.stages["network"]
+    assert options.recipe.crf.learn_bandwidths
+    assert options.recipe.seed == 3
+
+
+def test_a_file_is_a_recipe_to_begin_with(tmp_path: Path) -> None:
+    path = tmp_path / "mine" / "recipe.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(plain(replace(RECIPES["msrc"], seed=7))))
+    name, options = parse(["--recipe", str(path), "--width", "0.5"])
+    assert (name, options.recipe.seed, options.recipe.width, options.recipe.train_list) == ("mine", 7, 0.5, "Train")
+    # to go on with a run is to go on with its recipe
+    _, options = parse(["--resume", "--out", str(path.parent)])
+    assert options.recipe.seed == 7
+
+
+def test_what_is_no_recipe_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text("{")
+    with pytest.raises(ValueError, match="is no recipe"):
+        read_recipe(path)
+    with pytest.raises(FileNotFoundError, match="no recipe at"):
+        read_recipe(tmp_path / "other.json")
+    content = plain(RECIPES["toy"])
+    content["stages"]["network"]["steps"] = "many"
+    path.write_text(json.dumps(content))
+    with pytest.raises(SystemExit):
+        read_recipe(path)
+    assert "many" in capsys.readouterr().err
+
+
+def test_differences_are_named_by_their_place() -> None:
+    assert differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 5}, "e": 3}) == ["a.c", "e", "d"]
+
+
+def test_a_rehearsal_writes_everything_in_two_steps() -> None:
+    stages = {"network": Stage(steps=900, batch_size=12, lr=1.0, accumulate=3, save_every=50, warmup=10)}
+    short = shortened(replace(RECIPES["toy"], stages=stages), 1).stages["network"]
+    assert (short.steps, short.batch_size, short.save_every, short.keep_every) == (2, 3, 1, 2)
+    assert shortened(replace(RECIPES["toy"], stages=stages), None).stages["network"].batch_size == 12

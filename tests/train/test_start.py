@@ -1,0 +1,83 @@
+"""What a stage begins with: nothing, ImageNet, another stage, another network."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from crfrnn import CRFRNN
+from crfrnn.data import VOCSegmentation
+from crfrnn.nets import SegmentationModel, build_model, save_checkpoint
+from train.distributed import Processes
+from train.interrupt import Stop
+from train.recipes import Recipe, Stage
+from train.start import start_model
+from train.state import Run
+
+
+@pytest.fixture
+def run(toy: Path, tmp_path: Path) -> Callable[..., Run]:
+    def make(**stages: Stage) -> Run:
+        dataset = VOCSegmentation(toy, "train")
+        recipe = Recipe(stages=stages, width=0.02, network="fcn-32s")
+        return Run(recipe, dataset, dataset, tmp_path, torch.device("cpu"), Processes(), Stop())
+
+    return make
+
+
+def stage(**changes: object) -> Stage:
+    return Stage(steps=1, batch_size=1, lr=1.0, **changes)
+
+
+def saved(path: Path, network: str, crf: CRFRNN | None = None) -> SegmentationModel:
+    """A checkpoint of random weights, in the score layers too."""
+    architecture = {"name": network, "num_labels": 6, "width": 0.02}
+    model = build_model(**architecture, crf=crf)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    save_checkpoint(path, model, architecture=architecture, classes=list("abcdef"))
+    return model
+
+
+def test_a_finer_network_begins_with_all_of_the_coarser_one(run: Callable, tmp_path: Path) -> None:
+    coarse = saved(tmp_path / "first.pt", "fcn-32s").state_dict()
+    chain = run(first=stage(), second=stage(network="fcn-16s"), third=stage(network="fcn-8s"))
+    fine = start_model(chain, "second", None).state_dict()
+    shared = [name for name in coarse if "upscore" not in name]
+    assert all(torch.equal(fine[name], coarse[name]) for name in shared)
+    assert not fine["network.score_pool4.weight"].any()
+    assert set(fine) - set(shared) == {
+        "network.score_pool4.weight", "network.score_pool4.bias", "network.upscore2.weight", "network.upscore2.bias",
+        "network.upscore16.weight",
+    }  # fmt: skip
+
+
+def test_a_crf_is_kept_from_stage_to_stage_and_starts_anew_without_one(run: Callable, tmp_path: Path) -> None:
+    chain = run(first=stage(), crf=stage(trains="crf"), joint=stage(trains="joint"), other=stage(start="first"))
+    saved(tmp_path / "first.pt", "fcn-32s")
+    fresh = start_model(chain, "crf", None)
+    assert torch.equal(fresh.crf.cell.compatibility, 1 - torch.eye(6))
+    assert [name for name, p in fresh.named_parameters() if p.requires_grad] == [
+        "crf.cell.kernel_weights", "crf.cell.compatibility"
+    ]  # fmt: skip
+    trained = saved(tmp_path / "crf.pt", "fcn-32s", CRFRNN(6, kernel_weights="diagonal"))
+    joint = start_model(chain, "joint", None)
+    assert torch.equal(joint.crf.cell.compatibility, trained.crf.cell.compatibility)
+    assert torch.equal(joint.network.fc7.weight, trained.network.fc7.weight)
+    assert joint.network.fc7.weight.requires_grad
+    other = start_model(chain, "other", None)
+    assert other.crf is None
+    assert not torch.equal(other.network.fc7.weight, trained.network.fc7.weight)
+
+
+def test_a_checkpoint_takes_the_place_of_a_stage_that_was_not_run(run: Callable, tmp_path: Path) -> None:
+    chain = run(first=stage(), second=stage(trains="joint"))
+    with pytest.raises(FileNotFoundError, match=r"begins where 'first' ends.*as --init"):
+        start_model(chain, "second", None)
+    elsewhere = saved(tmp_path / "elsewhere.pt", "fcn-32s")
+    model = start_model(chain, "second", str(tmp_path / "elsewhere.pt"))
+    assert torch.equal(model.network.fc6.weight, elsewhere.network.fc6.weight)
+    saved(tmp_path / "wrong.pt", "deeplab")
+    with pytest.raises(ValueError, match="no stage before"):
+        start_model(chain, "second", str(tmp_path / "wrong.pt"))
