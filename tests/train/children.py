@@ -70,6 +70,7 @@ def _run(argv: list[str], environment: dict[str, str], prepare: Prepare | None) 
 
     os.environ.update(environment)
     torch.set_num_threads(1)
+    multiprocessing.set_start_method("fork", force=True)  # for what reads images; the child has inherited another
     without_pictures(setattr)
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 the child ends with it
     if prepare is not None:
