@@ -94,6 +94,18 @@ def mean_field_backward(
     return out, to_transposed.mT.contiguous() if to_matrices else gradient.new_empty(0)
 
 
+def peak_beliefs(unary: Tensor) -> Tensor:
+    """The largest softmax(unary) of every label in each image: [B, L, H, W] -> [B, L], without gradient."""
+    unary = _with_even_points(unary.detach())
+    images, labels, height, width = unary.shape
+    threads = torch.get_num_threads()
+    peaks = unary.new_zeros(threads, images, padded(labels, unary.dtype))
+    _library(unary).native_peak_beliefs(
+        ctypes.byref(_label_map(unary)), count(images), count(height * width), count(labels), pointer(peaks), threads
+    )
+    return peaks.amax(0)[:, :labels]
+
+
 @mean_field.register_fake
 def _(
     unary: Tensor,

@@ -40,14 +40,12 @@ EXPORT void native_built_sizes(const Built* built, int64_t* sizes) {
     }
 }
 
-// spill_owners [spills]; next [axes, vertices + spills], whose spills stay as they are; run_start [runs + 1] and members over all axes. Frees `built`.
-EXPORT void native_built_copy(Built* built, int32_t* spill_owners, int32_t* next, int32_t* run_start, int32_t* members) {
+// spill_owners [spills]; run_start [runs + 1] and members over all axes. Frees `built`.
+EXPORT void native_built_copy(Built* built, int32_t* spill_owners, int32_t* run_start, int32_t* members) {
     std::copy(built->spill_owners.begin(), built->spill_owners.end(), spill_owners);
     int32_t before = 0;
     *run_start++ = 0;
     for (size_t axis = 0; axis < built->members.size(); ++axis) {
-        std::copy(built->next[axis].begin(), built->next[axis].end(), next);
-        next += built->vertices + built->spill_owners.size();
         members = std::copy(built->members[axis].begin(), built->members[axis].end(), members);
         for (const int32_t end : built->run_ends[axis]) *run_start++ = before + end;
         before += int32_t(built->members[axis].size());

@@ -134,7 +134,6 @@ class KeyTable {
 struct Built {
     int64_t vertices = 0;
     std::vector<int32_t> spill_owners;           // the vertex of row `vertices + s`
-    std::vector<std::vector<int32_t>> next;      // [axes][vertices] the next vertex along the axis, or -1
     std::vector<std::vector<int32_t>> members;   // [axes] the vertices of every run of two or more, one after the other
     std::vector<std::vector<int32_t>> run_ends;  // [axes] where each run ends in `members`
 };
@@ -244,7 +243,7 @@ inline void build(const Problem& problem, bool dilate, int threads, int32_t* ind
         }
     }
     out.vertices = int64_t(all.keys.size());
-    out.next.assign(corners, std::vector<int32_t>(out.vertices));
+    std::vector<std::vector<int32_t>> next(corners, std::vector<int32_t>(out.vertices));  // the next vertex or -1
     out.members.resize(corners);
     out.run_ends.resize(corners);
     in_parallel(threads, [&](Worker worker) {
@@ -258,11 +257,11 @@ inline void build(const Problem& problem, bool dilate, int threads, int32_t* ind
         }
         for (int axis = 0; axis < corners; ++axis) {
             find_next(all, problem.strides[axis], worker.begin(out.vertices), worker.end(out.vertices),
-                      out.next[axis].data());
+                      next[axis].data());
         }
         worker.wait();
         for (int axis = worker.number; axis < corners; axis += worker.count) {
-            find_runs(out.next[axis], out.members[axis], out.run_ends[axis]);
+            find_runs(next[axis], out.members[axis], out.run_ends[axis]);
         }
     });
 }

@@ -148,6 +148,28 @@ NOINLINE void add_outer_products(const Worker& worker, const Model<T>& model, co
     }
 }
 
+// peaks [threads, images, columns], which hold zeros: the largest softmax(unary) of every label, one part per worker.
+template <class T>
+void peak_beliefs(Labels<const T> unary, int64_t images, int64_t points_per_image, int64_t labels, T* peaks, int threads) {
+    const int64_t columns = padded<T>(labels);
+    in_parallel(threads, [&](Worker worker) {
+        std::vector<T> tile(TILE * columns);
+        for (int64_t image = 0; image < images; ++image) {
+            T* peak = peaks + (worker.number * images + image) * columns;
+            const int64_t end = image * points_per_image + worker.end(points_per_image);
+            for (int64_t i = image * points_per_image + worker.begin(points_per_image); i < end; i += TILE) {
+                const int64_t count = std::min(TILE, end - i);
+                read_tile(unary, points_per_image, i, count, labels, columns, T(-std::numeric_limits<float>::max()),
+                          tile.data());
+                softmax(tile.data(), count, columns);
+                for (int64_t j = 0; j < count; ++j) {
+                    for (int64_t c = 0; c < columns; ++c) peak[c] = std::max(peak[c], tile[j * columns + c]);
+                }
+            }
+        }
+    });
+}
+
 // Rows that have to live as long as the call; kept ones are for the backward pass.
 template <class T>
 struct Buffers {
