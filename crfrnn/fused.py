@@ -77,7 +77,7 @@ def mean_field(
         present = fused_operators.peak_beliefs(unary) >= min_belief
         labels = present.any(0).nonzero().squeeze(1)
         absent = ~present[:, labels, None, None]
-        start = unary[:, labels].masked_fill(absent, torch.finfo(torch.float32).min)
+        start = unary[:, labels].masked_fill(absent, -torch.inf)
     out, _, _ = fused_operators.mean_field(
         unary,
         start,

@@ -85,9 +85,7 @@ def pydensecrf(weights: Weights, unary: Tensor, image: Tensor) -> Tensor:
     crf.setUnaryEnergy(np.ascontiguousarray(-rearrange(unary[0], "l h w -> l (h w)").numpy()))
     crf.addPairwiseGaussian(sxy=weights.theta_gamma, compat=weights.smoothness)
     rgb = np.ascontiguousarray(rearrange(image[0], "c h w -> h w c").to(torch.uint8).numpy())
-    crf.addPairwiseBilateral(
-        sxy=weights.theta_alpha, srgb=weights.theta_beta, rgbim=rgb, compat=weights.appearance
-    )
+    crf.addPairwiseBilateral(sxy=weights.theta_alpha, srgb=weights.theta_beta, rgbim=rgb, compat=weights.appearance)
     return torch.from_numpy(np.array(crf.inference(ITERATIONS))).view(1, labels, height, width)
 
 
@@ -143,7 +141,15 @@ def facts(sums: dict[str, Sums]) -> dict[str, dict[str, float]]:
 
 def table(rows: dict[str, dict[str, float]]) -> str:
     """The same for people."""
-    header = ["", "mean IoU", "seconds\nper image", "times faster\n(mean)", "equal labels\n(mean)", "(least)", "max |dQ|"]
+    header = [
+        "",
+        "mean IoU",
+        "seconds\nper image",
+        "times faster\n(mean)",
+        "equal labels\n(mean)",
+        "(least)",
+        "max |dQ|",
+    ]
     lines = []
     for name, row in rows.items():
         line = [name, f"{row['mean IoU']:.2f}"]

@@ -79,7 +79,7 @@ def build_compiled(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, C
     flat = features.detach().contiguous()
     weights = flat.new_empty(points, corners)
     axes = torch.empty(dimensions, points, dtype=torch.uint8)
-    corner = torch.empty(points, dimensions, dtype=torch.int32)
+    corner = torch.empty(points, dimensions, dtype=torch.int32 if flat.dtype == torch.float32 else torch.int64)
     low, high = flat.new_empty(dimensions), flat.new_empty(dimensions)
     scales = flat.new_tensor(elevation_scales(dimensions, features.dtype))
     library.native_embed(

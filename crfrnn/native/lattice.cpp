@@ -6,7 +6,7 @@ using namespace crfrnn;
 
 // low, high [dimensions]: the smallest and largest coordinate of any corner.
 EXPORT void native_embed(const REAL* features, int64_t points, int dimensions, const REAL* scales, REAL* weights,
-                         uint8_t* axes, int32_t* corners, REAL* low, REAL* high, int threads) {
+                         uint8_t* axes, Coordinate<REAL>* corners, REAL* low, REAL* high, int threads) {
     std::vector<REAL> lows(threads * dimensions, std::numeric_limits<REAL>::max());
     std::vector<REAL> highs(threads * dimensions, std::numeric_limits<REAL>::lowest());
     in_parallel(threads, [&](Worker worker) {
@@ -24,7 +24,7 @@ EXPORT void native_embed(const REAL* features, int64_t points, int dimensions, c
 }
 
 // Builds a lattice; `index` [points, dimensions + 1] is filled, the rest is handed over by `native_built_copy`.
-EXPORT Built* native_build(const Problem* problem, bool dilate, int threads, int32_t* index) {
+EXPORT Built* native_build(const Problem<REAL>* problem, bool dilate, int threads, int32_t* index) {
     Built* out = new Built;
     build(*problem, dilate, threads, index, *out);
     return out;

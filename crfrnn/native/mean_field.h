@@ -159,7 +159,7 @@ void peak_beliefs(Labels<const T> unary, int64_t images, int64_t points_per_imag
             const int64_t end = image * points_per_image + worker.end(points_per_image);
             for (int64_t i = image * points_per_image + worker.begin(points_per_image); i < end; i += TILE) {
                 const int64_t count = std::min(TILE, end - i);
-                read_tile(unary, points_per_image, i, count, labels, columns, T(-std::numeric_limits<float>::max()),
+                read_tile(unary, points_per_image, i, count, labels, columns, -std::numeric_limits<T>::infinity(),
                           tile.data());
                 softmax(tile.data(), count, columns);
                 for (int64_t j = 0; j < count; ++j) {
@@ -174,9 +174,9 @@ void peak_beliefs(Labels<const T> unary, int64_t images, int64_t points_per_imag
 template <class T>
 struct Buffers {
     T* unary;    // [points, columns]
-    T* blurred;  // [T or 1, rows, columns]
+    T* const* blurred;  // T or 1 of [rows, columns]
     T* sliced;   // [rows, the wider of columns and final columns]
-    T* beliefs;  // [T, points, columns], or null where nothing is kept
+    T* const* beliefs;  // T or 1 of [points, columns], or null where nothing is kept
     T* logits;   // [points, columns], or null without a tolerance
     bool keep;
 };
@@ -208,11 +208,12 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
         std::vector<T> scratch(TILE * std::max(columns, final_columns)), all(TILE * final_columns);
         const auto clear = [&](T* rows) { clear_rows(worker, model, rows, columns); };
 
-        clear(buffers.blurred);
+        clear(buffers.blurred[0]);
         worker.wait();
         for (int64_t t = 0;; ++t) {
-            T* rows = buffers.blurred + (buffers.keep ? t * tables.rows * columns : 0);
-            T* kept = buffers.beliefs && buffers.keep ? buffers.beliefs + t * tables.points * columns : buffers.beliefs;
+            const int64_t own = buffers.keep ? std::min(t, iterations - 1) : 0;
+            T* rows = buffers.blurred[own];
+            T* kept = buffers.beliefs ? buffers.beliefs[own] : nullptr;
             T change = 0;
             // Local update and softmax; the last iteration needs neither softmax nor splat.
             for_tiles(tables, worker, points_per_image, [&](int64_t first, int64_t count) {
@@ -232,7 +233,7 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
                 const int64_t size = count * columns;
                 if (t == 0) {
                     read_tile(unary, points_per_image, first, count, model.labels, columns,
-                              T(-std::numeric_limits<float>::max()), logits);
+                              -std::numeric_limits<T>::infinity(), logits);
                     std::copy(logits, logits + size, tile);
                 } else {
                     slice_points(tables, first, count, buffers.sliced, model.slice_weights, columns, tile);
@@ -268,7 +269,7 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
             transform_rows(worker, model.segments, model.segment_start, last ? final_matrices : matrices, model.labels, rows,
                            columns, buffers.sliced, last ? final_columns : columns);
             // Rows are transformed one by one, so that this worker's own may be cleared for the next splat at once.
-            if (!last) clear(buffers.keep ? rows + tables.rows * columns : rows);
+            if (!last) clear(buffers.keep ? buffers.blurred[t + 1] : rows);
             worker.wait();
         }
     });
@@ -294,7 +295,7 @@ void mean_field_backward(const Model<T>& model, Labels<const T> gradient_out, in
         clear_rows(worker, model, work, columns);
         worker.wait();
         for (int64_t t = iterations;; --t) {
-            const T* beliefs = t < iterations ? buffers.beliefs + t * tables.points * columns : nullptr;
+            const T* beliefs = t < iterations ? buffers.beliefs[t] : nullptr;
             for_tiles(tables, worker, points_per_image, [&](int64_t first, int64_t count) {
                 if (t == iterations) {
                     read_tile(gradient_out, points_per_image, first, count, model.labels, columns, T(0),
@@ -319,7 +320,7 @@ void mean_field_backward(const Model<T>& model, Labels<const T> gradient_out, in
             filter.collect(work);
             worker.wait();
             if (own_gradient) {
-                add_outer_products(worker, model, buffers.blurred + (t - 1) * tables.rows * columns, work, columns,
+                add_outer_products(worker, model, buffers.blurred[t - 1], work, columns,
                                    own_gradient);
             }
             transform_rows(worker, model.segments, model.segment_start, transposed, model.labels, work, columns,
