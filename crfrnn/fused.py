@@ -76,8 +76,9 @@ def mean_field(
     if min_belief > 0:
         present = fused_operators.peak_beliefs(unary) >= min_belief
         labels = present.any(0).nonzero().squeeze(1)
-        absent = ~present[:, labels, None, None]
-        start = unary[:, labels].masked_fill(absent, -torch.inf)
+        start = unary[:, labels]
+        if len(unary) > 1:
+            start = start.masked_fill(~present[:, labels, None, None], -torch.inf)
     out, _, _ = fused_operators.mean_field(
         unary,
         start,

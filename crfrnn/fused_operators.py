@@ -172,7 +172,7 @@ mean_field.register_autograd(_backward, setup_context=_keep)
 
 
 class _Model(ctypes.Structure):
-    """`Model` of native/mean_field.h."""
+    """`Model` of native/label_rows.h."""
 
     _fields_ = [
         ("tables", NativeTables),
@@ -186,13 +186,13 @@ class _Model(ctypes.Structure):
 
 
 class _Matrices(ctypes.Structure):
-    """`Matrices` of native/mean_field.h."""
+    """`Matrices` of native/label_rows.h."""
 
     _fields_ = [(name, ctypes.c_void_p) for name in ("full", "left", "right", "diagonal")]
 
 
 class _LabelMap(ctypes.Structure):
-    """`Labels` of native/mean_field.h."""
+    """`Labels` of native/label_rows.h."""
 
     _fields_ = [
         ("data", ctypes.c_void_p),

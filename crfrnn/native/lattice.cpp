@@ -1,6 +1,7 @@
 // The C interface of the lattice, for numbers of type REAL. Arguments are checked on the Python side.
 #include "lattice_build.h"
 #include "lattice_filter.h"
+#include "lattice_fold.h"
 
 using namespace crfrnn;
 

@@ -81,7 +81,13 @@ void embed(const T* features, int64_t from, int64_t to, int dimensions, const T*
 // Numbers keys in the order in which they first come.
 class KeyTable {
   public:
-    KeyTable() : slots_(1 << 12, Slot{0, -1}), mask_(slots_.size() - 1) {}
+    // With room for about as many keys as points: growing means to place every key anew.
+    explicit KeyTable(int64_t points) {
+        size_t size = 1 << 10;
+        while (size < size_t(points)) size *= 2;
+        slots_.assign(size, Slot{0, -1});
+        mask_ = int64_t(size) - 1;
+    }
 
     void prefetch(int64_t key) const { __builtin_prefetch(&slots_[place(key)]); }
 
@@ -219,7 +225,10 @@ inline void find_runs(const std::vector<int32_t>& next, std::vector<int32_t>& me
 template <class T>
 inline void build(const Problem<T>& problem, bool dilate, int threads, int32_t* index, Built& out) {
     const int corners = problem.dimensions + 1;
-    std::vector<KeyTable> tables(problem.chunks);
+    std::vector<KeyTable> tables;
+    for (int64_t c = 0; c < problem.chunks; ++c) {
+        tables.emplace_back(problem.chunk_start[c + 1] - problem.chunk_start[c]);
+    }
     in_parallel(threads, [&](Worker worker) {
         for (int64_t c = worker.begin(problem.chunks); c < worker.end(problem.chunks); ++c) {
             number_chunk(problem, c, tables[c], index);
