@@ -168,7 +168,15 @@ def _backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Any, ...]:
     return to_unary, None, None, to_matrices, None, None, nothing, None, None, None, None
 
 
+def _differentiate_twice(ctx: Any, *_: Any) -> None:
+    raise RuntimeError(
+        "the fused mean field can be differentiated once, not twice; compute in plain torch for second derivatives: "
+        "call the layer inside `with crfrnn.native.disabled():`"
+    )
+
+
 mean_field.register_autograd(_backward, setup_context=_keep)
+mean_field_backward.register_autograd(_differentiate_twice)
 
 
 class _Model(ctypes.Structure):

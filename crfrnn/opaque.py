@@ -10,7 +10,8 @@ a second forward pass, and have no derivatives themselves.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -42,6 +43,7 @@ class OpaqueLayer:
         torch.library.register_fake(forward, _fake_forward)
         torch.library.register_fake(backward, _fake_backward)
         torch.library.register_autograd(forward, _differentiate, setup_context=_save)
+        torch.library.register_autograd(backward, _refuse)
 
     def __call__(
         self,
@@ -86,7 +88,7 @@ class OpaqueLayer:
     def _backward(
         self, gradient: Tensor, needed: list[bool], unary: Tensor, others: list[Tensor], *settings: Any
     ) -> list[Tensor]:
-        with torch.enable_grad():
+        with torch.enable_grad(), _autograd():
             pairs = zip((unary, *others), needed, strict=True)
             tensors = [tensor.detach().requires_grad_(wanted) for tensor, wanted in pairs]
             sources = [tensor for tensor in tensors if tensor.requires_grad]
@@ -127,13 +129,30 @@ def _layer(
     with torch.inference_mode(False):
         return layer_type(
             num_labels,
-            [Kernel(1.0, 1.0 if position else None, 1.0 if guide else None, guide or None) for guide, position in kernels],
+            [
+                Kernel(1.0, 1.0 if position else None, 1.0 if guide else None, guide or None)
+                for guide, position in kernels
+            ],
             normalization=normalization,
             exclude_self=exclude_self,
             filter=filter,
             dilate=dilate,
             min_belief=min_belief,
         )
+
+
+@contextmanager
+def _autograd() -> Iterator[None]:
+    """Autograd inside an operator, whose callers may have passed it already, as torch's own control flow operators do."""
+    keys = [torch._C.DispatchKey.AutogradFunctionality, torch._C.DispatchKey.ADInplaceOrView]
+    before = [torch._C._dispatch_tls_is_dispatch_key_excluded(key) for key in keys]
+    try:
+        for key in keys:
+            torch._C._dispatch_tls_set_dispatch_key_excluded(key, False)
+        yield
+    finally:
+        for key, excluded in zip(keys, before, strict=True):
+            torch._C._dispatch_tls_set_dispatch_key_excluded(key, excluded)
 
 
 def _fake_forward(unary: Tensor, *_: Any) -> Tensor:
@@ -156,3 +175,9 @@ def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     gradients = iter(torch.ops.crfrnn.crf_rnn_backward(gradient, needed, unary, others, *ctx.settings))
     to_unary, *to_others = [next(gradients) if wanted else None for wanted in needed]
     return to_unary, to_others, *[None] * len(ctx.settings)
+
+
+def _refuse(ctx: Any, *gradients: Any) -> None:
+    raise RuntimeError(
+        "a compiled or exported CRFRNN has first derivatives only; call the layer itself for the derivatives of gradients"
+    )

@@ -187,8 +187,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows = facts(compare(weights, dataset, options.unaries, options.min_belief, options.images))
             results[str(weights)] = rows
             print(f"\n{weights}, symmetric, T = {ITERATIONS}, min_belief {options.min_belief:g}\n\n{table(rows)}\n")
-        if options.out is not None:
-            write_json(options.out, origin("eval.compare_unaries", argv) | {"results": results})
+            if options.out is not None:
+                write_json(options.out, origin("eval.compare_unaries", argv) | {"results": results})
         return 0
 
     return exit_code("compare_unaries", run)
