@@ -70,7 +70,9 @@ def outcome(run: Callable, crf: CRFRNN, given: dict[str, Any], direction: Tensor
     return {"logits": logits, **dict(zip(sources, gradients, strict=True))}
 
 
-@pytest.mark.parametrize(("name", "plain"), [*((name, False) for name in LAYERS), ("lattice", True), ("features", True)])
+@pytest.mark.parametrize(
+    ("name", "plain"), [*((name, False) for name in LAYERS), ("lattice", True), ("features", True)]
+)
 def test_logits_and_every_gradient(name: str, plain: bool) -> None:
     crf = layer(**LAYERS[name])
     given, direction = inputs(crf), torch.randn(2, 3, 6, 7).double()
