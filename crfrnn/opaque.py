@@ -81,9 +81,7 @@ class OpaqueLayer:
     def _forward(self, unary: Tensor, others: list[Tensor], *settings: Any) -> Tensor:
         with torch.no_grad():
             tensors = [tensor.detach() for tensor in (unary, *others)]
-            logits = self._run(tensors, *settings)
-        # Contiguous, as tracing was told, and never the tensor that was given, which T = 0 returns.
-        return logits.clone(memory_format=torch.contiguous_format) if logits is tensors[0] else logits.contiguous()
+            return _own(self._run(tensors, *settings), unary)
 
     def _backward(
         self, gradient: Tensor, needed: list[bool], unary: Tensor, others: list[Tensor], *settings: Any
@@ -94,7 +92,7 @@ class OpaqueLayer:
             sources = [tensor for tensor in tensors if tensor.requires_grad]
             logits = self._run(tensors, *settings)
             gradients = torch.autograd.grad(logits, sources, gradient, materialize_grads=True)
-        return [gradient.contiguous() for gradient in gradients]
+        return [_own(each, gradient) for each in gradients]
 
     def _run(
         self,
@@ -139,6 +137,15 @@ def _layer(
             dilate=dilate,
             min_belief=min_belief,
         )
+
+
+def _own(result: Tensor, given: Tensor) -> Tensor:
+    """`result`, contiguous, as tracing was told, and never what was `given`, which T = 0 hands back."""
+    return (
+        result.clone(memory_format=torch.contiguous_format)
+        if result.data_ptr() == given.data_ptr()
+        else result.contiguous()
+    )
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn as nn
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
@@ -160,9 +159,21 @@ def test_a_small_range_is_told_once() -> None:
         run(**given)
 
 
-def test_the_operator_keeps_what_it_promises() -> None:
-    crf = layer(learn_bandwidths=True)
-    given, calls = inputs(crf), []
+@pytest.mark.parametrize(
+    ("settings", "num_iterations", "dtype"),
+    [
+        ({"learn_bandwidths": True}, 2, torch.float64),
+        ({"filter": "exact"}, 2, torch.float64),
+        ({}, 0, torch.float64),
+        ({}, 2, torch.float16),
+    ],
+)
+def test_the_operators_keep_what_they_promise(settings: dict, num_iterations: int, dtype: torch.dtype) -> None:
+    crf = layer(**settings)
+    given = {name: each.to(dtype) for name, each in inputs(crf).items() if name != "features"}
+    given["unary"].requires_grad_()
+    program = torch.export.export(crf, (), {**given, "num_iterations": num_iterations}).module()
+    calls = []
 
     class Record(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -170,11 +181,8 @@ def test_the_operator_keeps_what_it_promises() -> None:
                 calls.append((func, args))
             return func(*args, **(kwargs or {}))
 
-    given["unary"].requires_grad_()
-    traced: nn.Module = torch.export.export(crf, (), given).module()
     with Record():
-        traced(**given).sum().backward()
-    assert [str(func) for func, _ in calls] == ["crfrnn.crf_rnn.default", "crfrnn.crf_rnn_backward.default"]
+        program(**given, num_iterations=num_iterations).sum().backward()
     (forward, forward_args), (backward, backward_args) = calls
     torch.library.opcheck(forward, forward_args)
     # Its own derivative is refused, see below.
