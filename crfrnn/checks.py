@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from crfrnn.kernels import IMAGE, Kernel
+from crfrnn.lattice.checks import all_finite
 from crfrnn.normalisers import NORMALIZATIONS
 
 
@@ -116,7 +117,7 @@ def _check_map(name: str, value: Tensor) -> None:
         raise ValueError(f"{name} has shape {list(value.shape)}; wanted at least one image, channel and pixel")
     if not value.is_floating_point():
         raise TypeError(f"{name} is {value.dtype}; wanted floating point: {name}.float()")
-    if not value.isfinite().all():
+    if not all_finite(value):
         raise ValueError(
             f"{name} holds values that are not finite; look for a division by zero or log(0) before the CRF"
         )

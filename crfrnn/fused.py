@@ -19,7 +19,6 @@ from torch import Tensor
 
 from crfrnn import fused_operators, native
 from crfrnn.kernels import LatticeKernels
-from crfrnn.labels import present_labels
 from crfrnn.lattice.compiled import CompiledTables
 
 
@@ -75,10 +74,11 @@ def mean_field(
     assert isinstance(tables, CompiledTables)
     start, labels = unary, None
     if min_belief > 0:
-        present = present_labels(unary, min_belief)
+        present = fused_operators.peak_beliefs(unary) >= min_belief
         labels = present.any(0).nonzero().squeeze(1)
-        absent = ~present[:, labels, None, None]
-        start = unary[:, labels].masked_fill(absent, torch.finfo(torch.float32).min)
+        start = unary[:, labels]
+        if len(unary) > 1:
+            start = start.masked_fill(~present[:, labels, None, None], -torch.inf)
     out, _, _ = fused_operators.mean_field(
         unary,
         start,

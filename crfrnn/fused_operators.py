@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from crfrnn import native
-from crfrnn.lattice.compiled_operators import NativeTables, count, native_tables, padded, pointer
+from crfrnn.lattice.compiled_operators import NativeTables, count, native_tables, padded, pointer, pointers
 
 
 @torch.library.custom_op("crfrnn::mean_field", mutates_args=(), device_types="cpu")
@@ -26,8 +26,8 @@ def mean_field(
     iterations: int,
     tolerance: float,
     keep: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits; and, to `keep` for the backward pass, beliefs [T, N, columns] and blurred vertices [T, R, columns].
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Logits; and, to `keep` for the backward pass, T beliefs [N, columns] and T blurred vertices [R, columns].
 
     `start` holds the unary of the `labels` that take part; where these are None it is `unary` itself.
     """
@@ -38,15 +38,19 @@ def mean_field(
     columns, final_columns = padded(inner.shape[1], unary.dtype), padded(unary.shape[1], unary.dtype)
     stops = tolerance >= 0
     kept = iterations if keep else 1
-    beliefs = unary.new_empty(kept if keep or stops else 0, points, columns)
-    blurred = unary.new_empty(kept, rows, columns)
-    buffers = [
-        unary.new_empty(points, columns),
-        blurred,
-        unary.new_empty(rows, max(columns, final_columns)),
-        beliefs if len(beliefs) else None,
-        unary.new_empty(points, columns) if stops else None,
-    ]
+    # One by one: the C library hands out again what it had of up to 32 MB, and takes new pages for more, which costs time.
+    beliefs = [unary.new_empty(points, columns) for _ in range(kept if keep or stops else 0)]
+    blurred = [unary.new_empty(rows, columns) for _ in range(kept)]
+    packed, sliced = unary.new_empty(points, columns), unary.new_empty(rows, max(columns, final_columns))
+    logits = unary.new_empty(points, columns) if stops else None
+    buffers = _Buffers(
+        pointer(packed),
+        pointers(blurred),
+        pointer(sliced),
+        pointers(beliefs) if beliefs else None,
+        pointer(logits),
+        keep,
+    )
     out = torch.empty(unary.shape, dtype=unary.dtype)
     inner_view, *inner_alive = _matrices(inner)
     final_view, *final_alive = (inner_view, inner_alive) if labels is None else _matrices(final)
@@ -56,10 +60,10 @@ def mean_field(
         ctypes.byref(model), ctypes.byref(_label_map(start)), ctypes.byref(_label_map(unary)), labels is not None,
         count(iterations), real(tolerance), ctypes.byref(inner_view), ctypes.byref(final_view), count(unary.shape[1]),
         ctypes.byref(_label_map(out)),
-        ctypes.byref(_Buffers(*map(pointer, buffers), keep)), torch.get_num_threads(),
+        ctypes.byref(buffers), torch.get_num_threads(),
     )  # fmt: skip
     del alive, inner_alive, final_alive
-    return out, *((beliefs, blurred) if keep else (unary.new_empty(0), unary.new_empty(0)))
+    return out, beliefs if keep else [], blurred if keep else []
 
 
 @torch.library.custom_op("crfrnn::mean_field_backward", mutates_args=(), device_types="cpu")
@@ -70,28 +74,41 @@ def mean_field_backward(
     slice_weights: Tensor,
     tables: list[Tensor],
     segments: list[int],
-    beliefs: Tensor,
-    blurred: Tensor,
+    beliefs: list[Tensor],
+    blurred: list[Tensor],
     to_matrices: bool,
 ) -> tuple[Tensor, Tensor]:
     """The gradients of the unary and, if wanted, of the matrices [M, L, L]."""
     gradient = _with_even_points(gradient)
-    iterations, points, columns = beliefs.shape
+    points, columns = beliefs[0].shape
     rows, label_count, threads = segments[-1], matrices.shape[1], torch.get_num_threads()
-    buffers = [None, blurred, gradient.new_empty(rows, columns), beliefs, None]
+    sliced = gradient.new_empty(rows, columns)
+    buffers = _Buffers(None, pointers(blurred), pointer(sliced), pointers(beliefs), None, True)
     work, total = gradient.new_empty(rows, columns), gradient.new_empty(points, columns)
     out = torch.empty(gradient.shape, dtype=gradient.dtype)
     parts = gradient.new_zeros(threads if to_matrices else 0, len(matrices), label_count, columns)
     model, alive = _model(gradient, label_count, splat_weights, slice_weights, tables, segments)
     transposed, *transposed_alive = _matrices(matrices)
     _library(gradient).native_mean_field_backward(
-        ctypes.byref(model), ctypes.byref(_label_map(gradient)), count(iterations), ctypes.byref(transposed),
-        ctypes.byref(_Buffers(*map(pointer, buffers), True)), pointer(work), pointer(total),
+        ctypes.byref(model), ctypes.byref(_label_map(gradient)), count(len(beliefs)), ctypes.byref(transposed),
+        ctypes.byref(buffers), pointer(work), pointer(total),
         ctypes.byref(_label_map(out)), pointer(parts if to_matrices else None), threads,
     )  # fmt: skip
     del alive, transposed_alive
     to_transposed = parts.sum(0)[..., :label_count]
     return out, to_transposed.mT.contiguous() if to_matrices else gradient.new_empty(0)
+
+
+def peak_beliefs(unary: Tensor) -> Tensor:
+    """The largest softmax(unary) of every label in each image: [B, L, H, W] -> [B, L], without gradient."""
+    unary = _with_even_points(unary.detach())
+    images, labels, height, width = unary.shape
+    threads = torch.get_num_threads()
+    peaks = unary.new_zeros(threads, images, padded(labels, unary.dtype))
+    _library(unary).native_peak_beliefs(
+        ctypes.byref(_label_map(unary)), count(images), count(height * width), count(labels), pointer(peaks), threads
+    )
+    return peaks.amax(0)[:, :labels]
 
 
 @mean_field.register_fake
@@ -107,13 +124,13 @@ def _(
     iterations: int,
     tolerance: float,
     keep: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     out = torch.empty(unary.shape, dtype=unary.dtype)
     if not keep:
-        return out, unary.new_empty(0), unary.new_empty(0)
+        return out, [], []
     columns = padded(unary.shape[1], unary.dtype)
-    beliefs = unary.new_empty(iterations, tables[0].shape[0], columns)
-    return out, beliefs, unary.new_empty(iterations, segments[-1], columns)
+    beliefs = [unary.new_empty(tables[0].shape[0], columns) for _ in range(iterations)]
+    return out, beliefs, [unary.new_empty(segments[-1], columns) for _ in range(iterations)]
 
 
 @mean_field_backward.register_fake
@@ -124,22 +141,24 @@ def _(
     slice_weights: Tensor,
     tables: list[Tensor],
     segments: list[int],
-    beliefs: Tensor,
-    blurred: Tensor,
+    beliefs: list[Tensor],
+    blurred: list[Tensor],
     to_matrices: bool,
 ) -> tuple[Tensor, Tensor]:
     out = torch.empty(gradient.shape, dtype=gradient.dtype)
     return out, matrices.new_empty(matrices.shape) if to_matrices else gradient.new_empty(0)
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, list[Tensor], list[Tensor]]) -> None:
     _, _, _, matrices, splat_weights, slice_weights, ctx.tables, ctx.segments, *_ = inputs
-    ctx.save_for_backward(matrices, splat_weights, slice_weights, *output[1:])
-    ctx.mark_non_differentiable(*output[1:])
+    beliefs, blurred = output[1:]
+    ctx.save_for_backward(matrices, splat_weights, slice_weights, *beliefs, *blurred)
+    ctx.mark_non_differentiable(*beliefs, *blurred)
 
 
-def _backward(ctx: Any, gradient: Tensor, *_: Tensor | None) -> tuple[Any, ...]:
-    matrices, splat_weights, slice_weights, beliefs, blurred = ctx.saved_tensors
+def _backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Any, ...]:
+    matrices, splat_weights, slice_weights, *kept = ctx.saved_tensors
+    beliefs, blurred = kept[: len(kept) // 2], kept[len(kept) // 2 :]
     to_unary, to_matrices = mean_field_backward(
         gradient, matrices, splat_weights, slice_weights, ctx.tables, ctx.segments, beliefs, blurred,
         ctx.needs_input_grad[3],
@@ -149,11 +168,19 @@ def _backward(ctx: Any, gradient: Tensor, *_: Tensor | None) -> tuple[Any, ...]:
     return to_unary, None, None, to_matrices, None, None, nothing, None, None, None, None
 
 
+def _differentiate_twice(ctx: Any, *_: Any) -> None:
+    raise RuntimeError(
+        "the fused mean field can be differentiated once, not twice; compute in plain torch for second derivatives: "
+        "call the layer inside `with crfrnn.native.disabled():`"
+    )
+
+
 mean_field.register_autograd(_backward, setup_context=_keep)
+mean_field_backward.register_autograd(_differentiate_twice)
 
 
 class _Model(ctypes.Structure):
-    """`Model` of native/mean_field.h."""
+    """`Model` of native/label_rows.h."""
 
     _fields_ = [
         ("tables", NativeTables),
@@ -167,13 +194,13 @@ class _Model(ctypes.Structure):
 
 
 class _Matrices(ctypes.Structure):
-    """`Matrices` of native/mean_field.h."""
+    """`Matrices` of native/label_rows.h."""
 
     _fields_ = [(name, ctypes.c_void_p) for name in ("full", "left", "right", "diagonal")]
 
 
 class _LabelMap(ctypes.Structure):
-    """`Labels` of native/mean_field.h."""
+    """`Labels` of native/label_rows.h."""
 
     _fields_ = [
         ("data", ctypes.c_void_p),
@@ -187,7 +214,11 @@ class _Buffers(ctypes.Structure):
     """`Buffers` of native/mean_field.h."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("unary", "blurred", "sliced", "beliefs", "logits")),
+        ("unary", ctypes.c_void_p),
+        ("blurred", ctypes.POINTER(ctypes.c_void_p)),
+        ("sliced", ctypes.c_void_p),
+        ("beliefs", ctypes.POINTER(ctypes.c_void_p)),
+        ("logits", ctypes.c_void_p),
         ("keep", ctypes.c_bool),
     ]
 
@@ -209,7 +240,7 @@ def _matrices(matrices: Tensor) -> tuple[Any, ...]:
     matrix is an outer product with ones plus a diagonal.
     """
     _, labels, to = matrices.shape
-    if labels == to:
+    if labels == to > 1:
         for source, transposed in ((matrices, False), (matrices.mT, True)):
             beside = torch.stack([source[:, 0, 1], *(source[:, i, 0] for i in range(1, labels))], 1)
             rest = source - beside[:, :, None]

@@ -233,7 +233,7 @@ def build_kernels(
         if kernel.guide is None and not exact and not thetas.requires_grad:
             lattice, factors = _position_lattice(
                 (height, width), float(thetas), normalization, exclude_self, dilate, like.dtype, like.device,
-                torch.get_num_threads() if native.library(like.dtype) else 0,
+                torch.get_num_threads() if like.device.type == "cpu" and native.library(like.dtype) else 0,
             )  # fmt: skip
             lattices.append(lattice.repeat(batch))
             normalisers.append(factors.repeat(batch))

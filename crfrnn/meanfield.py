@@ -45,7 +45,8 @@ from crfrnn.kernels import (
 )
 from crfrnn.labels import hidden_labels
 from crfrnn.normalisers import Normalization
-from crfrnn.state import MeanFieldState, to_image, to_pixels
+from crfrnn.opaque import OpaqueLayer
+from crfrnn.state import MeanFieldState, to_image, to_pixels, widened
 
 AnyKernels = Kernels | LatticeKernels
 
@@ -189,13 +190,14 @@ class CRFRNN(nn.Module):
         Gradients flow to unary, parameters, image and features. Raises TypeError or ValueError for input that does not
         fit, and warns once where the image looks like 0..1.
         """
-        check_tolerance(tolerance)
-        if num_iterations == 0 or (num_iterations is None and self.num_iterations == 0):
-            self._guides(unary, image, 0, features)
-            return widened(unary)
         iterations = self.num_iterations if num_iterations is None else num_iterations
+        if torch.compiler.is_compiling():
+            return _TRACED(self, unary, image, iterations, tolerance, features)
+        check_tolerance(tolerance)
         guides = self._guides(unary, image, iterations, features)
         unary = widened(unary)
+        if iterations == 0:
+            return unary
         with torch.autocast(unary.device.type, enabled=False):
             kernels = self.build_kernels(guides, unary)
             matrices = label_matrices(self.cell.compatibility.to(unary), self.cell.kernel_weights.to(unary))
@@ -287,9 +289,7 @@ class CRFRNN(nn.Module):
         return cls(**{**settings, "kernels": [Kernel(**kernel) for kernel in settings["kernels"]]})
 
 
-def widened(unary: Tensor) -> Tensor:
-    """Half precision as float32; float32 and float64 as they are."""
-    return unary.to(torch.promote_types(unary.dtype, torch.float32))
+_TRACED = OpaqueLayer(CRFRNN)
 
 
 def _expanded(weights: Tensor, form: str, num_labels: int) -> Tensor:

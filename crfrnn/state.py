@@ -43,3 +43,8 @@ def to_pixels(image: Tensor) -> Tensor:
 def to_image(pixels: Tensor, height: int, width: int) -> Tensor:
     """[B, N, L] -> [B, L, H, W]."""
     return rearrange(pixels, "b (h w) l -> b l h w", h=height, w=width)
+
+
+def widened(unary: Tensor) -> Tensor:
+    """Half precision as float32; float32 and float64 as they are."""
+    return unary.to(torch.promote_types(unary.dtype, torch.float32))

@@ -3,7 +3,8 @@
 python -m eval.segment IMAGE... --checkpoint FILE --out DIR
 
 For NAME.jpg it writes NAME_labels.png, the labels as a palette PNG of the image's size, and NAME_overlay.png, the image
-with the labels painted over it and a legend.
+with the labels painted over it and a legend. Photographs may have any size; the network takes large ones in tiles that leave
+no seams, the CRF-RNN takes each as a whole.
 """
 
 import sys
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from crfrnn.data import write_labels
 from crfrnn.data.images import load
-from crfrnn.nets import SegmentationModel
+from crfrnn.nets import SegmentationModel, infer
 from eval.command import complain, exit_code, load_model
 from eval.figures import overlay_figure, save_figure
 
@@ -36,6 +37,8 @@ class Options:
     """mean-field iterations T of the CRF-RNN; its own number by default"""
     crf: bool = True
     """whether to run the CRF-RNN of the checkpoint, where it has one"""
+    tile: int = 1024
+    """side, in pixels, of what the network computes at once of a large image; smaller takes less memory and more time"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,11 +105,10 @@ def read_photo(path: Path) -> Tensor:
     return torch.from_numpy(np.array(photo.convert("RGB"))).permute(2, 0, 1).contiguous()
 
 
-@torch.no_grad()
 def segment(model: SegmentationModel, image: Tensor, options: Options) -> Tensor:
     """The labels, uint8 [H, W] on the CPU, of an image, uint8 [3, H, W]."""
     batch = image[None].to(next(model.parameters()).device, torch.float32)
-    logits = model(batch, num_iterations=options.iterations) if options.crf else model.unary(batch)
+    logits = infer(model, batch, options.iterations if options.crf else 0, tile=options.tile)
     return logits[0].argmax(0).to("cpu", torch.uint8)
 
 

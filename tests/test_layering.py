@@ -19,10 +19,13 @@ ALLOWED = {
     "crfrnn.normalisers": set(),
     "crfrnn.kernels": {"crfrnn.native", "crfrnn.lattice", "crfrnn.normalisers"},
     "crfrnn.fused_operators": {"crfrnn.native", "crfrnn.lattice"},
-    "crfrnn.fused": {"crfrnn.native", "crfrnn.lattice", "crfrnn.kernels", "crfrnn.labels", "crfrnn.fused_operators"},
+    "crfrnn.fused": {"crfrnn.native", "crfrnn.lattice", "crfrnn.kernels", "crfrnn.fused_operators"},
     "crfrnn.densecrf": {"crfrnn.lattice", "crfrnn.normalisers", "crfrnn.kernels", "crfrnn.fused"},
-    "crfrnn.checks": {"crfrnn.kernels", "crfrnn.normalisers"},
-    "crfrnn.meanfield": {f"crfrnn.{part}" for part in ("kernels", "normalisers", "checks", "fused", "labels", "state")},
+    "crfrnn.checks": {"crfrnn.lattice", "crfrnn.kernels", "crfrnn.normalisers"},
+    "crfrnn.opaque": {"crfrnn.kernels"},
+    "crfrnn.meanfield": {
+        f"crfrnn.{part}" for part in ("kernels", "normalisers", "checks", "fused", "labels", "opaque", "state")
+    },
     "crfrnn.convert": {"crfrnn.densecrf", "crfrnn.kernels", "crfrnn.meanfield"},
     "crfrnn.nets": {"crfrnn.data", "crfrnn.kernels", "crfrnn.meanfield", "crfrnn._torchvision"},
     "crfrnn": {"crfrnn.kernels", "crfrnn.meanfield", "crfrnn.state"},

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crfrnn.lattice.checks import all_finite
+
 
 def as_tensor(name: str, value: Any, dtype: torch.dtype = torch.float32) -> Tensor:
     """A contiguous copy of `value` that carries no gradient, on the device where it is; arrays become CPU tensors.
@@ -35,7 +37,7 @@ def as_matrix(name: str, value: Any, layout: str) -> Tensor:
 
 def check_finite(name: str, tensor: Tensor, hint: str) -> None:
     """Raise ValueError where `tensor` holds NaN or infinite entries."""
-    if not torch.isfinite(tensor).all():
+    if not all_finite(tensor):
         raise ValueError(f"{name} holds NaN or infinite entries; {hint}")
 
 

@@ -57,6 +57,12 @@ def _check_points(name: str, tensor: Tensor, layout: str) -> None:
         raise ValueError(f"{name} came with shape {list(tensor.shape)}, wanted {layout} with B >= 1 and N >= 1")
 
 
+def all_finite(tensor: Tensor) -> bool:
+    """Whether no entry is infinite or NaN. The sum tells at once where it is finite, several times faster."""
+    tensor = tensor.detach()
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
+
+
 def _check_finite(name: str, tensor: Tensor, hint: str) -> None:
-    if not torch.isfinite(tensor).all():
+    if not all_finite(tensor):
         raise ValueError(f"{name} contain NaN or infinite entries, wanted finite ones; {hint}")

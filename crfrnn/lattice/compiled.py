@@ -32,13 +32,18 @@ class CompiledTables:
     run_start: Tensor  # [runs + 1] where each run begins in `members`
     members: Tensor  # the rows of every run of two or more neighbours, and some zeros
     num_vertices: int  # R, which counts a vertex once for each chunk that touches it
-    next_vertex: Tensor  # [A, R] the next vertex along an axis, or -1; without columns in a stack
 
     @property
     def next_row(self) -> Tensor:
         """[A, R] the next vertex along each axis, or -1; for a spill that of its vertex."""
-        following = self.next_vertex.clone()
-        following[:, self.spill_rows.long()] = self.next_vertex[:, self.spill_owners.long()]
+        following = self.members.new_full((len(self.axis_runs) - 1, self.num_vertices), -1)
+        for axis, (first, last) in enumerate(zip(self.axis_runs[:-1], self.axis_runs[1:], strict=True)):
+            starts = self.run_start[first : last + 1].long()
+            members = self.members[starts[0] : starts[-1]]
+            ends_run = torch.zeros_like(members, dtype=torch.bool)
+            ends_run[starts[1:] - starts[0] - 1] = True
+            following[axis, members[:-1].long()] = torch.where(ends_run[:-1], -1, members[1:])
+        following[:, self.spill_rows.long()] = following[:, self.spill_owners.long()]
         return following
 
     def as_list(self) -> list[Tensor]:
@@ -74,7 +79,7 @@ def build_compiled(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, C
     flat = features.detach().contiguous()
     weights = flat.new_empty(points, corners)
     axes = torch.empty(dimensions, points, dtype=torch.uint8)
-    corner = torch.empty(points, dimensions, dtype=torch.int32)
+    corner = torch.empty(points, dimensions, dtype=torch.int32 if flat.dtype == torch.float32 else torch.int64)
     low, high = flat.new_empty(dimensions), flat.new_empty(dimensions)
     scales = flat.new_tensor(elevation_scales(dimensions, features.dtype))
     library.native_embed(
@@ -103,11 +108,10 @@ def _build_tables(
     sizes = torch.empty(2 + 2 * (dimensions + 1), dtype=torch.int64)
     library.native_built_sizes(built, pointer(sizes))
     vertices, spills, runs, members = int(sizes[0]), int(sizes[1]), sizes[2::2], sizes[3::2]
-    next_vertex = torch.full((dimensions + 1, vertices + spills), -1, dtype=torch.int32)
     owners = torch.empty(spills, dtype=torch.int32)
     run_start = torch.empty(int(runs.sum()) + 1, dtype=torch.int32)
     member_rows = torch.zeros(int(members.sum()) + _READ_AHEAD, dtype=torch.int32)
-    library.native_built_copy(built, *map(pointer, (owners, next_vertex, run_start, member_rows)))
+    library.native_built_copy(built, *map(pointer, (owners, run_start, member_rows)))
     return CompiledTables(
         slice_index=index,
         chunk_start=chunk_start,
@@ -117,7 +121,6 @@ def _build_tables(
         run_start=run_start,
         members=member_rows,
         num_vertices=vertices + spills,
-        next_vertex=next_vertex,
     )
 
 
@@ -129,9 +132,6 @@ def repeat_compiled(tables: CompiledTables, batch: int) -> CompiledTables:
         [tables] * batch,
         slice_index=torch.cat([tables.slice_index + image * rows for image in range(batch)]),
         chunk_start=torch.cat([*starts, tables.chunk_start.new_tensor([batch * points])]),
-        next_vertex=torch.cat(
-            [torch.where(tables.next_vertex < 0, -1, tables.next_vertex + image * rows) for image in range(batch)], 1
-        ),
     )
 
 
@@ -149,19 +149,16 @@ def stack_compiled(parts: list[CompiledTables], dtype: torch.dtype) -> CompiledT
         parts,
         slice_index=fold_index([part.slice_index for part in parts], _firsts(parts), dtype),
         chunk_start=parts[0].chunk_start,
-        next_vertex=parts[0].next_vertex[:, :0],
     )
 
 
-def _joined(
-    parts: list[CompiledTables], slice_index: Tensor, chunk_start: Tensor, next_vertex: Tensor
-) -> CompiledTables:
+def _joined(parts: list[CompiledTables], slice_index: Tensor, chunk_start: Tensor) -> CompiledTables:
     """Rows, spills and runs of all parts; along each axis the runs of the parts that have it."""
-    axes = max(len(part.next_vertex) for part in parts)
+    axes = max(len(part.axis_runs) for part in parts) - 1
     members, run_sizes, axis_runs = [], [], [0]
     for axis in range(axes):
         for part, first in zip(parts, _firsts(parts), strict=True):
-            if axis < len(part.next_vertex):
+            if axis < len(part.axis_runs) - 1:
                 begin, end = part.axis_runs[axis : axis + 2].tolist()
                 starts = part.run_start[begin : end + 1]
                 run_sizes.append(torch.diff(starts))
@@ -178,7 +175,6 @@ def _joined(
         run_start=torch.cat([sizes.new_zeros(1), sizes.cumsum(0, dtype=sizes.dtype)]),
         members=torch.cat([*members, sizes.new_zeros(_READ_AHEAD)]),
         num_vertices=sum(part.num_vertices for part in parts),
-        next_vertex=next_vertex,
     )
 
 

@@ -125,7 +125,7 @@ def fold_weights(weights: list[Tensor], factors: list[Tensor | None]) -> Tensor:
     factors = [None if each is None else each.detach().contiguous() for each in factors]
     out = weights[0].new_empty(len(weights[0]), sum(each.shape[1] for each in weights))
     _library(out).native_fold_weights(
-        count(len(out)), count(len(weights)), _widths(weights), _pointers(weights), _pointers(factors), pointer(out),
+        count(len(out)), count(len(weights)), _widths(weights), pointers(weights), pointers(factors), pointer(out),
         torch.get_num_threads(),
     )  # fmt: skip
     return out
@@ -135,7 +135,7 @@ def fold_index(index: list[Tensor], firsts: list[int], dtype: torch.dtype) -> Te
     """Tables of rows [M, P_m] side by side, to each of which its first row is added; by the code for `dtype`."""
     out = torch.empty(len(index[0]), sum(each.shape[1] for each in index), dtype=torch.int32)
     _library(torch.empty(0, dtype=dtype)).native_fold_index(
-        count(len(out)), count(len(index)), _widths(index), _pointers(index),
+        count(len(out)), count(len(index)), _widths(index), pointers(index),
         (ctypes.c_int64 * len(firsts))(*firsts), pointer(out), torch.get_num_threads(),
     )  # fmt: skip
     return out
@@ -145,7 +145,7 @@ def _widths(tensors: list[Tensor]) -> ctypes.Array[ctypes.c_int64]:
     return (ctypes.c_int64 * len(tensors))(*(each.shape[1] for each in tensors))
 
 
-def _pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
+def pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
     return (ctypes.c_void_p * len(tensors))(*(None if each is None else each.data_ptr() for each in tensors))
 
 

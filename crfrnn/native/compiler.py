@@ -54,16 +54,25 @@ def library_path(real: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where libraries are kept: $CRFRNN_CACHE, or crfrnn in the cache folder that is customary on the system."""
+    """Where libraries are kept: $CRFRNN_CACHE, or crfrnn in the cache folder that is customary on the system.
+
+    Raises:
+        CompilerError: the user has no home folder.
+    """
     if chosen := os.environ.get("CRFRNN_CACHE"):
         return Path(chosen)
+    try:
+        return _customary_cache() / "crfrnn"
+    except RuntimeError as error:
+        raise CompilerError(f"no folder to keep libraries in: {error} Name one in $CRFRNN_CACHE") from error
+
+
+def _customary_cache() -> Path:
     if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "crfrnn"
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def _compilers() -> list[list[str]]:

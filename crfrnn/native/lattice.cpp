@@ -1,12 +1,13 @@
 // The C interface of the lattice, for numbers of type REAL. Arguments are checked on the Python side.
 #include "lattice_build.h"
 #include "lattice_filter.h"
+#include "lattice_fold.h"
 
 using namespace crfrnn;
 
 // low, high [dimensions]: the smallest and largest coordinate of any corner.
 EXPORT void native_embed(const REAL* features, int64_t points, int dimensions, const REAL* scales, REAL* weights,
-                         uint8_t* axes, int32_t* corners, REAL* low, REAL* high, int threads) {
+                         uint8_t* axes, Coordinate<REAL>* corners, REAL* low, REAL* high, int threads) {
     std::vector<REAL> lows(threads * dimensions, std::numeric_limits<REAL>::max());
     std::vector<REAL> highs(threads * dimensions, std::numeric_limits<REAL>::lowest());
     in_parallel(threads, [&](Worker worker) {
@@ -24,7 +25,7 @@ EXPORT void native_embed(const REAL* features, int64_t points, int dimensions, c
 }
 
 // Builds a lattice; `index` [points, dimensions + 1] is filled, the rest is handed over by `native_built_copy`.
-EXPORT Built* native_build(const Problem* problem, bool dilate, int threads, int32_t* index) {
+EXPORT Built* native_build(const Problem<REAL>* problem, bool dilate, int threads, int32_t* index) {
     Built* out = new Built;
     build(*problem, dilate, threads, index, *out);
     return out;
@@ -40,14 +41,12 @@ EXPORT void native_built_sizes(const Built* built, int64_t* sizes) {
     }
 }
 
-// spill_owners [spills]; next [axes, vertices + spills], whose spills stay as they are; run_start [runs + 1] and members over all axes. Frees `built`.
-EXPORT void native_built_copy(Built* built, int32_t* spill_owners, int32_t* next, int32_t* run_start, int32_t* members) {
+// spill_owners [spills]; run_start [runs + 1] and members over all axes. Frees `built`.
+EXPORT void native_built_copy(Built* built, int32_t* spill_owners, int32_t* run_start, int32_t* members) {
     std::copy(built->spill_owners.begin(), built->spill_owners.end(), spill_owners);
     int32_t before = 0;
     *run_start++ = 0;
     for (size_t axis = 0; axis < built->members.size(); ++axis) {
-        std::copy(built->next[axis].begin(), built->next[axis].end(), next);
-        next += built->vertices + built->spill_owners.size();
         members = std::copy(built->members[axis].begin(), built->members[axis].end(), members);
         for (const int32_t end : built->run_ends[axis]) *run_start++ = before + end;
         before += int32_t(built->members[axis].size());

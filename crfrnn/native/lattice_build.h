@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "parallel.h"
 
@@ -11,11 +12,15 @@ namespace crfrnn {
 constexpr int MAX_DIMENSIONS = 8;
 constexpr int LANES = 8;
 
+// A coordinate of a vertex. Floats that still have a fractional part fit into 32 bits, doubles do not.
+template <class T>
+using Coordinate = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+
 // The simplex of each of `count` points with features [count, dimensions]; the arithmetic of crfrnn/lattice/embed.py, operation
 // by operation, so that both find the same one (compile without contraction to fused multiply-adds).
 template <class T>
 void embed(const T* features, int64_t from, int64_t to, int dimensions, const T* scales, T* weights, uint8_t* axes,
-           int64_t points, int32_t* corners, T* low, T* high) {
+           int64_t points, Coordinate<T>* corners, T* low, T* high) {
     const int count = dimensions + 1;
     const T reciprocal = T(1) / count;
     T elevated[MAX_DIMENSIONS + 1][LANES], multiples[MAX_DIMENSIONS + 1][LANES], difference[MAX_DIMENSIONS + 1][LANES];
@@ -67,7 +72,7 @@ void embed(const T* features, int64_t from, int64_t to, int dimensions, const T*
                 const T corner = multiples[dimensions][l] - multiples[i][l] - (rank[i][l] < last ? 1 : 0);
                 low[i] = std::min(low[i], corner);
                 high[i] = std::max(high[i], corner);
-                corners[point * dimensions + i] = int32_t(corner);
+                corners[point * dimensions + i] = Coordinate<T>(corner);
             }
         }
     }
@@ -76,7 +81,13 @@ void embed(const T* features, int64_t from, int64_t to, int dimensions, const T*
 // Numbers keys in the order in which they first come.
 class KeyTable {
   public:
-    KeyTable() : slots_(1 << 12, Slot{0, -1}), mask_(slots_.size() - 1) {}
+    // With room for about as many keys as points: growing means to place every key anew.
+    explicit KeyTable(int64_t points) {
+        size_t size = 1 << 10;
+        while (size < size_t(points)) size *= 2;
+        slots_.assign(size, Slot{0, -1});
+        mask_ = int64_t(size) - 1;
+    }
 
     void prefetch(int64_t key) const { __builtin_prefetch(&slots_[place(key)]); }
 
@@ -134,24 +145,25 @@ class KeyTable {
 struct Built {
     int64_t vertices = 0;
     std::vector<int32_t> spill_owners;           // the vertex of row `vertices + s`
-    std::vector<std::vector<int32_t>> next;      // [axes][vertices] the next vertex along the axis, or -1
     std::vector<std::vector<int32_t>> members;   // [axes] the vertices of every run of two or more, one after the other
     std::vector<std::vector<int32_t>> run_ends;  // [axes] where each run ends in `members`
 };
 
 // Keys of the vertices of one point, from that of its corner.
-inline void point_keys(const int32_t* corner, const uint8_t* axes, int64_t points, int dimensions, int64_t key,
+template <class C>
+inline void point_keys(const C* corner, const uint8_t* axes, int64_t points, int dimensions, int64_t key,
                        const int64_t* origin, const int64_t* strides, int64_t* keys) {
     for (int i = 0; i < dimensions; ++i) key += (corner[i] - origin[i]) * strides[i];
     keys[0] = key;
     for (int k = 0; k < dimensions; ++k) keys[k + 1] = key += strides[axes[k * points]];
 }
 
+template <class T>
 struct Problem {
     int64_t points, points_per_image;
     int dimensions;
-    const int32_t* corners;  // [points, dimensions]
-    const uint8_t* axes;     // [dimensions, points]
+    const Coordinate<T>* corners;  // [points, dimensions]
+    const uint8_t* axes;           // [dimensions, points]
     int64_t image_stride;
     const int64_t *origin, *strides;  // [dimensions], [dimensions + 1]: what a step along each axis adds to a key
     int64_t chunks;
@@ -159,7 +171,8 @@ struct Problem {
 };
 
 // Numbers the vertices of one chunk, into `index` [points, dimensions + 1].
-inline void number_chunk(const Problem& problem, int64_t chunk, KeyTable& table, int32_t* index) {
+template <class T>
+inline void number_chunk(const Problem<T>& problem, int64_t chunk, KeyTable& table, int32_t* index) {
     constexpr int AHEAD = 8;
     const int dimensions = problem.dimensions, corners = dimensions + 1;
     int64_t keys[AHEAD][MAX_DIMENSIONS + 1], last_keys[MAX_DIMENSIONS + 1];
@@ -209,9 +222,13 @@ inline void find_runs(const std::vector<int32_t>& next, std::vector<int32_t>& me
     }
 }
 
-inline void build(const Problem& problem, bool dilate, int threads, int32_t* index, Built& out) {
+template <class T>
+inline void build(const Problem<T>& problem, bool dilate, int threads, int32_t* index, Built& out) {
     const int corners = problem.dimensions + 1;
-    std::vector<KeyTable> tables(problem.chunks);
+    std::vector<KeyTable> tables;
+    for (int64_t c = 0; c < problem.chunks; ++c) {
+        tables.emplace_back(problem.chunk_start[c + 1] - problem.chunk_start[c]);
+    }
     in_parallel(threads, [&](Worker worker) {
         for (int64_t c = worker.begin(problem.chunks); c < worker.end(problem.chunks); ++c) {
             number_chunk(problem, c, tables[c], index);
@@ -244,7 +261,7 @@ inline void build(const Problem& problem, bool dilate, int threads, int32_t* ind
         }
     }
     out.vertices = int64_t(all.keys.size());
-    out.next.assign(corners, std::vector<int32_t>(out.vertices));
+    std::vector<std::vector<int32_t>> next(corners, std::vector<int32_t>(out.vertices));  // the next vertex or -1
     out.members.resize(corners);
     out.run_ends.resize(corners);
     in_parallel(threads, [&](Worker worker) {
@@ -258,11 +275,11 @@ inline void build(const Problem& problem, bool dilate, int threads, int32_t* ind
         }
         for (int axis = 0; axis < corners; ++axis) {
             find_next(all, problem.strides[axis], worker.begin(out.vertices), worker.end(out.vertices),
-                      out.next[axis].data());
+                      next[axis].data());
         }
         worker.wait();
         for (int axis = worker.number; axis < corners; axis += worker.count) {
-            find_runs(out.next[axis], out.members[axis], out.run_ends[axis]);
+            find_runs(next[axis], out.members[axis], out.run_ends[axis]);
         }
     });
 }

@@ -3,6 +3,11 @@
 
 using namespace crfrnn;
 
+EXPORT void native_peak_beliefs(const Labels<const REAL>* unary, int64_t images, int64_t points_per_image, int64_t labels,
+                                REAL* peaks, int threads) {
+    peak_beliefs(*unary, images, points_per_image, labels, peaks, threads);
+}
+
 EXPORT int64_t native_mean_field(const Model<REAL>* model, const Labels<const REAL>* unary,
                                  const Labels<const REAL>* final_unary, bool fewer_labels, int64_t iterations,
                                  REAL tolerance, const Matrices<REAL>* matrices, const Matrices<REAL>* final_matrices,

@@ -2,159 +2,39 @@
 // label matrices over the vertices. The equations are those of crfrnn/meanfield.py; derivative and layout: crfrnn/fused.py.
 #pragma once
 
-#include <limits>
-
-#include "lattice_filter.h"
+#include "label_rows.h"
 
 namespace crfrnn {
 
-// A map of labels [images, labels, points per image] as pixel rows; every stride in numbers.
+// peaks [threads, images, columns], which hold zeros: the largest softmax(unary) of every label, one part per worker.
 template <class T>
-struct Labels {
-    T* data;
-    int64_t image_stride, label_stride, point_stride;
-
-    T* at(int64_t image, int64_t point) const { return data + image * image_stride + point * point_stride; }
-};
-
-// What every iteration uses. Matrices [segments, from, to]: row_out = row_in times the matrix of its segment.
-template <class T>
-struct Model {
-    Tables tables;
-    int64_t images, labels;
-    const T *splat_weights, *slice_weights;  // [points, corners]
-    int64_t segments;
-    const int64_t* segment_start;  // [segments + 1] rows
-};
-
-// Rows of `count` points of one image from a map.
-template <class T>
-NOINLINE void read_tile(const Labels<const T>& map, int64_t points_per_image, int64_t first, int64_t count, int64_t labels,
-                        int64_t columns, T padding, T* rows) {
-    const T* base = map.at(first / points_per_image, first % points_per_image);
-    for (int64_t i = 0; i < count; ++i) std::fill(rows + i * columns + labels, rows + (i + 1) * columns, padding);
-    for (int64_t l = 0; l < labels; ++l) {
-        const T* from = base + l * map.label_stride;
-        for (int64_t i = 0; i < count; ++i) rows[i * columns + l] = from[i * map.point_stride];
-    }
-}
-
-template <class T>
-NOINLINE void write_tile(const Labels<T>& map, int64_t points_per_image, int64_t first, int64_t count, int64_t labels,
-                         int64_t columns, const T* rows) {
-    T* base = map.at(first / points_per_image, first % points_per_image);
-    for (int64_t l = 0; l < labels; ++l) {
-        T* to = base + l * map.label_stride;
-        for (int64_t i = 0; i < count; ++i) to[i * map.point_stride] = rows[i * columns + l];
-    }
-}
-
-// Calls body(first, count) for the points of this worker's chunks, tile by tile; a tile lies in one image.
-template <class Body>
-inline void for_tiles(const Tables& tables, const Worker& worker, int64_t points_per_image, const Body& body) {
-    for (int64_t k = worker.begin(tables.chunks); k < worker.end(tables.chunks); ++k) {
-        for (int64_t i = tables.chunk_start[k]; i < tables.chunk_start[k + 1];) {
-            const int64_t image_end = (i / points_per_image + 1) * points_per_image;
-            const int64_t end = std::min(std::min(i + TILE, image_end), tables.chunk_start[k + 1]);
-            body(i, end - i);
-            i = end;
-        }
-    }
-}
-
-// Zeros in this worker's share of every segment, the same share that `transform_rows` gives it.
-template <class T>
-inline void clear_rows(const Worker& worker, const Model<T>& model, T* rows, int64_t columns) {
-    for (int64_t s = 0; s < model.segments; ++s) {
-        const int64_t first = model.segment_start[s], size = model.segment_start[s + 1] - first;
-        std::fill(rows + (first + worker.begin(size)) * columns, rows + (first + worker.end(size)) * columns, T(0));
-    }
-}
-
-// Label matrices, one for each segment: row_out = row_in times it.
-//
-// Either `full` [segments, labels, columns], or the outer product of `left` and `right` plus a diagonal, [segments, columns]
-// each and between the same labels, as Potts has it, which costs less.
-template <class T>
-struct Matrices {
-    const T *full, *left, *right, *diagonal;
-};
-
-// to [rows, to_columns] = from [rows, from_columns] times the matrix of each segment.
-template <class T>
-NOINLINE void transform_rows(const Worker& worker, int64_t segments, const int64_t* segment_start,
-                             const Matrices<T>& matrices, int64_t from_labels, const T* from, int64_t from_columns, T* to,
-                             int64_t to_columns) {
-    constexpr int ROWS = 4;
-    for (int64_t s = 0; s < segments; ++s) {
-        const int64_t size = segment_start[s + 1] - segment_start[s];
-        const int64_t begin = segment_start[s] + worker.begin(size), end = segment_start[s] + worker.end(size);
-        if (!matrices.full) {
-            using V = Vectors<T>;
-            const T *left = matrices.left + s * to_columns, *right = matrices.right + s * to_columns;
-            const T* diagonal = matrices.diagonal + s * to_columns;
-            for (int64_t row = begin; row < end; ++row) {
-                const T* source = from + row * to_columns;
-                typename V::vector sum{};
-                for (int64_t c = 0; c < to_columns; c += V::width) {
-                    sum = multiply_add<T>(V::load(left + c), V::load(source + c), sum);
-                }
-                const typename V::vector common = V::splat(sum_of<T>(sum));
-                for (int64_t c = 0; c < to_columns; c += V::width) {
-                    const typename V::vector own = V::load(diagonal + c) * V::load(source + c);
-                    V::store(to + row * to_columns + c, multiply_add<T>(common, V::load(right + c), own));
+void peak_beliefs(Labels<const T> unary, int64_t images, int64_t points_per_image, int64_t labels, T* peaks, int threads) {
+    const int64_t columns = padded<T>(labels);
+    in_parallel(threads, [&](Worker worker) {
+        std::vector<T> tile(TILE * columns);
+        for (int64_t image = 0; image < images; ++image) {
+            T* peak = peaks + (worker.number * images + image) * columns;
+            const int64_t end = image * points_per_image + worker.end(points_per_image);
+            for (int64_t i = image * points_per_image + worker.begin(points_per_image); i < end; i += TILE) {
+                const int64_t count = std::min(TILE, end - i);
+                read_tile(unary, points_per_image, i, count, labels, columns, -std::numeric_limits<T>::infinity(),
+                          tile.data());
+                softmax(tile.data(), count, columns);
+                for (int64_t j = 0; j < count; ++j) {
+                    for (int64_t c = 0; c < columns; ++c) peak[c] = std::max(peak[c], tile[j * columns + c]);
                 }
             }
-            continue;
         }
-        const T* matrix = matrices.full + s * from_labels * to_columns;
-        for (int64_t row = begin; row < end; row += ROWS) {
-            const int64_t used = std::min<int64_t>(ROWS, end - row);
-            const T* source[ROWS];
-            for (int64_t r = 0; r < ROWS; ++r) source[r] = from + (row + std::min(r, used - 1)) * from_columns;
-            for_blocks<T>(to_columns, [&](auto size, int64_t c) {
-                using B = Block<T, size()>;
-                B sum[ROWS] = {};
-                for (int64_t l = 0; l < from_labels; ++l) {
-                    const B weights = B::load(matrix + l * to_columns + c);
-                    for (int r = 0; r < ROWS; ++r) sum[r].add(weights, source[r][l]);
-                }
-                for (int64_t r = 0; r < used; ++r) sum[r].store(to + (row + r) * to_columns + c);
-            });
-        }
-    }
-}
-
-// gradient [segments, from, to_columns] += sum over rows of outer(from row, to row).
-template <class T>
-NOINLINE void add_outer_products(const Worker& worker, const Model<T>& model, const T* from, const T* to, int64_t columns,
-                               T* gradient) {
-    for (int64_t s = 0; s < model.segments; ++s) {
-        T* matrix = gradient + s * model.labels * columns;
-        const int64_t size = model.segment_start[s + 1] - model.segment_start[s];
-        const int64_t begin = model.segment_start[s] + worker.begin(size), end = model.segment_start[s] + worker.end(size);
-        for (int64_t row = begin; row < end; ++row) {
-            const T *left = from + row * columns, *right = to + row * columns;
-            for_blocks<T>(columns, [&](auto size, int64_t c) {
-                using B = Block<T, size()>;
-                const B value = B::load(right + c);
-                for (int64_t l = 0; l < model.labels; ++l) {
-                    B sum = B::load(matrix + l * columns + c);
-                    sum.add(value, left[l]);
-                    sum.store(matrix + l * columns + c);
-                }
-            });
-        }
-    }
+    });
 }
 
 // Rows that have to live as long as the call; kept ones are for the backward pass.
 template <class T>
 struct Buffers {
     T* unary;    // [points, columns]
-    T* blurred;  // [T or 1, rows, columns]
+    T* const* blurred;  // T or 1 of [rows, columns]
     T* sliced;   // [rows, the wider of columns and final columns]
-    T* beliefs;  // [T, points, columns], or null where nothing is kept
+    T* const* beliefs;  // T or 1 of [points, columns], or null where nothing is kept
     T* logits;   // [points, columns], or null without a tolerance
     bool keep;
 };
@@ -186,11 +66,12 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
         std::vector<T> scratch(TILE * std::max(columns, final_columns)), all(TILE * final_columns);
         const auto clear = [&](T* rows) { clear_rows(worker, model, rows, columns); };
 
-        clear(buffers.blurred);
+        clear(buffers.blurred[0]);
         worker.wait();
         for (int64_t t = 0;; ++t) {
-            T* rows = buffers.blurred + (buffers.keep ? t * tables.rows * columns : 0);
-            T* kept = buffers.beliefs && buffers.keep ? buffers.beliefs + t * tables.points * columns : buffers.beliefs;
+            const int64_t own = buffers.keep ? std::min(t, iterations - 1) : 0;
+            T* rows = buffers.blurred[own];
+            T* kept = buffers.beliefs ? buffers.beliefs[own] : nullptr;
             T change = 0;
             // Local update and softmax; the last iteration needs neither softmax nor splat.
             for_tiles(tables, worker, points_per_image, [&](int64_t first, int64_t count) {
@@ -210,7 +91,7 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
                 const int64_t size = count * columns;
                 if (t == 0) {
                     read_tile(unary, points_per_image, first, count, model.labels, columns,
-                              T(-std::numeric_limits<float>::max()), logits);
+                              -std::numeric_limits<T>::infinity(), logits);
                     std::copy(logits, logits + size, tile);
                 } else {
                     slice_points(tables, first, count, buffers.sliced, model.slice_weights, columns, tile);
@@ -246,7 +127,7 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
             transform_rows(worker, model.segments, model.segment_start, last ? final_matrices : matrices, model.labels, rows,
                            columns, buffers.sliced, last ? final_columns : columns);
             // Rows are transformed one by one, so that this worker's own may be cleared for the next splat at once.
-            if (!last) clear(buffers.keep ? rows + tables.rows * columns : rows);
+            if (!last) clear(buffers.keep ? buffers.blurred[t + 1] : rows);
             worker.wait();
         }
     });
@@ -272,7 +153,7 @@ void mean_field_backward(const Model<T>& model, Labels<const T> gradient_out, in
         clear_rows(worker, model, work, columns);
         worker.wait();
         for (int64_t t = iterations;; --t) {
-            const T* beliefs = t < iterations ? buffers.beliefs + t * tables.points * columns : nullptr;
+            const T* beliefs = t < iterations ? buffers.beliefs[t] : nullptr;
             for_tiles(tables, worker, points_per_image, [&](int64_t first, int64_t count) {
                 if (t == iterations) {
                     read_tile(gradient_out, points_per_image, first, count, model.labels, columns, T(0),
@@ -297,7 +178,7 @@ void mean_field_backward(const Model<T>& model, Labels<const T> gradient_out, in
             filter.collect(work);
             worker.wait();
             if (own_gradient) {
-                add_outer_products(worker, model, buffers.blurred + (t - 1) * tables.rows * columns, work, columns,
+                add_outer_products(worker, model, buffers.blurred[t - 1], work, columns,
                                    own_gradient);
             }
             transform_rows(worker, model.segments, model.segment_start, transposed, model.labels, work, columns,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <vector>
@@ -81,6 +82,12 @@ int omp_get_thread_num() __attribute__((weak));
 int omp_get_num_threads() __attribute__((weak));
 }
 
+// A forked child has none of the threads for which GNU OpenMP would wait there.
+inline bool forked() {
+    static const pid_t first = getpid();
+    return getpid() != first;
+}
+
 // One piece of work for several threads; `gate` is held until their number is known.
 struct Task {
     void (*work)(const void*, const Worker&);
@@ -128,7 +135,7 @@ inline void run_workers(int count, void (*work)(const void*, const Worker&), con
     Task task{work, context, &barrier, Worker{0, 1, &barrier}, nullptr};
     if (count <= 1) {
         work(context, task.worker);
-    } else if (GOMP_parallel && omp_get_thread_num && omp_get_num_threads) {
+    } else if (GOMP_parallel && omp_get_thread_num && omp_get_num_threads && !forked()) {
         GOMP_parallel(run_in_team, &task, unsigned(count), 0);
     } else {
         run_in_threads(count, task);

@@ -55,7 +55,7 @@ inline int64_t padded(int64_t labels) {
     return (labels + width - 1) / width * width;
 }
 
-// Calls body(std::integral_constant<int, n>, column) for the columns of a row in blocks of n = BLOCK vectors, then of one.
+// Calls body(std::integral_constant<int, n>, column) for the columns of a row in blocks of n <= BLOCK vectors.
 template <class T, class Body>
 inline void for_blocks(int64_t columns, const Body& body) {
     constexpr int width = Vectors<T>::width;
@@ -63,7 +63,11 @@ inline void for_blocks(int64_t columns, const Body& body) {
     for (; column + BLOCK * width <= columns; column += BLOCK * width) {
         body(std::integral_constant<int, BLOCK>{}, column);
     }
-    for (; column < columns; column += width) body(std::integral_constant<int, 1>{}, column);
+    if (columns - column == 2 * width) {
+        body(std::integral_constant<int, 2>{}, column);
+    } else if (columns > column) {
+        body(std::integral_constant<int, 1>{}, column);
+    }
 }
 
 // Beliefs below exp(-50) = 2e-22 are 0: products with them would be denormal numbers, which are slow.

@@ -24,8 +24,8 @@ class SegmentationModel(nn.Module):
         input_scale: the network sees the image resampled by this factor, the CRF always the image itself. Below 1 it
             trades localisation, which the CRF can give back, for time (1/4 of it at 0.5).
 
-    Under `torch.compile` the CRF stays outside the graph, as it is: its lattices depend on the values of the image.
-    `torch.export` takes a model without a CRF, at a fixed size of images; one with a CRF it refuses, for that reason.
+    `torch.compile` takes the whole model, and `torch.export` for images of a fixed size; the CRF is one node to them, see
+    `crfrnn.opaque`.
     """
 
     def __init__(self, network: Network, crf: CRFRNN | None = None, input_scale: float = 1.0) -> None:
@@ -80,14 +80,8 @@ class SegmentationModel(nn.Module):
         unary = self.unary(image)
         return self.refine(unary, image, num_iterations) if self.crf is not None or num_iterations else unary
 
-    @torch.compiler.disable
     def refine(self, unary: torch.Tensor, image: torch.Tensor, num_iterations: int | None = None) -> torch.Tensor:
         """`unary` [B, L, H, W] after the CRF, if there is one; arguments as of `forward`."""
-        if torch.compiler.is_compiling():  # under torch.compile this method is not
-            raise ValueError(
-                "torch.export cannot take the CRF, whose lattices depend on the values of the image; export "
-                "SegmentationModel(model.network, None, model.input_scale) and apply model.crf to the logits and the image"
-            )
         if self.crf is not None:
             return self.crf(unary, image, num_iterations=num_iterations)
         if num_iterations:

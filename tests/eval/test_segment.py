@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from crfrnn import CRFRNN
-from crfrnn.nets import model_from_checkpoint
+from crfrnn.nets import DeepLab, model_from_checkpoint
 from eval.segment import main
 
 PHOTO = np.random.default_rng(1).integers(0, 256, (22, 35, 3), dtype=np.uint8)
@@ -56,6 +56,18 @@ def test_iterations_and_no_crf(checkpoint: Path, tmp_path: Path) -> None:
     for found, iterations in zip(results, (2, 5, 0), strict=True):
         assert np.array_equal(found, argmax(checkpoint, PHOTO, iterations))
     assert not np.array_equal(results[0], results[2])
+
+
+def test_a_large_photo_is_taken_in_tiles(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = np.random.default_rng(2).integers(0, 256, (20, 900, 3), dtype=np.uint8)
+    Image.fromarray(wide).save(tmp_path / "photo.png")
+    seen: list[int] = []
+    features = DeepLab.features
+    monkeypatch.setattr(DeepLab, "features", lambda net, image: seen.append(image.shape[-1]) or features(net, image))
+    labels = segmented(checkpoint, tmp_path / "photo.png", "--tile", "128")
+    assert len(seen) > 1
+    assert max(seen) < 900
+    assert (labels == argmax(checkpoint, wide)).mean() > 0.999  # rounding may turn a tie
 
 
 GREY = PHOTO[..., 0]
@@ -149,6 +161,13 @@ def test_errors_are_one_line(
     errors = capsys.readouterr().err
     assert message in errors
     assert errors.count("\n") == 1
+
+
+def test_a_tile_too_small(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = tmp_path / "photo.png"
+    Image.fromarray(PHOTO).save(path)
+    assert main([str(path), "--checkpoint", str(checkpoint), "--out", str(tmp_path / "out"), "--tile", "7"]) == 2
+    assert "tile is 7; wanted at least 8" in capsys.readouterr().err
 
 
 def test_iterations_without_a_crf(make_checkpoint: Callable, capsys: pytest.CaptureFixture) -> None:

@@ -64,10 +64,10 @@ def test_dense_scores_are_sparse_ones_at_every_shift(name: str, coarse: int, siz
 @torch.no_grad()
 def test_a_window_slid_over_the_image_gives_the_same_centre_scores(name: str) -> None:
     network = lively(build_model(name, 2, width=NARROW).network)
-    image = photo(505, 521)
+    image = photo(457, 465)
     scores = network(image)
     half = 224
-    for y, x in [(224, 224), (280, 296), (256, 232)]:
+    for y, x in [(224, 232), (232, 240)]:
         patch = image[..., y - half : y + half + 1, x - half : x + half + 1]
         torch.testing.assert_close(
             network(patch)[..., half // 8, half // 8], scores[..., y // 8, x // 8], rtol=0, atol=1e-9
@@ -118,7 +118,7 @@ def test_branches_say_which_sizes_they_train_at() -> None:
 
 
 def test_initialisation_of_the_branches() -> None:
-    network = build_model("deeplab-msc").network
+    network = build_model("deeplab-msc", width=0.25).network
     deviations = {
         name: round(float(network.get_submodule(name).weight.detach().std()), 4)
         for name in ("data_conv", "pool4_conv", "pool3_fc", "pool4_fc", "pool3_ms", "pool4_ms", "fc8")

@@ -1,0 +1,190 @@
+"""The CRF-RNN layer as one operator of torch, for `torch.compile` and `torch.export`.
+
+The lattices of an image depend on its values, which tracing does not know. Torch therefore traces the layer as one node,
+`crfrnn::crf_rnn`: it takes all that the layer computes from, tensors and plain settings, and builds the layer again where
+the node runs, so that a program exported by one process runs in any other that has imported crfrnn. Its derivative,
+`crfrnn::crf_rnn_backward`, runs the layer once more, under autograd: the gradients are the layer's own, for the price of
+a second forward pass, and have no derivatives themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+from torch.func import functional_call
+
+from crfrnn.kernels import IMAGE, Kernel
+
+# `names` and `guides` have a line for each of the other tensors and for each kernel; schemas have no lists of strings.
+_ARGUMENTS = (
+    "Tensor unary, Tensor[] others, str names, SymInt num_iterations, float? tolerance, str guides, bool[] use_positions, "
+    "str normalization, bool exclude_self, str filter, bool dilate, float min_belief"
+)
+_FEATURE = "features."
+
+
+class OpaqueLayer:
+    """What CRFRNN (`layer_type`) is to tracing: two operators of torch, registered once for the process."""
+
+    def __init__(self, layer_type: Callable[..., nn.Module]) -> None:
+        self._layer_type = layer_type
+        forward, backward = "crfrnn::crf_rnn", "crfrnn::crf_rnn_backward"
+        torch.library.define(forward, f"({_ARGUMENTS}) -> Tensor")
+        torch.library.define(backward, f"(Tensor gradient, bool[] needed, {_ARGUMENTS}) -> Tensor[]")
+        torch.library.register_kernel(forward, None, self._forward)
+        torch.library.register_kernel(backward, None, self._backward)
+        torch.library.register_fake(forward, _fake_forward)
+        torch.library.register_fake(backward, _fake_backward)
+        torch.library.register_autograd(forward, _differentiate, setup_context=_save)
+        torch.library.register_autograd(backward, _refuse)
+
+    def __call__(
+        self,
+        layer: Any,
+        unary: Tensor,
+        image: Tensor | None,
+        num_iterations: int,
+        tolerance: float | None,
+        features: Mapping[str, Tensor] | None,
+    ) -> Tensor:
+        """`layer(unary, image, num_iterations, tolerance, features)`, [B, L, H, W], as one node."""
+        others = {} if image is None else {IMAGE: image}
+        for name, feature in (features or {}).items():
+            others[_FEATURE + name] = feature
+        others["cell.kernel_weights"] = layer.cell.kernel_weights
+        others["cell.compatibility"] = layer.cell.compatibility
+        for m, scale in enumerate(layer.log_bandwidth_scales):
+            others[f"initial_bandwidths_{m}"] = layer.get_buffer(f"initial_bandwidths_{m}")
+            others[f"log_bandwidth_scales.{m}"] = scale
+        return torch.ops.crfrnn.crf_rnn(
+            unary,
+            list(others.values()),
+            "\n".join(others),
+            num_iterations,
+            tolerance,
+            "\n".join([kernel.guide or "" for kernel in layer.kernels]),
+            [kernel.theta_position is not None for kernel in layer.kernels],
+            layer.normalization,
+            layer.exclude_self,
+            layer.filter,
+            layer.dilate,
+            layer.min_belief,
+        )
+
+    def _forward(self, unary: Tensor, others: list[Tensor], *settings: Any) -> Tensor:
+        with torch.no_grad():
+            tensors = [tensor.detach() for tensor in (unary, *others)]
+            return _own(self._run(tensors, *settings), unary)
+
+    def _backward(
+        self, gradient: Tensor, needed: list[bool], unary: Tensor, others: list[Tensor], *settings: Any
+    ) -> list[Tensor]:
+        with torch.enable_grad(), _autograd():
+            pairs = zip((unary, *others), needed, strict=True)
+            tensors = [tensor.detach().requires_grad_(wanted) for tensor, wanted in pairs]
+            sources = [tensor for tensor in tensors if tensor.requires_grad]
+            logits = self._run(tensors, *settings)
+            gradients = torch.autograd.grad(logits, sources, gradient, materialize_grads=True)
+        return [_own(each, gradient) for each in gradients]
+
+    def _run(
+        self,
+        tensors: Sequence[Tensor],
+        names: str,
+        num_iterations: int,
+        tolerance: float | None,
+        guides: str,
+        use_positions: Sequence[bool],
+        *settings: Any,
+    ) -> Tensor:
+        """The layer on `tensors`, the unary and what `names` calls the others."""
+        unary, state = tensors[0], dict(zip(names.split("\n"), tensors[1:], strict=True))
+        image = state.pop(IMAGE, None)
+        features = {name[len(_FEATURE) :]: state.pop(name) for name in list(state) if name.startswith(_FEATURE)}
+        layer = _layer(
+            self._layer_type,
+            len(state["cell.compatibility"]),
+            tuple(zip(guides.split("\n"), use_positions, strict=True)),
+            *settings,
+            threading.get_ident(),
+        )
+        return functional_call(layer, state, (unary, image, num_iterations, tolerance, features))
+
+
+@lru_cache(maxsize=16)
+def _layer(
+    layer_type: Callable[..., nn.Module], num_labels: int, kernels: tuple[tuple[str, bool], ...], normalization: str,
+    exclude_self: bool, filter: str, dilate: bool, min_belief: float, thread: int,
+) -> nn.Module:  # fmt: skip
+    """A layer of these settings, one per thread, to be called with the tensors of others; kept, so that it warns once."""
+    with torch.inference_mode(False):
+        return layer_type(
+            num_labels,
+            [
+                Kernel(1.0, 1.0 if position else None, 1.0 if guide else None, guide or None)
+                for guide, position in kernels
+            ],
+            normalization=normalization,
+            exclude_self=exclude_self,
+            filter=filter,
+            dilate=dilate,
+            min_belief=min_belief,
+        )
+
+
+def _own(result: Tensor, given: Tensor) -> Tensor:
+    """`result`, contiguous, as tracing was told, and never what was `given`, which T = 0 hands back."""
+    return (
+        result.clone(memory_format=torch.contiguous_format)
+        if result.data_ptr() == given.data_ptr()
+        else result.contiguous()
+    )
+
+
+@contextmanager
+def _autograd() -> Iterator[None]:
+    """Autograd inside an operator, whose callers may have passed it already, as torch's own control flow operators do."""
+    keys = [torch._C.DispatchKey.AutogradFunctionality, torch._C.DispatchKey.ADInplaceOrView]
+    before = [torch._C._dispatch_tls_is_dispatch_key_excluded(key) for key in keys]
+    try:
+        for key in keys:
+            torch._C._dispatch_tls_set_dispatch_key_excluded(key, False)
+        yield
+    finally:
+        for key, excluded in zip(keys, before, strict=True):
+            torch._C._dispatch_tls_set_dispatch_key_excluded(key, excluded)
+
+
+def _fake_forward(unary: Tensor, *_: Any) -> Tensor:
+    return unary.new_empty(unary.shape, dtype=torch.promote_types(unary.dtype, torch.float32))
+
+
+def _fake_backward(gradient: Tensor, needed: list[bool], unary: Tensor, others: list[Tensor], *_: Any) -> list[Tensor]:
+    pairs = zip((unary, *others), needed, strict=True)
+    return [tensor.new_empty(tensor.shape) for tensor, wanted in pairs if wanted]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    unary, others, *ctx.settings = inputs
+    ctx.save_for_backward(unary, *others)
+
+
+def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    unary, *others = ctx.saved_tensors
+    needed = [ctx.needs_input_grad[0], *ctx.needs_input_grad[1]]
+    gradients = iter(torch.ops.crfrnn.crf_rnn_backward(gradient, needed, unary, others, *ctx.settings))
+    to_unary, *to_others = [next(gradients) if wanted else None for wanted in needed]
+    return to_unary, to_others, *[None] * len(ctx.settings)
+
+
+def _refuse(ctx: Any, *gradients: Any) -> None:
+    raise RuntimeError(
+        "a compiled or exported CRFRNN has first derivatives only; call the layer itself for the derivatives of gradients"
+    )

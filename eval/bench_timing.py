@@ -1,0 +1,67 @@
+"""Medians of interleaved runs, and the peak memory of this process."""
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Timing(Generic[Result]):
+    """Median seconds and number of counted runs of several functions, and what their first runs returned."""
+
+    seconds: dict[str, float]
+    runs: dict[str, int]
+    results: dict[str, Result]
+
+
+def alternate(
+    functions: Mapping[str, Callable[[], Result]],
+    repeats: int,
+    budget: float,
+    check: Callable[[Mapping[str, Result]], None] | None = None,
+) -> Timing[Result]:
+    """Time functions in turn, one run of each per round, so that a drift of the machine meets all of them.
+
+    Args:
+        functions: what to time, by name.
+        repeats: counted runs of each, after a first one that does not count.
+        budget: seconds after which a function is not started again. One whose first run took longer keeps that run.
+        check: gets the results of the first round before anything else runs; may raise.
+    """
+    clocked: dict[str, list[float]] = {name: [] for name in functions}
+    results: dict[str, Result] = {}
+    for round_number in range(repeats + 1):
+        for name, function in functions.items():
+            if round_number and sum(clocked[name]) >= budget:
+                continue
+            began = time.perf_counter()
+            result = function()
+            clocked[name].append(time.perf_counter() - began)
+            if round_number == 0:
+                results[name] = result
+        if round_number == 0 and check is not None:
+            check(results)
+    counted = {name: times[1:] or times for name, times in clocked.items()}
+    return Timing(
+        {name: statistics.median(times) for name, times in counted.items()},
+        {name: len(times) for name, times in counted.items()},
+        results,
+    )
+
+
+def peak_memory() -> int:
+    """The most memory this process has held so far, in bytes."""
+    # On Linux, ru_maxrss of a process that was just started begins at what its parent held; VmHWM does not.
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
