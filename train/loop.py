@@ -50,7 +50,7 @@ class Training:
         self.loss = StageLoss(model, self.stage.loss_stride)
         self.shared: StageLoss | DistributedDataParallel = self.loss
         if run.group.world > 1:
-            self.shared = DistributedDataParallel(self.loss)
+            self.shared = DistributedDataParallel(self.loss, broadcast_buffers=False)
         self.log = Log(run.out / LOG, run.group.is_main)
         self.log.rewind(name, self.progress.step, self.progress.validated)
         self.writer = None
