@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from crfrnn.nets import SegmentationModel, model_from_checkpoint
+from crfrnn.nets import SegmentationModel, load_checkpoint, model_from_checkpoint
 from eval.evaluate import evaluate
 from eval.figures import Album, panel, save_figure
 from eval.methods import Method, mean_field, network_alone
@@ -17,6 +17,8 @@ from eval.report import report, save_report
 from eval.run import spread
 from train import board
 from train.folder import plain
+from train.recipes import Stage
+from train.start import build_crf
 from train.state import Run
 from train.validation import some
 
@@ -25,6 +27,7 @@ PICTURES = 6
 BELIEFS = 2  # images whose beliefs are shown per iteration
 KINDS = {"network": "network alone", "crf": "CRF parameters alone", "joint": "CRF-RNN"}
 DENSE_CRF = "network + dense CRF"
+UNTRAINED = "CRF-RNN, untrained"
 
 
 def finish(run: Run, argv: list[str]) -> None:
@@ -38,8 +41,8 @@ def finish(run: Run, argv: list[str]) -> None:
     save_report(out, scores, facts=facts)
     save_figure(panel(examples, dataset.classes), out / "pictures.png")
     write_hparams(run, scores)
-    for name, stage in run.recipe.stages.items():
-        if stage.trains != "network" and (out / f"{name}.pt").exists():
+    for name, stage in finished(run).items():
+        if stage.trains != "network":
             write_beliefs(run, name)
     print(
         f"\n{facts['images']} images of the list {run.recipe.val_list}, percent\n\n{report(scores)}\n", file=sys.stdout
@@ -54,9 +57,9 @@ def finish(run: Run, argv: list[str]) -> None:
 def compare(run: Run) -> tuple[dict[str, Scores], Album]:
     """Scores on the validation list of every stage's model, as far as the run has it.
 
-    Behind the last network that was trained alone comes the fixed dense CRF of the recipe.
+    Behind the last network that was trained alone come the fixed dense CRF of the recipe and its CRF-RNN as it begins.
     """
-    stages = {name: stage for name, stage in run.recipe.stages.items() if (run.out / f"{name}.pt").exists()}
+    stages = finished(run)
     networks = [name for name, stage in stages.items() if stage.trains == "network"]
     scores: dict[str, Scores] = {}
     indices = some(len(run.validation), run.final_images)
@@ -71,8 +74,15 @@ def compare(run: Run) -> tuple[dict[str, Scores], Album]:
         if networks and name == networks[-1]:
             dense = run.recipe.dense_crf.build(run.validation.num_labels).to(run.device)
             methods.append(mean_field(dense, {dense.num_iterations: DENSE_CRF}))
+            begin = build_crf(run.recipe.crf, run.validation.num_labels).to(run.device)
+            methods.append(mean_field(begin, {t: f"{UNTRAINED}, T = {t}" for t in ITERATIONS}))
         scores |= evaluate(model, run.validation, methods, indices=indices, observer=album)
     return scores, album
+
+
+def finished(run: Run) -> dict[str, Stage]:
+    """The stages whose models are there."""
+    return {name: stage for name, stage in run.recipe.stages.items() if (run.out / f"{name}.pt").exists()}
 
 
 def row_name(run: Run, name: str, stages: list[str]) -> str:
@@ -113,5 +123,6 @@ def describe(run: Run, argv: list[str]) -> dict[str, Any]:
         "hardware": hardware(run.device),
         "processes": run.group.world,
         "images": len(some(len(run.validation), run.final_images)),
+        "seconds": {name: load_checkpoint(run.out / f"{name}.pt")["training"]["seconds"] for name in finished(run)},
         "recipe": plain(run.recipe),
     }

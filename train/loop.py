@@ -47,6 +47,7 @@ class Training:
             self.progress = Progress(**state["progress"])
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
+        self.clock = time.perf_counter()
         self.loss = StageLoss(model, self.stage.loss_stride)
         self.shared: StageLoss | DistributedDataParallel = self.loss
         if run.group.world > 1:
@@ -202,7 +203,9 @@ class Training:
         """Write a checkpoint to go on from, or (not `resumable`) one with the resulting model alone."""
         if self.writer is None:
             return
-        training: dict[str, Any] = {"stage": self.name, "step": self.progress.step}
+        now = time.perf_counter()
+        self.progress.seconds, self.clock = self.progress.seconds + now - self.clock, now
+        training: dict[str, Any] = {"stage": self.name, "step": self.progress.step, "seconds": self.progress.seconds}
         if resumable:
             training |= {
                 "progress": asdict(self.progress),

@@ -49,3 +49,5 @@ class Progress:
     loss: float = 0.0
     """sum of the losses since the last line of the log"""
     losses: int = 0
+    seconds: float = 0.0
+    """time taken up to the last checkpoint, validations included"""
