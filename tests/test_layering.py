@@ -28,6 +28,7 @@ ALLOWED = {
     },
     "crfrnn.convert": {"crfrnn.densecrf", "crfrnn.kernels", "crfrnn.meanfield"},
     "crfrnn.nets": {"crfrnn.data", "crfrnn.kernels", "crfrnn.meanfield", "crfrnn._torchvision"},
+    "crfrnn.weak": {"crfrnn.data", "crfrnn.kernels", "crfrnn.meanfield"},
     "crfrnn": {"crfrnn.kernels", "crfrnn.meanfield", "crfrnn.state"},
     "eval": {"crfrnn", "crfrnn.*"},
     "train": {"crfrnn", "crfrnn.*", "eval"},

@@ -1,0 +1,46 @@
+"""Which labels an image is known to hold: what the E-steps are told in place of the labels of pixels."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from crfrnn.data import VOID
+
+
+def present_labels(labels: Tensor, num_labels: int) -> Tensor:
+    """The labels that occur in each map, void apart: integers [B, H, W] -> bool [B, L].
+
+    Background is present only where it occurs, as in the released layer UNIQUE_LABEL (DeepLab, 2015). A map of void alone
+    has no label. Raises TypeError or ValueError for maps of another kind, or with a label that is not below `num_labels`.
+    """
+    check_maps(labels, num_labels)
+    flat = rearrange(labels.long(), "b h w -> b (h w)")
+    present = torch.zeros(len(flat), VOID + 1, dtype=torch.bool, device=labels.device)
+    return present.scatter(1, flat, True)[:, :num_labels]
+
+
+def box_labels(maps: Tensor, num_labels: int) -> Tensor:
+    """Where each label may be, given maps of boxes: integers [B, H, W] -> bool [B, L, H, W].
+
+    A label may be inside its boxes, background everywhere. In `maps` a pixel holds the label of the smallest box over it, 0
+    outside of all boxes, or void. Raises as `present_labels`.
+    """
+    check_maps(maps, num_labels)
+    inside = F.one_hot(maps.long(), VOID + 1).bool()[..., :num_labels]
+    inside[..., 0] = True
+    return rearrange(inside, "b h w l -> b l h w")
+
+
+def check_maps(labels: Tensor, num_labels: int) -> None:
+    """Raise where `labels` is no batch of label maps of 0..num_labels - 1 and void."""
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise TypeError(f"got labels of type {labels.dtype}; wanted integers, {VOID} for void")
+    if labels.ndim != 3 or labels.numel() == 0:
+        raise ValueError(f"got labels of shape {list(labels.shape)}; wanted maps [B, H, W]: labels[None] makes a batch")
+    known = labels[labels != VOID]
+    if known.numel() and not 0 <= int(known.min()) <= int(known.max()) < num_labels:
+        raise ValueError(
+            f"got labels {int(known.min())}..{int(known.max())}, but there are scores for 0..{num_labels - 1} only; "
+            "wanted annotations over the labels of the network"
+        )
