@@ -2,5 +2,18 @@
 
 from crfrnn.weak.estep import adapted_scores, em_adapt, em_fixed, mil_peaks
 from crfrnn.weak.presence import box_labels, present_labels
+from crfrnn.weak.targets import SegSettings, core, rect_targets, seg_probabilities, seg_targets
 
-__all__ = ["adapted_scores", "box_labels", "em_adapt", "em_fixed", "mil_peaks", "present_labels"]
+__all__ = [
+    "SegSettings",
+    "adapted_scores",
+    "box_labels",
+    "core",
+    "em_adapt",
+    "em_fixed",
+    "mil_peaks",
+    "present_labels",
+    "rect_targets",
+    "seg_probabilities",
+    "seg_targets",
+]

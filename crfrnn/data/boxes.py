@@ -1,0 +1,136 @@
+"""Boxes around objects: read from the annotations of VOC, or found in masks."""
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crfrnn.data.voc import VOID
+
+
+class Box(NamedTuple):
+    """Rows top ... bottom - 1 and columns left ... right - 1 of an image, counted from 0, and the label of what is inside.
+
+    The label is void for objects that are to be left out of account: difficult ones in VOC, crowds in COCO.
+    """
+
+    label: int
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def area(self) -> int:
+        return (self.bottom - self.top) * (self.right - self.left)
+
+    @property
+    def region(self) -> tuple[slice, slice]:
+        """Rows and columns, to index a map with."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+def clipped(boxes: Sequence[Box], height: int, width: int) -> list[Box]:
+    """The parts of `boxes` inside an image; those that cover no pixel of it are left out."""
+    inside = [
+        Box(box.label, max(box.top, 0), max(box.left, 0), min(box.bottom, height), min(box.right, width))
+        for box in boxes
+    ]
+    return [box for box in inside if box.top < box.bottom and box.left < box.right]
+
+
+def read_boxes(path: str | PathLike[str], classes: Sequence[str]) -> list[Box]:
+    """The objects of a VOC annotation, Annotations/<id>.xml, clipped to its image; those called difficult get void.
+
+    Coordinates in the file count from 1 and include both ends; decimals are rounded to the nearest pixel.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, an object's class is not in `classes`, or a box ends before it begins.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no annotation {path}")
+    try:
+        root = ElementTree.parse(path).getroot()
+        height, width = (int(_text(root, f"size/{side}")) for side in ("height", "width"))
+        boxes = [_box(path, node, classes) for node in root.findall("object")]
+    except (ElementTree.ParseError, KeyError, OverflowError) as error:
+        raise ValueError(f"{path} is damaged or no annotation of VOC ({error}); fetch this file again") from error
+    return clipped(boxes, height, width)
+
+
+def _box(path: Path, node: ElementTree.Element, classes: Sequence[str]) -> Box:
+    name = _text(node, "name")
+    if name not in classes:
+        raise ValueError(f"{path} has an object of class {name!r}; wanted one of {', '.join(classes)}")
+    sides = [_text(node, f"bndbox/{side}") for side in ("ymin", "xmin", "ymax", "xmax")]
+    try:
+        top, left, bottom, right = (int(float(side) + 0.5) for side in sides)
+    except ValueError as error:
+        raise ValueError(f"{path} has a box of a {name} at {sides}; wanted four numbers") from error
+    if bottom < top or right < left:
+        raise ValueError(
+            f"{path} has a box of a {name} with rows {top}..{bottom} and columns {left}..{right}; wanted the smaller "
+            "number first, so repair this file"
+        )
+    difficult = node.findtext("difficult", "0").strip() == "1"
+    return Box(VOID if difficult else classes.index(name), top - 1, left - 1, bottom, right)
+
+
+def _text(node: ElementTree.Element, name: str) -> str:
+    text = node.findtext(name)
+    if text is None:
+        raise KeyError(f"no {name} in <{node.tag}>")
+    return text.strip()
+
+
+def object_boxes(objects: Tensor, labels: Tensor) -> list[Box]:
+    """One box per object of a mask of objects: integers [H, W], 0 for background and 255 for void.
+
+    Its label is the one that covers most of the object in `labels` [H, W], 0 and void apart; an object without any is left
+    out. Raises ValueError where the sizes differ.
+    """
+    if objects.shape != labels.shape or objects.ndim != 2:
+        raise ValueError(
+            f"got objects {list(objects.shape)} and labels {list(labels.shape)}; wanted two maps [H, W] of one size"
+        )
+    boxes = []
+    for number in objects.unique().tolist():
+        inside = objects == number
+        own = labels[inside]
+        own = own[(own != 0) & (own != VOID)]
+        if number not in (0, VOID) and own.numel():
+            boxes.append(_bounds(int(own.long().bincount().argmax()), inside))
+    return boxes
+
+
+def region_boxes(labels: Tensor) -> list[Box]:
+    """One box per connected region (eight neighbours) of a label in a map [H, W], for masks that tell no objects apart.
+
+    Objects of one class that touch get one box, the parts of an object that another covers in part get several. Needs
+    scipy (extra `sbd`).
+    """
+    from scipy import ndimage
+
+    boxes = []
+    for label in labels.unique().tolist():
+        if label in (0, VOID):
+            continue
+        regions, _ = ndimage.label((labels == label).numpy(), structure=np.ones((3, 3)))
+        boxes += [
+            Box(label, rows.start, columns.start, rows.stop, columns.stop)
+            for rows, columns in ndimage.find_objects(regions)
+        ]
+    return boxes
+
+
+def _bounds(label: int, inside: Tensor) -> Box:
+    rows, columns = torch.nonzero(inside, as_tuple=True)
+    top, left, bottom, right = rows.min(), columns.min(), rows.max(), columns.max()
+    return Box(label, int(top), int(left), int(bottom) + 1, int(right) + 1)

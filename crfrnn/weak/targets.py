@@ -1,0 +1,137 @@
+"""Label maps made from boxes (Papandreou et al. 2015, arXiv 1502.02734): Bbox-Rect and Bbox-Seg."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crfrnn.data import VOID, Box
+from crfrnn.kernels import appearance_kernel, smoothness_kernel
+from crfrnn.meanfield import CRFRNN
+
+CERTAIN = 1e-12
+"""what is left for other labels where one is certain"""
+
+
+@dataclass(frozen=True)
+class SegSettings:
+    """The dense CRF of Bbox-Seg; the published values, chosen on 100 images with labels for all pixels."""
+
+    w: float = 45.0
+    """weight of the appearance kernel"""
+    theta_alpha: float = 37.0
+    """appearance kernel: pixels"""
+    theta_beta: float = 3.0
+    """appearance kernel: grey levels of 0..255"""
+    smoothness_w: float = 15.0
+    """weight of the smoothness kernel"""
+    theta_gamma: float = 3.0
+    """smoothness kernel: pixels"""
+    num_iterations: int = 10
+    """mean-field iterations T"""
+
+
+def rect_targets(boxes: Sequence[Box], height: int, width: int) -> Tensor:
+    """Bbox-Rect: every pixel of a box has its label, the smallest box on top, 0 outside. -> uint8 [H, W].
+
+    Of boxes of one area the last is on top. Raises ValueError for a box that is not inside the image.
+    """
+    labels = torch.zeros(height, width, dtype=torch.uint8)
+    for box in _largest_first(boxes, height, width):
+        labels[box.region] = box.label
+    return labels
+
+
+def core(box: Box) -> Box:
+    """The inner part of a box that is likely to be the object: about a fifth of its area.
+
+    Sides shrink by a pixel at both ends (erosion by 3 x 3) until less than a quarter of the area is left. Boxes of less
+    than 121 pixels, or with a side of less than 10, are their own core.
+    """
+    if box.area < 121 or min(box.bottom - box.top, box.right - box.left) < 10:
+        return box
+    inner = box
+    while inner.area >= 0.25 * box.area:
+        inner = Box(box.label, inner.top + 1, inner.left + 1, inner.bottom - 1, inner.right - 1)
+    return inner
+
+
+def seg_probabilities(boxes: Sequence[Box], height: int, width: int, num_labels: int) -> Tensor:
+    """What boxes say of each pixel, before the CRF. -> probabilities, float64 [L, H, W].
+
+    Outside of all boxes background is certain. The core of a box has its label with probability 0.75, the ring around the
+    core with 0.5; the rest is background. Over a pixel, boxes are averaged. A box whose core overlaps larger ones is taken
+    to occlude them: the t-th such box of an image adds 0.1 t to its label where its core overlaps them. Boxes of void are
+    not looked at. Raises as `rect_targets`, and ValueError for a label that is not below `num_labels`.
+    """
+    boxes = [box for box in _largest_first(boxes, height, width) if box.label != VOID]
+    beyond = [box for box in boxes if not 0 < box.label < num_labels]
+    if beyond:
+        raise ValueError(
+            f"{beyond[0]} has a label outside of 1..{num_labels - 1}; wanted boxes of these labels, or void"
+        )
+    total = torch.zeros(num_labels, height, width, dtype=torch.float64)
+    bonus = torch.zeros_like(total)
+    covering = torch.zeros(height, width, dtype=torch.float64)
+    occluders = 0
+    for box in boxes:
+        inner = core(box)
+        overlap = covering[inner.region] > 0
+        if overlap.any():
+            occluders += 1
+            bonus[box.label][inner.region] += 0.1 * occluders * overlap.double()
+        inside = torch.zeros_like(covering)
+        inside[box.region] = 0.5
+        inside[inner.region] = 0.75 - CERTAIN
+        total[box.label] += inside
+        total[0][box.region] += 1 - inside[box.region]
+        covering[box.region] += 1
+    total[0][covering == 0] = 1 - CERTAIN
+    probabilities = (total / covering.clamp(min=1) + bonus).clamp(min=CERTAIN)
+    return probabilities / probabilities.sum(0)
+
+
+@torch.no_grad()
+def seg_targets(image: Tensor, boxes: Sequence[Box], settings: SegSettings | None = None) -> Tensor:
+    """Bbox-Seg: a dense CRF over `seg_probabilities`. -> uint8 [H, W].
+
+    Where Bbox-Rect has void, void stays.
+
+    Args:
+        image: RGB [3, H, W] in 0..255.
+        boxes: those of the image.
+        settings: the published ones by default.
+
+    Raises as `rect_targets` and CRFRNN.
+    """
+    settings = settings or SegSettings()
+    height, width = image.shape[1:]
+    known = [box for box in boxes if box.label != VOID]
+    labels = rect_targets(boxes, height, width)
+    present = sorted({0, *(box.label for box in known)})
+    if len(present) == 1:
+        return labels
+    # The CRF is over the labels of the boxes alone: all others are certain not to be there.
+    renamed = [box._replace(label=present.index(box.label)) for box in known]
+    unary = seg_probabilities(renamed, height, width, len(present)).log().float().to(image.device)
+    crf = CRFRNN(
+        len(present),
+        kernels=[
+            smoothness_kernel(settings.theta_gamma, settings.smoothness_w),
+            appearance_kernel(settings.theta_alpha, settings.theta_beta, settings.w),
+        ],
+        num_iterations=settings.num_iterations,
+    ).to(image.device)
+    winners = crf(unary[None], image[None].float())[0].argmax(0).cpu()
+    return torch.where(labels == VOID, VOID, torch.tensor(present)[winners]).to(torch.uint8)
+
+
+def _largest_first(boxes: Sequence[Box], height: int, width: int) -> list[Box]:
+    for box in boxes:
+        if not (0 <= box.top < box.bottom <= height and 0 <= box.left < box.right <= width):
+            raise ValueError(
+                f"{box} is not inside an image of {height} rows and {width} columns, or is empty; "
+                "see crfrnn.data.clipped"
+            )
+    return sorted(boxes, key=lambda box: -box.area)
