@@ -2,32 +2,45 @@
 
 from typing import TYPE_CHECKING, Any
 
+from crfrnn.data.boxes import Box, clipped, object_boxes, read_boxes, region_boxes
+from crfrnn.data.coco import CocoSegmentation
+from crfrnn.data.coco_labels import COCO_LABELS
 from crfrnn.data.images import read_image
 from crfrnn.data.msrc import MSRC21, MSRC_CLASSES
 from crfrnn.data.palette import colorize, read_labels, voc_palette, write_labels
+from crfrnn.data.sbd import SBDSegmentation
 from crfrnn.data.sets import SegmentationSet, open_set
 from crfrnn.data.toy import TOY_CLASSES, make_toy
-from crfrnn.data.voc import VOC_CLASSES, VOID, Sample, VOCSegmentation
+from crfrnn.data.voc import VOC_CLASSES, VOID, Sample, VOCSegmentation, list_names
 
 if TYPE_CHECKING:
     from crfrnn.data.transforms import MEAN_RGB, JointTransform, seeded, test_transform, train_transform
 
 __all__ = [
+    "COCO_LABELS",
     "MEAN_RGB",
     "MSRC21",
     "MSRC_CLASSES",
     "TOY_CLASSES",
     "VOC_CLASSES",
     "VOID",
+    "Box",
+    "CocoSegmentation",
     "JointTransform",
+    "SBDSegmentation",
     "Sample",
     "SegmentationSet",
     "VOCSegmentation",
+    "clipped",
     "colorize",
+    "list_names",
     "make_toy",
+    "object_boxes",
     "open_set",
+    "read_boxes",
     "read_image",
     "read_labels",
+    "region_boxes",
     "seeded",
     "test_transform",
     "train_transform",

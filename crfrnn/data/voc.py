@@ -109,6 +109,16 @@ class VOCSegmentation(Dataset[Sample]):
         return Sample(image, labels, entry.mask.stem)
 
 
+def list_names(root: str | PathLike[str], split: str | PathLike[str]) -> tuple[Path, list[str]]:
+    """The folder that holds JPEGImages, and the ids in a list, without looking for masks; raises as `VOCSegmentation`."""
+    folder = _find_root(Path(root))
+    list_file = _find_list(folder, split)
+    names = [Path(line.split()[0]).stem for line in _lines(list_file)]
+    if not names:
+        raise ValueError(f"the list {list_file} is empty; wanted one image a line")
+    return folder, names
+
+
 def _size(picture: Tensor) -> str:
     return f"{picture.shape[-1]} x {picture.shape[-2]}"
 

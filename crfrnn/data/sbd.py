@@ -1,0 +1,125 @@
+"""SBD, the Semantic Boundaries Dataset (Hariharan et al. 2011): masks for 11,355 images of VOC, in Matlab files.
+
+Below the root (benchmark_RELEASE/dataset):
+
+    img/<id>.jpg
+    cls/<id>.mat       GTcls.Segmentation: labels of VOC, without void
+    inst/<id>.mat      GTinst.Segmentation: objects, counted from 1; GTinst.Categories: their labels
+    train.txt, val.txt
+
+scipy (extra `sbd`) reads these files.
+"""
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from crfrnn.data.images import read_image
+from crfrnn.data.voc import VOC_CLASSES, VOID, Sample
+
+
+class SBDSegmentation(Dataset[Sample]):
+    """SBD as a map-style dataset of `Sample`; listed files are looked for when the set is made.
+
+    Args:
+        root: the folder laid out as above, or one that holds it as `dataset` or `benchmark_RELEASE/dataset`.
+        split: train, val, or the path of a list of ids.
+
+    Attributes:
+        root, classes, num_labels, names: as of `VOCSegmentation`.
+
+    Raises FileNotFoundError where root, list or files are missing; ValueError where the list is empty and, when an item
+    is read, where a file is damaged or sizes differ.
+    """
+
+    classes = VOC_CLASSES
+    num_labels = len(VOC_CLASSES)
+
+    def __init__(self, root: str | PathLike[str], split: str | PathLike[str]) -> None:
+        self.root = sbd_root(Path(root))
+        list_file = Path(split) if Path(split).is_file() else self.root / f"{split}.txt"
+        self.names = sbd_list(list_file)
+        if not self.names:
+            raise ValueError(f"the list {list_file} is empty; wanted one image a line")
+        files = [self.root / folder / f"{name}.{end}" for name in self.names for folder, end in PARTS]
+        missing = [str(file) for file in files if not file.is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f"{len(missing)} files listed in {list_file} do not exist: {', '.join(missing[:3])}"
+                f"{', ...' if len(missing) > 3 else ''}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        name = self.names[index]
+        image, labels = read_image(self.root / "img" / f"{name}.jpg"), sbd_labels(self.root / "cls" / f"{name}.mat")
+        if labels.shape != image.shape[1:]:
+            raise ValueError(
+                f"{self.root / 'cls' / name}.mat is {list(labels.shape)} but its image {list(image.shape[1:])} "
+                "(height, width); wanted equal sizes"
+            )
+        return Sample(image, labels, name)
+
+
+PARTS = (("img", "jpg"), ("cls", "mat"))
+
+
+def sbd_root(root: Path) -> Path:
+    """The folder that holds `cls`. Raises FileNotFoundError where there is none."""
+    for candidate in (root, root / "dataset", root / "benchmark_RELEASE" / "dataset"):
+        if (candidate / "cls").is_dir():
+            return candidate
+    raise FileNotFoundError(f"{root} does not hold cls/*.mat; pass the folder benchmark_RELEASE/dataset of SBD")
+
+
+def is_sbd(root: Path) -> bool:
+    """Whether a folder is laid out as SBD is."""
+    return any((root / below / "cls").is_dir() for below in ("", "dataset", "benchmark_RELEASE/dataset"))
+
+
+def sbd_list(path: Path) -> list[str]:
+    """The ids in a list. Raises FileNotFoundError where it is missing."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no list {path}; SBD has train.txt and val.txt")
+    return path.read_text(encoding="utf-8").split()
+
+
+def sbd_labels(path: Path) -> Tensor:
+    """The labels in cls/<id>.mat, uint8 [H, W]. Raises FileNotFoundError, or ValueError where the file is damaged."""
+    return _map(path, _read(path, "GTcls").Segmentation, len(VOC_CLASSES) - 1)
+
+
+def sbd_objects(path: Path) -> tuple[Tensor, list[int]]:
+    """The objects in inst/<id>.mat, uint8 [H, W] counted from 1, and their labels. Raises as `sbd_labels`."""
+    content = _read(path, "GTinst")
+    labels = [int(label) for label in np.atleast_1d(content.Categories).ravel()]
+    return _map(path, content.Segmentation, len(labels)), labels
+
+
+def _map(path: Path, values: Any, largest: int) -> Tensor:
+    found = np.asarray(values)
+    if found.ndim != 2 or found.size == 0 or found.min() < 0 or found.max() > min(largest, VOID - 1):
+        raise ValueError(f"{path} holds values of shape {list(found.shape)}; wanted a map [H, W] of 0..{largest}")
+    return torch.from_numpy(found.astype(np.uint8))
+
+
+def _read(path: Path, name: str) -> Any:
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise ImportError("SBD needs scipy; pip install 'crfrnn[sbd]'") from error
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        content = loadmat(path, squeeze_me=True, struct_as_record=False)[name]
+        _ = content.Segmentation
+    except Exception as error:  # scipy raises whatever the damage leads to
+        raise ValueError(f"{path} is damaged or has no {name}.Segmentation ({error}); fetch this file again") from error
+    return content

@@ -1,0 +1,177 @@
+"""COCO on a generated file: polygons, run lengths, crowds, label spaces, lists, and what can be wrong with a copy."""
+
+import contextlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools import mask
+from pycocotools.coco import COCO
+
+from crfrnn.data import COCO_LABELS, VOC_CLASSES, Box, CocoSegmentation, open_set, write_labels
+from crfrnn.data.coco_labels import COCO_CATEGORIES, COCO_TO_VOC
+from crfrnn.data.coco_list import main
+from tests.coco_files import annotation, write_coco
+
+HEIGHT, WIDTH = 12, 17
+TRIANGLE = [[1.5, 1.0, 13.2, 2.7, 6.0, 10.9]]
+TWO = [[0, 0, 4, 0, 4, 4, 0, 4], [10, 6, 16.5, 6, 16.5, 11.5, 10, 11.5]]
+
+
+def runs(top: int, left: int, bottom: int, right: int, compressed: bool) -> dict[str, Any]:
+    inside = np.zeros((HEIGHT, WIDTH), dtype=np.uint8, order="F")
+    inside[top:bottom, left:right] = 1
+    if compressed:
+        code = mask.encode(inside)
+        return {"size": code["size"], "counts": code["counts"].decode()}
+    flat, counts, value = inside.flatten(order="F"), [0], 0
+    for pixel in flat:
+        if pixel != value:
+            counts, value = [*counts, 0], pixel
+        counts[-1] += 1
+    return {"size": [HEIGHT, WIDTH], "counts": counts}
+
+
+ANNOTATIONS = [
+    annotation(18, TRIANGLE, box=(1.5, 1.0, 11.7, 9.9)),  # dog
+    annotation(1, runs(5, 6, 9, 9, True), box=(6, 5, 3, 4)),  # person, inside the dog
+    annotation(27, runs(6, 6, 7, 8, False)),  # backpack on the person
+    annotation(1, runs(4, 0, 12, 12, False), crowd=1, box=(0, 4, 12, 8)),
+    annotation(17, TWO, image=12),  # cat
+    annotation(17, [[1, 2, 3, 4]], image=12),  # no area
+    annotation(52, TRIANGLE, image=13),  # banana
+]
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> Callable[..., Path]:
+    def make(annotations: list[dict] = ANNOTATIONS) -> Path:
+        return write_coco(tmp_path, "train", annotations, (HEIGHT, WIDTH), (9, 12, 13))
+
+    return make
+
+
+def test_pixels_are_those_of_pycocotools(coco: Callable) -> None:
+    root = coco()
+    dataset = CocoSegmentation(root, "train")
+    with contextlib.redirect_stdout(io.StringIO()):
+        theirs = COCO(str(root / "annotations" / "instances_train.json"))
+    dog, person, _, crowd = (theirs.annToMask(theirs.anns[i]).astype(bool) for i in range(4))
+    expected = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
+    for inside, label in ((crowd, 255), (dog, 12), (person, 15)):  # the smaller on top; the backpack covers no person
+        expected[inside] = label
+    sample = dataset[0]
+    assert sample.labels.tolist() == expected.tolist()
+    assert sample.labels.dtype == torch.uint8
+    assert {12, 15, 255} <= set(expected.ravel().tolist())
+    cat = theirs.annToMask(theirs.anns[4]).astype(bool)
+    assert dataset[1].labels.tolist() == np.where(cat, 8, 0).tolist()
+    assert not dataset[2].labels.any()  # a banana is background
+    assert dataset.names == ["000000000009", "000000000012", "000000000013"]
+    assert sample.image.shape == (3, HEIGHT, WIDTH)
+
+
+def test_label_spaces(coco: Callable) -> None:
+    own, joint = (CocoSegmentation(coco(), "train", labels) for labels in ("coco", "joint"))
+    assert (own.num_labels, joint.num_labels) == (81, 81)
+    assert own.classes[:2] == ("background", "person")
+    assert own.classes[80] == "toothbrush"
+    assert joint.classes[:21] == VOC_CLASSES
+    assert {own.classes[label] for label in own[0].labels.unique() if label != 255} == {
+        "background", "dog", "person", "backpack"
+    }  # fmt: skip
+    assert {joint.classes[label] for label in joint[0].labels.unique() if label != 255} == {
+        "background", "dog", "person", "backpack"
+    }  # fmt: skip
+    assert {own.classes[label] for label in own[2].labels.unique()} == {"background", "banana"}
+
+
+def test_the_table_of_categories() -> None:
+    """VOC's names for the twenty, by the names of COCO where these differ."""
+    other = {
+        "airplane": "aeroplane", "dining table": "diningtable", "motorcycle": "motorbike", "potted plant": "pottedplant",
+        "couch": "sofa", "tv": "tvmonitor",
+    }  # fmt: skip
+    found = {label: COCO_CATEGORIES[category] for category, label in COCO_TO_VOC.items()}
+    assert [other.get(found[label], found[label]) for label in range(1, 21)] == list(VOC_CLASSES[1:])
+    assert len(COCO_CATEGORIES) == 80
+    for labels in COCO_LABELS.values():
+        assert sorted(labels.of.values()) == list(range(1, len(labels.classes)))
+        assert len(set(labels.classes)) == len(labels.classes)
+
+
+def test_boxes(coco: Callable) -> None:
+    dataset = CocoSegmentation(coco(), "train")
+    assert dataset.boxes(0) == [Box(12, 1, 2, 11, 13), Box(15, 5, 6, 9, 9), Box(255, 4, 0, 12, 12)]
+    assert dataset.boxes(2) == []
+    wrong = coco([annotation(1, TRIANGLE, box=(3, 3, -1, 2))])
+    with pytest.raises(ValueError, match=r"train 9 has a box of -1 x 2"):
+        CocoSegmentation(wrong, "train").boxes(0)
+
+
+def test_lists_of_images_with_enough_to_learn_from(coco: Callable, tmp_path: Path) -> None:
+    root = coco([annotation(18, runs(0, 0, 10, 12, True)), annotation(17, runs(0, 0, 9, 7, True), image=12)])
+    for pixels, expected in ((1, ["9", "12"]), (63, ["9", "12"]), (64, ["9"])):
+        out = tmp_path / f"list-{pixels}.txt"
+        argv = ["--data", str(root), "--splits", "train", "--pixels", str(pixels), "--out", str(out)]
+        assert main(argv) == 0
+        assert out.read_text().splitlines() == [f"train {key}" for key in expected]
+    listed = CocoSegmentation(root, tmp_path / "list-1.txt")
+    assert listed.names == ["000000000009", "000000000012"]
+    assert main(argv) == 2  # the file is there already
+
+
+def test_masks_of_other_origin(coco: Callable, tmp_path: Path) -> None:
+    (tmp_path / "boxes").mkdir()
+    for number in (9, 12, 13):
+        write_labels(tmp_path / "boxes" / f"{number:012d}.png", torch.full((HEIGHT, WIDTH), 7))
+    assert CocoSegmentation(coco(), "train", masks=tmp_path / "boxes")[0].labels.unique().tolist() == [7]
+
+
+def test_a_folder_says_what_it_is(coco: Callable) -> None:
+    assert isinstance(open_set(coco(), "train"), CocoSegmentation)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "message"),
+    [
+        ([annotation(12, TRIANGLE)], "annotation 0: there is no category 12"),
+        ([annotation(1, TRIANGLE, image=99)], "there is no image 99"),
+        ([{"category_id": 1, "image_id": 9}], "is damaged or no instance annotation"),
+    ],
+)
+def test_damaged_annotations(coco: Callable, annotations: list[dict], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CocoSegmentation(coco(annotations), "train")
+
+
+def test_missing_things_are_named(coco: Callable, tmp_path: Path) -> None:
+    root = coco()
+    with pytest.raises(FileNotFoundError, match=r"no .*instances_val\.json"):
+        CocoSegmentation(root, "val")
+    (root / "train" / "000000000012.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 images of train do not exist: .*000000000012\.jpg"):
+        CocoSegmentation(root, "train")
+    (tmp_path / "mine.txt").write_text("train 13\ntrain 5\n")
+    with pytest.raises(ValueError, match="lists 1 images that have no annotation, among them 'train 5'"):
+        CocoSegmentation(root, tmp_path / "mine.txt")
+    (tmp_path / "mine.txt").write_text("13\n")
+    with pytest.raises(ValueError, match="wanted a split and an id"):
+        CocoSegmentation(root, tmp_path / "mine.txt")
+    (tmp_path / "mine.txt").write_text("\n")
+    with pytest.raises(ValueError, match="no image in"):
+        CocoSegmentation(root, tmp_path / "mine.txt")
+
+
+def test_sizes_have_to_agree(coco: Callable) -> None:
+    root = coco([annotation(1, {"size": [3, 4], "counts": [12]}, image=12)])
+    with pytest.raises(ValueError, match=r"run lengths of size \[3, 4\]"):
+        CocoSegmentation(root, "train")[1]
+    Image.new("RGB", (4, 4)).save(root / "train" / "000000000009.jpg")
+    with pytest.raises(ValueError, match="wanted equal sizes"):
+        CocoSegmentation(root, "train")[0]

@@ -1,0 +1,110 @@
+"""SBD and train_aug on generated Matlab files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.io import savemat
+from torch import Tensor
+
+from crfrnn.data import SBDSegmentation, open_set, read_labels, train_aug, write_labels
+from crfrnn.data.sbd import sbd_labels, sbd_objects
+
+
+@pytest.fixture
+def sbd(tmp_path: Path) -> Path:
+    """Three images: a and b in train, c in val. Rows of a and b: background, a cat, two dogs."""
+    root = tmp_path / "benchmark_RELEASE" / "dataset"
+    for folder in ("img", "cls", "inst"):
+        (root / folder).mkdir(parents=True)
+    labels = np.array([[0] * 5, [8] * 5, [12] * 5, [12] * 5], dtype=np.uint8)
+    for name in "abc":
+        Image.new("RGB", (5, 4), (9, 9, 9)).save(root / "img" / f"{name}.jpg")
+        savemat(
+            root / "cls" / f"{name}.mat",
+            {"GTcls": {"Segmentation": labels, "CategoriesPresent": np.array([[8], [12]])}},
+        )
+        objects = np.array([[0] * 5, [1] * 5, [2] * 5, [3] * 5], dtype=np.uint8)
+        content = {"Segmentation": objects, "Categories": np.array([[8], [12], [12]], dtype=np.uint8)}
+        savemat(root / "inst" / f"{name}.mat", {"GTinst": content})
+    (root / "train.txt").write_text("a\nb\n")
+    (root / "val.txt").write_text("c\n")
+    return root
+
+
+def test_samples(sbd: Path, tmp_path: Path) -> None:
+    dataset = SBDSegmentation(tmp_path, "train")
+    assert dataset.root == sbd
+    assert dataset.names == ["a", "b"]
+    image, labels, name = dataset[1]
+    assert labels.tolist() == [[0] * 5, [8] * 5, [12] * 5, [12] * 5]
+    assert (labels.dtype, image.shape, name, len(dataset)) == (torch.uint8, (3, 4, 5), "b", 2)
+    assert isinstance(open_set(sbd, "val"), SBDSegmentation)
+    objects, categories = sbd_objects(sbd / "inst" / "a.mat")
+    assert objects[:, 0].tolist() == [0, 1, 2, 3]
+    assert categories == [8, 12, 12]
+    alone = {"Segmentation": np.ones((2, 2), dtype=np.uint8), "Categories": 8}
+    savemat(sbd / "inst" / "d.mat", {"GTinst": alone})
+    assert sbd_objects(sbd / "inst" / "d.mat")[1] == [8]
+
+
+def test_damage_is_named(sbd: Path) -> None:
+    (sbd / "cls" / "a.mat").write_bytes((sbd / "cls" / "b.mat").read_bytes()[:150])
+    with pytest.raises(ValueError, match=r"a\.mat is damaged or has no GTcls\.Segmentation"):
+        sbd_labels(sbd / "cls" / "a.mat")
+    with pytest.raises(ValueError, match="has no GTcls"):
+        sbd_labels(sbd / "inst" / "b.mat")
+    savemat(sbd / "cls" / "b.mat", {"GTcls": {"Segmentation": np.full((4, 5), 21)}})
+    with pytest.raises(ValueError, match=r"b\.mat holds values .*wanted a map \[H, W\] of 0\.\.20"):
+        SBDSegmentation(sbd, "train")[1]
+    Image.new("RGB", (6, 4)).save(sbd / "img" / "c.jpg")
+    with pytest.raises(ValueError, match="wanted equal sizes"):
+        SBDSegmentation(sbd, "val")[0]
+    (sbd / "img" / "c.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 files listed in .*val\.txt do not exist: .*c\.jpg"):
+        SBDSegmentation(sbd, "val")
+    with pytest.raises(FileNotFoundError, match="there is no list"):
+        SBDSegmentation(sbd, "test")
+    with pytest.raises(FileNotFoundError, match=r"does not hold cls/\*\.mat"):
+        SBDSegmentation(sbd / "img", "train")
+
+
+def test_train_aug(sbd: Path, voc: Path, add_sample: Callable[..., Tensor], add_list: Callable[..., Path]) -> None:
+    """SBD has a, b and c. VOC trains on a and d, has objects for d, and keeps c for val; e has no mask anywhere."""
+    for name in "abcde":
+        add_sample(voc, name, label=15)
+    for name in "be":
+        (voc / "SegmentationClass" / f"{name}.png").unlink()
+    (voc / "SegmentationObject").mkdir()
+    write_labels(voc / "SegmentationObject" / "d.png", torch.full((8, 10), 4))
+    add_list(voc, "train", "a", "d", "e")
+    add_list(voc, "val", "c")
+    report = train_aug.make_train_aug(voc.parents[0], sbd)
+    assert report.counts == {
+        "SBD train": 2, "SBD val": 1, "VOC train": 3, "VOC val": 1, "train_aug": 3, "weak": 1, "objects": 3
+    }  # fmt: skip
+    assert report.missing == {"e": ["cls/e.mat"]}
+    assert not report.complete
+    assert "SBD train       2       8498" in str(report)
+    assert "e: no cls/e.mat; left out" in str(report)
+    assert (voc / "ImageSets" / "Segmentation" / "train_aug.txt").read_text().split() == ["a", "b", "d"]
+    masks = {name: read_labels(voc / "SegmentationClassAug" / f"{name}.png").unique().tolist() for name in "abd"}
+    assert masks == {"a": [0, 15, 255], "b": [0, 8, 12], "d": [0, 15, 255]}  # VOC's own on top
+    objects = {name: read_labels(voc / "SegmentationObjectAug" / f"{name}.png").unique().tolist() for name in "abd"}
+    assert objects == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3], "d": [4]}
+
+
+def test_train_aug_keeps_what_is_there(
+    sbd: Path, voc: Path, add_list: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_list(voc, "train", "2007_000039")
+    add_list(voc, "val", "a", "b", "c")
+    kept = voc / "SegmentationClassAug" / "2007_000039.png"
+    before = kept.stat().st_mtime_ns
+    assert train_aug.main(["--voc", str(voc), "--sbd", str(sbd)]) == 1
+    assert kept.stat().st_mtime_ns == before
+    assert "train_aug       1      10582" in capsys.readouterr().out
+    assert train_aug.main(["--voc", str(voc / "nowhere"), "--sbd", str(sbd)]) == 2
