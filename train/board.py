@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -12,6 +13,8 @@ from crfrnn.data import VOID, Sample
 from crfrnn.nets import SegmentationModel
 from eval.figures import Example, belief_picture, matrix_figure, panel
 from eval.metrics import Scores
+from train.estimate import QUOTAS
+from train.stream import Batch
 
 
 def kernel_name(kernel: Kernel) -> str:
@@ -57,6 +60,25 @@ def write_panels(writer: SummaryWriter, examples: Sequence[Example], classes: Se
     """Input, truth and labels of the pictured images."""
     for example in examples:
         writer.add_figure(f"panels/{example.name}", panel([example], classes), step)
+
+
+def write_quotas(writer: SummaryWriter, source: str, shares: Tensor, step: int) -> None:
+    """Shares of the image that the estimated labels of a source have; `shares` as `train.estimate.quotas` sums them."""
+    for name, total, count in zip(QUOTAS, *shares.tolist(), strict=True):
+        if count:
+            writer.add_scalar(f"share of {source}/{name}", total / count, step)
+
+
+def write_estimate(
+    writer: SummaryWriter, source: str, batch: Batch, index: int, target: Tensor, classes: Sequence[str], step: int
+) -> None:
+    """One image of a batch beside the labels [h, w] estimated for it, and the boxes where these are known."""
+    image = batch.images[index].round().to(torch.uint8)
+    target = F.interpolate(target[None, None].float(), size=image.shape[1:], mode="nearest-exact")[0, 0].long()
+    known = batch.labels[index]
+    maps = {"estimated": target} if bool((known == VOID).all()) else {"boxes": known, "estimated": target}
+    figure = panel([Example(batch.names[index], image, maps)], classes)
+    writer.add_figure(f"estimated labels of {source}", figure, step)
 
 
 @torch.no_grad()

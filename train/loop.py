@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
@@ -14,9 +15,11 @@ from tqdm import tqdm
 
 from crfrnn.nets import SegmentationModel
 from train import board
+from train.estimate import QUOTAS, quotas
 from train.folder import LAST, LOG, Log, save
 from train.interrupt import Interrupted
 from train.loss import StageLoss, counted
+from train.mixture import sources
 from train.optimiser import build_optimiser, clip_gradients, rates, set_rates
 from train.state import Progress, Run
 from train.stream import Batch, step_seed, stream
@@ -48,7 +51,10 @@ class Training:
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
         self.clock = time.perf_counter()
-        self.loss = StageLoss(model, self.stage.loss_stride)
+        named = sources(run.recipe, self.stage)
+        self.source_names, self.sources = list(named), list(named.values())
+        self.sets = run.sets.get(name) or [run.dataset]
+        self.loss = StageLoss(model, self.stage.loss_stride, self.sources)
         self.shared: StageLoss | DistributedDataParallel = self.loss
         if run.group.world > 1:
             self.shared = DistributedDataParallel(self.loss, broadcast_buffers=False)
@@ -69,7 +75,8 @@ class Training:
         self.shared.train()
         if self.progress.step:
             self.score_if_due()
-        batches = stream(run.dataset, stage, self.progress.step, run.recipe.seed, run.recipe.workers, run.group)
+        seed, workers = run.recipe.seed, run.recipe.workers
+        batches = stream(self.sets, self.sources, stage, self.progress.step, seed, workers, run.group)
         with run.stop.deferred(), self.bar() as bar:
             began = time.perf_counter()
             epoch_began, epoch_step = began, self.progress.step
@@ -98,24 +105,33 @@ class Training:
     def step(self, passes: list[Batch]) -> float:
         """One step of the optimiser over the passes of this process; returns the mean loss over all processes."""
         stage, step = self.stage, self.progress.step
-        pixels = sum(counted(labels, stage.loss_stride) for _, labels, _ in passes)
-        asked = self.run.stop.number is not None
-        state = self.run.group.total(torch.tensor([pixels, asked], dtype=torch.float64))
-        if state[1]:
+        targets = torch.stack([counted(batch, stage.loss_stride, self.sources) for batch in passes]).sum(0)
+        asked = torch.tensor([self.run.stop.number is not None], dtype=torch.float64)
+        state = self.run.group.total(torch.cat([targets, asked]))
+        if state[-1]:
             self.leave()
-        count = max(int(state[0]), 1)
+        count = state[:-1].clamp(min=1)
+        weights = torch.tensor([source.weight for source in self.sources], dtype=torch.float64)
         set_rates(self.optimiser, stage, step)
         self.optimiser.zero_grad(set_to_none=True)
         torch.manual_seed(step_seed(self.run.recipe.seed, self.number, step, self.run.group.rank))
-        scale = self.run.group.world / (count if stage.normalize_loss else 1)  # gradients of processes are averaged
-        own = torch.zeros(1, dtype=torch.float64)
-        for i, (images, labels, _) in enumerate(passes, 1):
+        # Gradients of processes are averaged.
+        scale = self.run.group.world * weights / (count if stage.normalize_loss else 1)
+        own = torch.zeros(len(self.sources), dtype=torch.float64)
+        shares = torch.zeros(len(self.sources), 2, len(QUOTAS), dtype=torch.float64)
+        for i, batch in enumerate(passes, 1):
             with self.unshared(i < len(passes)), self.precision():
-                images = images.to(self.run.device, non_blocking=True, memory_format=torch.channels_last)
-                loss = self.shared(images, labels.to(self.run.device, non_blocking=True))
-                self.scaler.scale(loss * scale).backward()
-            own += loss.detach().cpu().double()
-        mean = float(self.run.group.total(own)) / count
+                images = batch.images.to(self.run.device, non_blocking=True, memory_format=torch.channels_last)
+                others = [tensor.to(self.run.device, non_blocking=True) for tensor in batch[1:-1]]
+                losses = self.shared(images, *others)
+                self.scaler.scale((losses * scale.to(losses)).sum()).backward()
+            own += losses.detach().cpu().double()
+            for number, target in self.loss.estimated.items():
+                present = batch.present[batch.source_of == number, : self.run.dataset.num_labels]
+                shares[number] += quotas(target.cpu(), present)
+        means = self.run.group.total(own) / count
+        shares = self.run.group.total(shares)
+        mean = float((means * weights).sum())
         self.check(mean, "the loss", passes)
         self.scaler.unscale_(self.optimiser)
         norms = clip_gradients(self.optimiser, stage.clip)
@@ -129,6 +145,7 @@ class Training:
         self.progress.loss += mean
         self.progress.losses += 1
         self.write_step(step, mean, norms)
+        self.write_sources(step, means, shares, passes[-1])
         return mean
 
     def precision(self) -> AbstractContextManager:
@@ -142,7 +159,7 @@ class Training:
     def check(self, value: float, what: str, passes: list[Batch]) -> None:
         """Raise FloatingPointError where `value` is not finite."""
         if not torch.isfinite(torch.tensor(value)):
-            names = ", ".join(name for *_, names in passes for name in names)
+            names = ", ".join(name for batch in passes for name in batch.names)
             raise FloatingPointError(
                 f"{what} is {value} in step {self.progress.step} of stage {self.name!r}, images {names}; lower the rates, "
                 f"or look at these images. {self.run.out / LAST} holds the last checkpoint, if one was written"
@@ -154,13 +171,13 @@ class Training:
         raise Interrupted(self.run.stop.number or signal.SIGTERM)
 
     def epoch_ended(self) -> bool:
-        size, count, step = self.stage.batch_size, len(self.run.dataset), self.progress.step
+        size, count, step = self.sources[0].count, len(self.sets[0]), self.progress.step
         return step * size // count > (step - 1) * size // count or step == self.stage.steps
 
     def write_line(self, speed: float) -> None:
         """The line of an epoch in the log."""
         progress = self.progress
-        epoch = progress.step * self.stage.batch_size / len(self.run.dataset)
+        epoch = progress.step * self.sources[0].count / len(self.sets[0])
         rate = max(group["lr"] for group in self.optimiser.param_groups)
         mean = progress.loss / progress.losses
         text = f"epoch {epoch:.2f}  loss {mean:.5f}  largest rate {rate:.3g}  {speed:.1f} images/s"
@@ -177,6 +194,21 @@ class Training:
             self.writer.add_scalar(f"rate/{group}", rate, step)
         if self.model.crf is not None:
             board.write_crf(self.writer, self.model.crf, step)
+
+    def write_sources(self, step: int, means: Tensor, shares: Tensor, batch: Batch) -> None:
+        """What TensorBoard shows of a mixture: the loss of each source, and what was estimated."""
+        if self.writer is None or not self.stage.mixture:
+            return
+        for number, name in enumerate(self.source_names):
+            self.writer.add_scalar(f"loss of {name}", means[number], step)
+            if shares[number].any():
+                board.write_quotas(self.writer, name, shares[number], step)
+        if self.progress.step % self.stage.save_every == 0:
+            for number, target in self.loss.estimated.items():
+                index = int(torch.nonzero(batch.source_of == number)[0])
+                name = self.source_names[number]
+                classes = self.run.dataset.classes
+                board.write_estimate(self.writer, name, batch, index, target[0].cpu(), classes, step)
 
     def score_if_due(self) -> None:
         """Score the validation list where that is to be done behind the present step and has not been done."""

@@ -1,26 +1,36 @@
 """The loss of a stage, as a module, so that gradients can be shared between processes."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from crfrnn.data import VOID
 from crfrnn.nets import SegmentationModel
-from train.recipes import Stage
+from train.estimate import target_count, weak_loss
+from train.mixture import ALONE
+from train.recipes import Source
+from train.stream import Batch
 
 
 class StageLoss(nn.Module):
     """Cross-entropy of `model`, summed over the pixels that are not void, at every `stride`-th pixel of the labels.
 
+    There is a sum for each of the `sources` of the images. Where a source does not know the labels of pixels, they are
+    estimated anew in each call (see train.estimate), and `estimated` holds them behind it, by the number of the source.
+
     Without a CRF only the scores asked for are interpolated; scores at the stride of the loss are taken as they are. A
     network of which nothing learns runs as at test time, without dropout and without a graph.
     """
 
-    def __init__(self, model: SegmentationModel, stride: int) -> None:
+    def __init__(self, model: SegmentationModel, stride: int, sources: Sequence[Source] = ALONE) -> None:
         super().__init__()
         self.model = model
         self.stride = stride
+        self.sources = sources
+        self.joint = any(source.joint for source in sources)
+        self.estimated: dict[int, Tensor] = {}
         self.frozen = not any(parameter.requires_grad for parameter in model.network.parameters())
 
     def train(self, mode: bool = True) -> "StageLoss":
@@ -29,41 +39,44 @@ class StageLoss(nn.Module):
             self.model.network.eval()
         return self
 
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in 0..255 and labels [B, H, W] -> the sum, float32."""
-        return F.cross_entropy(self.logits(images), self.strided(labels), ignore_index=VOID, reduction="sum")
+    def forward(self, images: Tensor, labels: Tensor, present: Tensor, seeds: Tensor, source_of: Tensor) -> Tensor:
+        """The sums, float32 [S]; arguments as the fields of `train.stream.Batch`, on the device of the model."""
+        logits, labels = self.logits(images), self.strided(labels)
+        self.estimated = {}
+        sums = [logits.new_zeros(()) for _ in self.sources]
+        for number, source in enumerate(self.sources):
+            own = source_of == number
+            if not own.any():
+                continue
+            scores = logits if own.all() else logits[own]
+            if self.joint and not source.joint:
+                scores = self.model.aggregate(scores)
+            known = present[own, : scores.shape[1]]
+            sums[number], target = weak_loss(scores, labels[own], known, seeds[own], source)
+            if source.annotation != "pixels":
+                self.estimated[number] = target
+        return torch.stack(sums)
 
     def strided(self, labels: Tensor) -> Tensor:
         """The labels that the loss looks at, [B, h, w]."""
         return labels[:, :: self.stride, :: self.stride]
 
     def logits(self, images: Tensor) -> Tensor:
-        """The logits there, [B, L, h, w]."""
+        """The logits there, [B, L, h, w]; those of extra labels behind them where a source is joint."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             if self.model.crf is None and self.model.network.training:
-                scores = self.model.scores(images).float()
+                scores = (self.model.all_scores if self.joint else self.model.scores)(images).float()
                 size = self.strided(images[:, 0]).shape[1:]
                 return F.interpolate(scores, size=size, mode="bilinear", align_corners=True)
             unary = self.model.unary(images)
         return self.model.refine(unary, images)[:, :, :: self.stride, :: self.stride]
 
 
-def counted(labels: Tensor, stride: int) -> int:
-    """How many pixels of labels [B, H, W] a loss of this stride is over."""
-    return int((labels[:, ::stride, ::stride] != VOID).sum())
-
-
-def shares(stage: Stage, world: int) -> int:
-    """Images per pass of one of `world` processes. Raises ValueError where the batch cannot be shared out evenly."""
-    size, rest = divmod(stage.batch_size, world * stage.accumulate)
-    if rest or not size:
-        raise ValueError(
-            f"batch_size is {stage.batch_size}; wanted a multiple of the {world} processes times the {stage.accumulate} "
-            "passes of a step, so that all of them have equally much to do"
-        )
-    if stage.crop is None and size > 1:
-        raise ValueError(
-            f"crop is None, so images keep their sizes, but a pass has {size} of them; wanted one: raise accumulate to "
-            f"{stage.batch_size // world}, or set a crop"
-        )
-    return size
+def counted(batch: Batch, stride: int, sources: Sequence[Source] = ALONE) -> Tensor:
+    """How many targets the loss of each source is a sum over, float64 [S]."""
+    labels = batch.labels[:, ::stride, ::stride]
+    counts = []
+    for number, source in enumerate(sources):
+        own = batch.source_of == number
+        counts.append(target_count(labels[own], batch.present[own], source))
+    return torch.tensor(counts, dtype=torch.float64)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from train.folder import RECIPE
-from train.recipes import RECIPES, Recipe, Stage
+from train.recipes import RECIPES, Recipe, Source, Stage
 
 DESCRIPTION = f"""Train a network, the parameters of a CRF-RNN on it, or both jointly, in stages. --recipe NAME says what the
 fields below start from: one of {", ".join(RECIPES)}, or the recipe.json of a run; without it, toy."""
@@ -23,6 +23,10 @@ class Options:
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
     data: Path | None = None
     """folder of the data set (VOCdevkit, or MSRC-21); without it, the toy data set is generated"""
+    coco: Path | None = None
+    """folder of COCO, for recipes with sources from it"""
+    targets: Path | None = None
+    """folder of label maps made from boxes (train.targets), for recipes with such sources"""
     init: str | None = None
     """weights to begin with: a checkpoint (FILE.pt), or those of ImageNet for the trunk: "imagenet" or "imagenet-v1" for
     torchvision's, or a file"""
@@ -76,11 +80,17 @@ def read_recipe(path: Path) -> Recipe:
         raise FileNotFoundError(f"there is no recipe at {path}")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        stages = {name: Stage(steps=1, batch_size=1, lr=1.0) for name in content["stages"]}
-    except (json.JSONDecodeError, TypeError, KeyError) as error:
+        stages = {name: outline(stage) for name, stage in content["stages"].items()}
+    except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is no recipe ({error!r}); wanted the recipe.json of a run") from error
     # The same reader as for the command line, so that types and choices are checked, and told, alike.
     return tyro.cli(Recipe, args=arguments(content), default=Recipe(stages=stages), prog=str(path))
+
+
+def outline(content: Mapping[str, Any]) -> Stage:
+    """A stage with the sources that `content` names, whose fields are to be filled in."""
+    mixture = {name: Source(count=1, split="") for name in content.get("mixture", {})}
+    return Stage(steps=1, batch_size=1, lr=1.0, mixture=mixture)
 
 
 def arguments(content: Mapping[str, Any], prefix: str = "--") -> list[str]:
@@ -103,6 +113,9 @@ def shortened(recipe: Recipe, batch: int | None) -> Recipe:
     """The recipe of a dry run: two steps a stage, everything written, images of at most `batch` a step."""
     stages = {}
     for name, stage in recipe.stages.items():
-        size = stage.batch_size if batch is None else min(stage.batch_size, batch * stage.accumulate)
-        stages[name] = replace(stage, steps=2, batch_size=size, save_every=1, keep_every=2, validate_every=0, warmup=0)
+        if batch is not None:
+            most = batch * stage.accumulate
+            mixture = {source: replace(it, count=most) for source, it in stage.mixture.items()}
+            stage = replace(stage, batch_size=most * len(mixture) or min(stage.batch_size, most), mixture=mixture)
+        stages[name] = replace(stage, steps=2, save_every=1, keep_every=2, validate_every=0, warmup=0)
     return replace(recipe, stages=stages, val_images=2)

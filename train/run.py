@@ -23,6 +23,7 @@ from train.finish import finish
 from train.folder import LAST, free_folder, open_folder, plain
 from train.interrupt import Interrupted, Stop
 from train.loop import Training
+from train.mixture import open_sets
 from train.options import Options, parse
 from train.start import start_model
 from train.state import Run
@@ -55,7 +56,8 @@ def train(options: Options, out: Path, device: torch.device, group: Processes, s
     recipe = options.recipe
     data = options.data or make_toy(Path("runs") / "toy-data")
     dataset, validation = open_set(data, recipe.train_list), open_set(data, recipe.val_list)
-    run = Run(recipe, dataset, validation, out, device, group, stop, final_images=2 if options.dry_run else None)
+    sets = open_sets(recipe, dataset, data, options.coco, options.targets)
+    run = Run(recipe, dataset, validation, out, device, group, stop, sets, final_images=2 if options.dry_run else None)
     check_stages(options)
     if options.resume and options.out is None:
         raise ValueError("--resume needs --out: the folder of the run to go on with")

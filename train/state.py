@@ -1,6 +1,7 @@
 """What the parts of a run share, and where a stage stands."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ class Run:
     device: torch.device
     group: Processes
     stop: Stop
+    sets: Mapping[str, Sequence[SegmentationSet]] = field(default_factory=dict)
+    """by stage: the data sets of its sources, see train.mixture"""
     final_images: int | None = None
     """images of the validation list that the final table is over; None for all"""
 
@@ -34,6 +37,7 @@ class Run:
             "width": self.recipe.width,
             "dropout": self.recipe.dropout,
             "input_scale": self.recipe.input_scale,
+            "extra_labels": self.recipe.extra_labels,
         }
 
 

@@ -1,81 +1,135 @@
 """An endless shuffled stream of augmented batches in which every sample follows from the seed and its position alone.
 
 So a run that goes on at step k sees what an uninterrupted one sees, whatever the number of processes that train or read.
+Every source of a mixture has epochs of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from crfrnn.data import SegmentationSet, seeded, test_transform, train_transform
+from crfrnn.data import VOID, SegmentationSet, seeded, test_transform, train_transform
+from crfrnn.weak import present_labels
 from train.distributed import Processes
 from train.interrupt import ignore_signals
-from train.loss import shares
-from train.recipes import Stage
-
-Batch = tuple[torch.Tensor, torch.Tensor, list[str]]
+from train.mixture import shares
+from train.recipes import Source, Stage
 
 
-def positions(count: int, batch_size: int, steps: range, seed: int) -> Iterator[list[tuple[int, int]]]:
-    """(index of the image, seed of its augmentation) for the samples of each of `steps`; reshuffled every epoch."""
+class Key(NamedTuple):
+    """A sample that is asked for: number of its source, index in the list of that, seed of its augmentation."""
+
+    source: int
+    index: int
+    seed: int
+
+
+class Batch(NamedTuple):
+    """What one pass goes over.
+
+    Attributes:
+        images: [B, 3, h, w] float32, 0..255.
+        labels: [B, h, w] int64; all void where the source knows images as a whole.
+        present: bool [B, 255], the labels that occur in the crop.
+        seeds: [B] int64.
+        source_of: [B] int64, the numbers of their sources.
+        names: of the images.
+    """
+
+    images: Tensor
+    labels: Tensor
+    present: Tensor
+    seeds: Tensor
+    source_of: Tensor
+    names: list[str]
+
+
+def positions(count: int, batch_size: int, steps: range, seed: int, source: int = 0) -> Iterator[list[Key]]:
+    """The samples of one source in each of `steps`, `batch_size` of its `count` images; reshuffled every epoch."""
     epoch, order = -1, np.arange(count)
     for step in steps:
         batch = []
         for position in range(step * batch_size, (step + 1) * batch_size):
             if position // count != epoch:
                 epoch = position // count
-                order = np.random.default_rng([seed, epoch]).permutation(count)
-            sample_seed = int(np.random.SeedSequence([seed, position]).generate_state(1)[0])
-            batch.append((int(order[position % count]), sample_seed))
+                order = np.random.default_rng([seed, epoch, source]).permutation(count)
+            sample_seed = int(np.random.SeedSequence([seed, position, source]).generate_state(1)[0])
+            batch.append(Key(source, int(order[position % count]), sample_seed))
         yield batch
 
 
 class Passes:
-    """The passes of one process over the steps from `start` on: `accumulate` lists of samples for each step."""
+    """The passes of one process over the steps from `start` on: `accumulate` lists of samples for each step.
 
-    def __init__(self, count: int, stage: Stage, start: int, seed: int, group: Processes) -> None:
-        self.count, self.stage, self.seed, self.group = count, stage, seed, group
+    Args:
+        lengths: images in the list of each source.
+        sources: what a batch is made of.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int], sources: Sequence[Source], stage: Stage, start: int, seed: int, group: Processes
+    ) -> None:
+        self.lengths, self.sources, self.stage, self.seed, self.group = lengths, sources, stage, seed, group
         self.steps = range(start, stage.steps)
         self.size = shares(stage, group.world)
 
     def __len__(self) -> int:
         return len(self.steps) * self.stage.accumulate
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for batch in positions(self.count, self.stage.batch_size, self.steps, self.seed):
+    def __iter__(self) -> Iterator[list[Key]]:
+        streams = [
+            positions(length, source.count, self.steps, self.seed, number)
+            for number, (length, source) in enumerate(zip(self.lengths, self.sources, strict=True))
+        ]
+        for parts in zip(*streams, strict=True):
+            # Evenly mixed, so that every process and pass gets its share of every source.
+            placed = [((place + 0.5) / len(part), key) for part in parts for place, key in enumerate(part)]
+            batch = [key for _, key in sorted(placed)]
             own = batch[self.group.rank * self.stage.accumulate * self.size :]
             for i in range(self.stage.accumulate):
                 yield own[i * self.size : (i + 1) * self.size]
 
 
 class Augmented(Dataset):
-    """Samples of `dataset` under the training transform of `stage`, asked for as (index, seed)."""
+    """Samples of the sets of `sources` under the training transform of `stage`, asked for by key, as batches of one.
 
-    def __init__(self, dataset: SegmentationSet, stage: Stage) -> None:
-        self.dataset = dataset
+    Where a source knows images as a whole, nothing of a mask is left but the set of labels in the crop.
+    """
+
+    def __init__(self, sets: Sequence[SegmentationSet], sources: Sequence[Source], stage: Stage) -> None:
+        self.sets, self.sources = sets, sources
         whole = stage.crop is None
         self.transform = test_transform() if whole else train_transform(stage.crop, stage.scale, stage.mirror)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, str]:
-        index, seed = key
-        sample = self.dataset[index]
-        image, labels = seeded(self.transform, sample.image, sample.labels, seed)
-        return image, labels, sample.name
+    def __getitem__(self, key: Key) -> Batch:
+        sample = self.sets[key.source][key.index]
+        image, labels = seeded(self.transform, sample.image, sample.labels, key.seed)
+        present = present_labels(labels[None], VOID)
+        if self.sources[key.source].annotation == "image":
+            labels = torch.full_like(labels, VOID)
+        return Batch(
+            image[None], labels[None], present, torch.tensor([key.seed]), torch.tensor([key.source]), [sample.name]
+        )
 
 
 def stream(
-    dataset: SegmentationSet, stage: Stage, start: int, seed: int, workers: int, group: Processes
+    sets: Sequence[SegmentationSet],
+    sources: Sequence[Source],
+    stage: Stage,
+    start: int,
+    seed: int,
+    workers: int,
+    group: Processes,
 ) -> Iterator[list[Batch]]:
-    """What a process has to do in each of the steps from `start` on, as a list of passes.
-
-    A pass is images [B, 3, h, w] float32 0..255, labels [B, h, w] int64, and names.
-    """
+    """What a process has to do in each of the steps from `start` on, as a list of passes."""
     # A generator of its own: the loader would draw from the global one.
     loader = DataLoader(
-        Augmented(dataset, stage),
-        batch_sampler=Passes(len(dataset), stage, start, seed, group),  # type: ignore[arg-type]
+        Augmented(sets, sources, stage),
+        batch_sampler=Passes([len(each) for each in sets], sources, stage, start, seed, group),  # type: ignore[arg-type]
         num_workers=workers,
         collate_fn=collate,
         generator=torch.Generator().manual_seed(seed),
@@ -87,9 +141,10 @@ def stream(
         yield [next(batches) for _ in range(stage.accumulate)]
 
 
-def collate(samples: list[tuple[torch.Tensor, torch.Tensor, str]]) -> Batch:
-    images, labels, names = zip(*samples, strict=True)
-    return torch.stack(images), torch.stack(labels), list(names)
+def collate(samples: list[Batch]) -> Batch:
+    """Batches of one as one batch."""
+    *tensors, names = zip(*samples, strict=True)
+    return Batch(*map(torch.cat, tensors), [name for part in names for name in part])  # type: ignore[call-arg, arg-type]
 
 
 def step_seed(seed: int, stage: int, step: int, rank: int) -> int:

@@ -23,24 +23,44 @@ class SegmentationModel(nn.Module):
         crf: a CRFRNN over the same labels, or None.
         input_scale: the network sees the image resampled by this factor, the CRF always the image itself. Below 1 it
             trades localisation, which the CRF can give back, for time (1/4 of it at 0.5).
+        extra_labels: how many of the network's scores, behind those of the labels, count as background (label 0): what
+            another data set tells apart there. The model's own scores have them added up, see `aggregate`.
 
     `torch.compile` takes the whole model, and `torch.export` for images of a fixed size; the CRF is one node to them, see
     `crfrnn.opaque`.
     """
 
-    def __init__(self, network: Network, crf: CRFRNN | None = None, input_scale: float = 1.0) -> None:
+    def __init__(
+        self, network: Network, crf: CRFRNN | None = None, input_scale: float = 1.0, extra_labels: int = 0
+    ) -> None:
         super().__init__()
         if not 0 < input_scale <= 4:
             raise ValueError(f"input_scale is {input_scale}; wanted a factor above 0 and at most 4")
         self.network = network
         self.crf = crf
         self.input_scale = input_scale
+        self.extra_labels = extra_labels
 
     def scores(self, image: torch.Tensor) -> torch.Tensor:
         """Scores [B, L, h, w] of the network alone on the padded image (see `padded_size`).
 
         In training, score (i, j) belongs to pixel (s i, s j) of the network's input, s being its output stride.
         """
+        return self.aggregate(self.all_scores(image))
+
+    def aggregate(self, scores: torch.Tensor) -> torch.Tensor:
+        """Scores [B, L + E, h, w] with those of the E extra labels in that of background. -> [B, L, h, w].
+
+        f_0 = log(exp f_0 + sum_e exp f_e), so that probabilities add up (layer CHANNEL_AGGREGATOR of DeepLab, 2015).
+        """
+        if not self.extra_labels:
+            return scores
+        labels, extra = scores[:, : -self.extra_labels], scores[:, -self.extra_labels :]
+        background = torch.cat([labels[:, :1], extra], 1).logsumexp(1, keepdim=True)
+        return torch.cat([background, labels[:, 1:]], 1)
+
+    def all_scores(self, image: torch.Tensor) -> torch.Tensor:
+        """As `scores`, with those of extra labels behind the others: [B, L + E, h, w]."""
         scores = self.network(self.network_input(image))
         if self.network.training:
             skipped = (self._lead - self.network.origin) // self.network.output_stride
@@ -134,6 +154,7 @@ def build_model(
     dropout: float = 0.5,
     input_scale: float = 1.0,
     output_stride: int | None = None,
+    extra_labels: int = 0,
 ) -> SegmentationModel:
     """The network called `name`, with `crf` on top or (None) plain, randomly initialised.
 
@@ -146,8 +167,9 @@ def build_model(
         input_scale: see `SegmentationModel`.
         output_stride: None for the network as released; 32, 16 or 8 for another density of DeepLab's scores from the same
             weights, see `crfrnn.nets.deeplab.DeepLab`.
+        extra_labels: see `SegmentationModel`.
 
-    Raises ValueError for an unknown name, fewer than two labels, or a CRF over another number of labels.
+    Raises ValueError for an unknown name, fewer than two labels, extra labels below 0, or a CRF over other labels.
     """
     if name not in VARIANTS:
         raise ValueError(f"there is no network {name!r}; the networks are {', '.join(NETWORKS)}")
@@ -155,7 +177,12 @@ def build_model(
         raise ValueError(
             f"the network has num_labels={num_labels}, the CRF {crf.num_labels}; give both the same number of labels"
         )
-    return SegmentationModel(_build_network(name, num_labels, width, dropout, output_stride), crf, input_scale)
+    if extra_labels < 0 or num_labels < 2:
+        raise ValueError(
+            f"got num_labels={num_labels} and extra_labels={extra_labels}; wanted 2 labels or more, and 0 extra or more"
+        )
+    network = _build_network(name, num_labels + extra_labels, width, dropout, output_stride)
+    return SegmentationModel(network, crf, input_scale, extra_labels)
 
 
 def _build_network(name: str, num_labels: int, width: float, dropout: float, output_stride: int | None) -> Network:

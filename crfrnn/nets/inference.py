@@ -40,7 +40,7 @@ def tiled_unary(model: SegmentationModel, image: torch.Tensor, canvas: int, tile
     """The network's logits [B, L, H, W], as `model.unary`, for a model in evaluation mode; arguments as of `infer`."""
     height, width = image.shape[-2:]
     padded = model.pad(image, 0, max(canvas - height, 0), max(canvas - width, 0)) if canvas else image
-    scores = tiled_scores(model.network, model.network_input(padded), tile)
+    scores = model.aggregate(tiled_scores(model.network, model.network_input(padded), tile))
     return model.upsample(scores, padded.shape[-2:])[..., :height, :width]
 
 

@@ -107,8 +107,11 @@ def adapted_scores(
         for label in turns.unbind(1):  # one label of every image; images with fewer labels wait
             has_turn = present[images, label, None]
             own = f[images, label]
-            bias = (top - own).sort(1).values.gather(1, quota[label, None])
-            own = torch.where(has_turn, own + bias, own)
+            gap = top - own
+            bias = gap.sort(1).values.gather(1, quota[label, None])
+            # Where the label just reaches M it is to tie, whichever way own + (top - own) is rounded.
+            raised = torch.where(gap == bias, top, own + bias)
+            own = torch.where(has_turn, raised, own)
             f[images, label] = own
             top = torch.where(has_turn, top.maximum(own), top)
     f += torch.where(labelled, before - top.mean(1), 0.0)[:, None, None]

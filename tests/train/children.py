@@ -54,6 +54,7 @@ def without_pictures(patch: Callable[[object, str, object], None]) -> None:
 
     patch(train.board, "write_panels", nothing)
     patch(train.board, "write_label_terms", nothing)
+    patch(train.board, "write_estimate", nothing)
     patch(train.finish, "write_beliefs", nothing)
     patch(train.finish, "panel", nothing)
     patch(train.finish, "save_figure", nothing)

@@ -1,16 +1,42 @@
 """The loss against a pixel loop over probabilities, and what a frozen network does."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from crfrnn import CRFRNN, smoothness_kernel
-from crfrnn.nets import build_model
+from crfrnn.nets import SegmentationModel, build_model
+from crfrnn.weak import present_labels
 from train.loss import StageLoss, counted
+from train.recipes import EStep, Source
+from train.stream import Batch
+
+PIXELS = Source(count=1, split="")
+IMAGE = Source(count=1, split="", annotation="image")
+BOXES = Source(count=1, split="", annotation="boxes", e_step=EStep("em-fixed", 6.0, 5.0))
 
 
-def by_hand(probabilities: torch.Tensor, labels: torch.Tensor, stride: int) -> tuple[float, int]:
+def batch_of(labels: Tensor, sources: list[int] | None = None) -> Batch:
+    """Random images of these labels [B, H, W]."""
+    count = len(labels)
+    return Batch(
+        255 * torch.rand(count, 3, *labels.shape[1:]),
+        labels,
+        present_labels(labels, 255),
+        torch.arange(count),
+        torch.tensor(sources or [0] * count),
+        ["a"] * count,
+    )
+
+
+def sums(loss: StageLoss, batch: Batch) -> Tensor:
+    return loss(*batch[:-1])
+
+
+def by_hand(probabilities: Tensor, labels: Tensor, stride: int) -> tuple[float, int]:
     total, count = 0.0, 0
     for i in range(0, labels.shape[1], stride):
         for j in range(0, labels.shape[2], stride):
@@ -25,12 +51,12 @@ def test_sum_of_the_cross_entropy_over_what_is_not_void(stride: int, crf: bool) 
     layer = CRFRNN(3, [smoothness_kernel(1.0, 0.5)], 2) if crf else None
     model = build_model(num_labels=3, width=0.02, dropout=0.0, crf=layer)
     loss = StageLoss(model, stride).train()
-    image = 255 * torch.rand(1, 3, 17, 25)
     labels = torch.randint(3, (1, 17, 25))
     labels[0, 8] = 255
-    expected, count = by_hand(model(image).softmax(1).detach(), labels, stride)
-    assert counted(labels, stride) == count
-    assert float(loss(image, labels).detach()) == pytest.approx(expected, rel=1e-4)
+    batch = batch_of(labels)
+    expected, count = by_hand(model(batch.images).softmax(1).detach(), labels, stride)
+    assert counted(batch, stride).tolist() == [count]
+    assert float(sums(loss, batch).detach()) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_frozen_network_runs_as_at_test_time() -> None:
@@ -39,9 +65,63 @@ def test_a_frozen_network_runs_as_at_test_time() -> None:
     loss = StageLoss(model, 1).train()
     assert not model.network.training
     assert model.crf.training
-    image, labels = 255 * torch.rand(1, 3, 17, 17), torch.randint(3, (1, 17, 17))
-    first, second = loss(image, labels), loss(image, labels)
+    batch = batch_of(torch.randint(3, (1, 17, 17)))
+    first, second = sums(loss, batch), sums(loss, batch)
     assert first == second  # no dropout
-    first.backward()
+    first.sum().backward()
     assert model.crf.cell.compatibility.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in model.network.parameters())
+
+
+def network(**more: object) -> SegmentationModel:
+    model = build_model(num_labels=3, width=0.02, dropout=0.0, **more)
+    torch.nn.init.normal_(model.network.fc8.weight)
+    return model
+
+
+def test_every_source_has_its_sum() -> None:
+    """Boxes between two images with masks: each is as if it were alone."""
+    labels = torch.randint(3, (3, 17, 17))
+    labels[1, 9:] = 255
+    batch = batch_of(labels, [0, 1, 0])
+    model = network()
+    got = sums(StageLoss(model, 8, [PIXELS, BOXES]).train(), batch)
+    masks, boxes = (Batch(*(tensor[own] for tensor in batch[:-1]), []) for own in ([0, 2], [1]))
+    alone = sums(StageLoss(model, 8, [PIXELS]).train(), masks)
+    boxes = boxes._replace(source_of=torch.tensor([0]))
+    other = sums(StageLoss(model, 8, [BOXES]).train(), boxes)
+    torch.testing.assert_close(got, torch.cat([alone, other]))
+    assert counted(batch, 8, [PIXELS, BOXES]).tolist() == [18, 6]
+    only = sums(StageLoss(model, 8, [PIXELS, BOXES]).train(), masks)
+    torch.testing.assert_close(only, torch.cat([alone, torch.zeros(1)]))
+
+
+@pytest.mark.parametrize("method", ["em-adapt", "em-fixed"])
+def test_the_gradient_of_a_weak_step_is_that_of_its_target_held_constant(method: str) -> None:
+    source = replace(IMAGE, e_step=EStep(method))
+    batch = batch_of(torch.randint(2, (2, 17, 17)))
+    weak, strong = network(), network()
+    strong.load_state_dict(weak.state_dict())
+    loss = StageLoss(weak, 8, [source]).train()
+    sums(loss, batch._replace(labels=torch.full_like(batch.labels, 255))).sum().backward()
+    target = torch.full_like(batch.labels, 255)
+    target[:, ::8, ::8] = loss.estimated[0]
+    assert set(target[:, ::8, ::8].unique().tolist()) <= {0, 1}
+    sums(StageLoss(strong, 8).train(), batch._replace(labels=target)).sum().backward()
+    for (name, ours), theirs in zip(weak.named_parameters(), strong.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_a_joint_source_tells_extra_labels_apart() -> None:
+    """Two labels beyond three: one sum over all five probabilities, one with theirs added to that of the background."""
+    model = network(extra_labels=2)
+    labels = torch.randint(5, (2, 17, 17))
+    labels[0] %= 3
+    batch = batch_of(labels, [0, 1])
+    got = sums(StageLoss(model, 8, [PIXELS, replace(PIXELS, joint=True, data="coco")]).train(), batch)
+    probabilities = model.train().all_scores(batch.images).softmax(1).detach()
+    added = torch.cat([probabilities[:, [0, 3, 4]].sum(1, keepdim=True), probabilities[:, 1:3]], 1)
+    for number, own in enumerate((added[:1], probabilities[1:])):
+        picked = own.gather(1, labels[number, None, None, ::8, ::8])
+        assert float(got[number].detach()) == pytest.approx(-float(picked.log().sum()), rel=1e-5)
+    assert model.eval()(batch.images).shape[1] == 3

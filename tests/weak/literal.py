@@ -1,7 +1,11 @@
-"""The definitions of the E-steps, pixel by pixel in plain Python, for one image: scores as nested lists [L][N]."""
+"""The definitions of the E-steps, pixel by pixel in plain Python, for one image: scores as nested lists [L][N].
+
+EM-Adapt is in exact fractions: it makes labels tie, and rounding would decide who wins.
+"""
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 
 
 def em_fixed(f: list[list[float]], present: list[set[int]], fg: float, bg: float) -> list[int]:
@@ -14,15 +18,15 @@ def em_fixed(f: list[list[float]], present: list[set[int]], fg: float, bg: float
 
 
 def adapt(
-    f: list[list[float]],
+    scores: list[list[float]],
     present: set[int],
     fg: float,
     bg: float,
     orders: list[list[int]],
-    after_turn: Callable[[int, list[list[float]], list[float]], None] = lambda label, f, top: None,
-) -> list[list[float]]:
+    after_turn: Callable[[int, list[list[Fraction]], list[Fraction]], None] = lambda label, f, top: None,
+) -> list[list[Fraction]]:
     """ADAPTIVE_BIAS_CHANNEL, steps 1 to 5; `orders` are the foreground labels in the order of their turns."""
-    f = [list(row) for row in f]
+    f = [list(map(Fraction, row)) for row in scores]
     if not present:
         return f
     pixels = range(len(f[0]))
@@ -30,7 +34,7 @@ def adapt(
     for c in set(range(len(f))) - present:
         for i in pixels:
             if f[c][i] > weakest[i]:
-                f[c][i] = weakest[i] - 1e-5
+                f[c][i] = weakest[i] - Fraction(1, 100_000)
     top = [max(f[c][i] for c in present) for i in pixels]
     before = sum(top) / len(top)
     for order in orders:
@@ -45,7 +49,7 @@ def adapt(
     return [[value + shift for value in row] for row in f]
 
 
-def argmax(f: list[list[float]]) -> list[int]:
+def argmax(f: list[list[Fraction]]) -> list[int]:
     return [max(range(len(f)), key=lambda c: (f[c][i], -c)) for i in range(len(f[0]))]
 
 

@@ -1,5 +1,7 @@
 """Each E-step against its definition written out in tests/weak/literal.py, and where that is silent, by hand."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -48,6 +50,10 @@ def test_em_fixed_inside_boxes(scores: torch.Tensor) -> None:
         assert found == literal.em_fixed(f, [{label} for label in inside], 6.0, 5.0)
 
 
+def as_tensor(rows: list[list[Fraction]]) -> torch.Tensor:
+    return torch.tensor([[float(value) for value in row] for row in rows], dtype=torch.float64)
+
+
 def shuffled(order: torch.Tensor) -> list[list[int]]:
     return [row.argsort().tolist() for row in order]
 
@@ -60,7 +66,7 @@ def test_em_adapt(scores: torch.Tensor, present: torch.Tensor, rounds: int, port
     labels = flat(em_adapt(scores, present, *portions, rounds, order))
     for b, f in enumerate(rows(scores)):
         expected = literal.adapt(f, SETS[b], *portions, shuffled(order[b]))
-        torch.testing.assert_close(rearrange(got[b], "l h w -> l (h w)"), torch.tensor(expected).double())
+        torch.testing.assert_close(rearrange(got[b], "l h w -> l (h w)"), as_tensor(expected))
         assert labels[b] == literal.argmax(expected) or not rounds
         assert not SETS[b] or set(labels[b]) <= SETS[b]
     assert torch.equal(got[2], scores[2])  # without labels, nothing is known
@@ -74,7 +80,7 @@ def test_after_its_turn_a_label_wins_on_its_share_of_the_image() -> None:
     scores = torch.randn(1, 4, 10, 10, dtype=torch.float64)
     seen = []
 
-    def count(label: int, f: list[list[float]], top: list[float]) -> None:
+    def count(label: int, f: list[list[Fraction]], top: list[Fraction]) -> None:
         seen.append((label, sum(value >= best for value, best in zip(f[label], top, strict=True))))
 
     order = torch.tensor([[[0.0, 3, 2, 1]]])  # background, then 3, 2
@@ -83,7 +89,7 @@ def test_after_its_turn_a_label_wins_on_its_share_of_the_image() -> None:
     for label, pixels in seen:
         assert pixels >= (40 if label == 0 else 20) + 1  # its quota, and the pixel at which it just ties
     got = adapted_scores(scores, torch.tensor([[True, False, True, True]]), 0.2, 0.4, 1, order)
-    torch.testing.assert_close(got, torch.tensor(adapted).double().reshape(got.shape))
+    torch.testing.assert_close(got, as_tensor(adapted).reshape(got.shape))
     winners = got[0, 2] >= got[0].amax(0) - 1e-12
     assert 21 <= int(winners.sum()) < 100
 

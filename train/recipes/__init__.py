@@ -1,7 +1,22 @@
 """Recipes, one a file, headed by command, hardware, duration and score."""
 
-from train.recipes import msrc, toy, voc, voc_fcn8s, voc_msc, voc_small
-from train.recipes.schema import Crf, Recipe, Stage
+from train.recipes import (
+    coco_joint,
+    coco_pretrain,
+    msrc,
+    semi_box,
+    semi_image,
+    toy,
+    voc,
+    voc_fcn8s,
+    voc_msc,
+    voc_small,
+    weak_box_em,
+    weak_box_rect,
+    weak_box_seg,
+    weak_image,
+)
+from train.recipes.schema import Crf, EStep, Recipe, Source, Stage
 
 RECIPES = {
     "toy": toy.RECIPE,
@@ -10,6 +25,14 @@ RECIPES = {
     "voc_fcn8s": voc_fcn8s.RECIPE,
     "voc_small": voc_small.RECIPE,
     "msrc": msrc.RECIPE,
+    "weak_image": weak_image.RECIPE,
+    "weak_box_rect": weak_box_rect.RECIPE,
+    "weak_box_seg": weak_box_seg.RECIPE,
+    "weak_box_em": weak_box_em.RECIPE,
+    "semi_image": semi_image.RECIPE,
+    "semi_box": semi_box.RECIPE,
+    "coco_pretrain": coco_pretrain.RECIPE,
+    "coco_joint": coco_joint.RECIPE,
 }
 
-__all__ = ["RECIPES", "Crf", "Recipe", "Stage"]
+__all__ = ["RECIPES", "Crf", "EStep", "Recipe", "Source", "Stage"]

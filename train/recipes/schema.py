@@ -8,12 +8,50 @@ from eval.methods import FixedCRF
 
 
 @dataclass(frozen=True)
+class EStep:
+    """How the labels of pixels are estimated from what is known of an image; see crfrnn.weak."""
+
+    method: Literal["em-adapt", "em-fixed", "mil"] = "em-adapt"
+    foreground_bias: float = 5.0
+    """em-fixed: what the scores of labels that are present are raised by"""
+    background_bias: float = 3.0
+    """em-fixed: what the score of the background is raised by"""
+    foreground_portion: float = 0.2
+    """em-adapt: share of the image that each label but the background wins"""
+    background_portion: float = 0.4
+    """em-adapt: share of the image that the background wins"""
+    rounds: int = 5
+    """em-adapt: how often every label has its turn"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images of one kind of annotation, from a list of their own: so many of them are in every batch."""
+
+    count: int
+    """images of this source in every batch"""
+    split: str
+    """their list"""
+    annotation: Literal["pixels", "boxes", "image"] = "pixels"
+    """what is known: the labels of pixels, boxes (maps of Bbox-Rect, by em-fixed), or which labels occur in the crop"""
+    weight: float = 1.0
+    """what its loss is multiplied by, before the losses of all sources are added"""
+    data: Literal["data", "coco"] = "data"
+    """the folder in --data, or that in --coco"""
+    masks: str | None = None
+    """folder of its label maps, in --targets (or in the data set without that); None for the masks of the data set"""
+    joint: bool = False
+    """tell COCO's other categories apart, too, in the `extra_labels` of the recipe, instead of as background"""
+    e_step: EStep = field(default_factory=EStep)
+
+
+@dataclass(frozen=True)
 class Stage:
     """One stage of SGD with momentum. Rates are those of the trunk; the others are multiples of it."""
 
     steps: int
     batch_size: int
-    """images per step, over all processes and accumulated passes"""
+    """images per step, over all processes, accumulated passes and sources"""
     lr: float
     trains: Literal["network", "crf", "joint"] = "network"
     """the network without a CRF, the parameters of the CRF on a frozen network, or both"""
@@ -21,6 +59,8 @@ class Stage:
     """the earlier stage this one begins from; None for the one before it"""
     network: str | None = None
     """network of this stage; None for that of the recipe"""
+    mixture: Mapping[str, Source] = field(default_factory=dict)
+    """what batches are made of, by name; without any, images of the training list with their masks"""
     accumulate: int = 1
     """forward and backward passes per step; each takes its share of the batch, which saves memory"""
     schedule: Literal["poly", "step", "fixed"] = "poly"
@@ -95,6 +135,8 @@ class Recipe:
     dropout: float = 0.5
     input_scale: float = 1.0
     """the network sees images resampled by this factor, the CRF the images themselves"""
+    extra_labels: int = 0
+    """scores behind those of the labels that count as background, for a source that tells them apart"""
     train_list: str = "train_aug"
     val_list: str = "val"
     val_images: int | None = None

@@ -1,0 +1,88 @@
+"""What the batches of a stage are made of: sources of images with different annotations, each with a list of its own."""
+
+from pathlib import Path
+
+from crfrnn.data import CocoSegmentation, SegmentationSet, VOCSegmentation, open_set
+from train.recipes import Recipe, Source, Stage
+
+ALONE = (Source(count=1, split=""),)
+"""What a batch is made of that has nothing but images with masks."""
+
+
+def sources(recipe: Recipe, stage: Stage) -> dict[str, Source]:
+    """The sources of a stage by name: its mixture, or the training list alone."""
+    return dict(stage.mixture) or {"images": Source(count=stage.batch_size, split=recipe.train_list)}
+
+
+def open_sets(
+    recipe: Recipe, dataset: SegmentationSet, data: Path, coco: Path | None, targets: Path | None
+) -> dict[str, list[SegmentationSet]]:
+    """By stage, the data sets of its sources, in their order; `dataset` where a stage has no mixture.
+
+    Raises ValueError where a mixture makes no sense, and as the data sets do.
+    """
+    opened: dict[tuple, SegmentationSet] = {}
+    sets: dict[str, list[SegmentationSet]] = {}
+    for name, stage in recipe.stages.items():
+        check_mixture(recipe, name, stage)
+        sets[name] = []
+        for source in stage.mixture.values():
+            key = (source.data, source.split, source.masks, source.joint)
+            if key not in opened:
+                opened[key] = open_source(source, data, coco, targets)
+            check_labels(opened[key], dataset.num_labels + (recipe.extra_labels if source.joint else 0), source)
+            sets[name].append(opened[key])
+    return {name: found or [dataset] for name, found in sets.items()}
+
+
+def open_source(source: Source, data: Path, coco: Path | None, targets: Path | None) -> SegmentationSet:
+    """The data set of a source. Raises ValueError where its folder is not known, and as the data set does."""
+    masks = source.masks if source.masks is None or targets is None else str(targets.resolve() / source.masks)
+    if source.data == "coco":
+        if coco is None:
+            raise ValueError(f"the recipe takes images from COCO (list {source.split}); pass its folder as --coco")
+        return CocoSegmentation(coco, source.split, "joint" if source.joint else "voc", masks=masks)
+    return open_set(data, source.split) if masks is None else VOCSegmentation(data, source.split, masks=masks)
+
+
+def check_mixture(recipe: Recipe, name: str, stage: Stage) -> None:
+    """Raise ValueError where the sources of a stage do not fit it."""
+    for title, source in stage.mixture.items():
+        where = f"source {title!r} of stage {name!r}"
+        if source.count < 1:
+            raise ValueError(f"{where} has {source.count} images in a batch; wanted at least 1, or no such source")
+        if source.annotation == "boxes" and source.e_step.method != "em-fixed":
+            raise ValueError(f"{where} has boxes and the E-step {source.e_step.method}; boxes go with em-fixed alone")
+        if source.joint and (source.data != "coco" or source.annotation != "pixels" or stage.trains != "network"):
+            raise ValueError(f"{where} is joint; that goes with the masks of COCO, in a stage that trains a network")
+    total = sum(source.count for source in stage.mixture.values())
+    if stage.mixture and total != stage.batch_size:
+        raise ValueError(
+            f"the sources of stage {name!r} have {total} images in a batch, its batch_size is {stage.batch_size}; "
+            "wanted equal numbers"
+        )
+
+
+def check_labels(dataset: SegmentationSet, wanted: int, source: Source) -> None:
+    """Raise ValueError where a data set has labels that the network does not score."""
+    if dataset.num_labels != wanted:
+        raise ValueError(
+            f"the list {source.split} has {dataset.num_labels} labels, the network scores {wanted} for it; wanted equal "
+            "numbers: the labels of the validation list, and behind them as many as `extra_labels` for a joint source"
+        )
+
+
+def shares(stage: Stage, world: int) -> int:
+    """Images per pass of one of `world` processes. Raises ValueError where the batch cannot be shared out evenly."""
+    size, rest = divmod(stage.batch_size, world * stage.accumulate)
+    if rest or not size:
+        raise ValueError(
+            f"batch_size is {stage.batch_size}; wanted a multiple of the {world} processes times the {stage.accumulate} "
+            "passes of a step, so that all of them have equally much to do"
+        )
+    if stage.crop is None and size > 1:
+        raise ValueError(
+            f"crop is None, so images keep their sizes, but a pass has {size} of them; wanted one: raise accumulate to "
+            f"{stage.batch_size // world}, or set a crop"
+        )
+    return size

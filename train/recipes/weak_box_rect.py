@@ -1,0 +1,27 @@
+"""DeepLab-LargeFOV from boxes filled with their labels (Bbox-Rect) on PASCAL VOC.
+
+Command    python -m train.targets --data VOCdevkit --list train_aug --out TARGETS
+           python -m train.run --recipe weak_box_rect --data VOCdevkit --targets TARGETS --init imagenet-v1 --out DIR
+Hardware   one GPU
+Duration   not run yet
+Score      not run yet; published on val, mean IoU with a dense CRF: 52.5
+"""
+
+from eval.methods import FixedCRF
+from train.recipes.schema import Recipe, Source, Stage
+
+RECIPE = Recipe(
+    stages={
+        "network": Stage(
+            steps=6000,
+            batch_size=30,
+            lr=0.001,
+            schedule="step",
+            step_size=2000,
+            validate_every=1000,
+            mixture={"boxes": Source(count=30, split="train_aug", masks="rect")},
+        ),
+    },
+    dense_crf=FixedCRF(w=5.0, theta_alpha=70.0, theta_beta=3.0),
+    workers=8,
+)
