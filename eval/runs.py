@@ -15,6 +15,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from eval.command import exit_code
@@ -114,6 +115,8 @@ def curves(folders: Sequence[Path], names: Sequence[str]) -> Figure:
     grid[0, 0].set_ylabel(f"loss, mean of 1/{SMOOTHING} of the steps")
     grid[1, 0].set_ylabel("mean IoU while training, percent")
     grid[0, -1].legend(fontsize=7)
+    kinds = [Line2D([], [], color="0.4", linestyle=style, marker=marker) for style, marker in (("-", "o"), (":", "x"))]
+    grid[1, -1].legend(kinds, ["the model as a whole", "its network alone"], fontsize=7)
     return figure
 
 
@@ -133,10 +136,9 @@ def draw(axes: Sequence[Axes], events: Path, colour: str, name: str) -> None:
     rows = [tag for tag in log.Tags()["scalars"] if tag.startswith("mean IoU/")]
     for row in rows:
         scores = log.Scalars(row)
-        style = ":" if row == NETWORK and len(rows) > 1 else "-"
-        axes[1].plot(
-            [score.step for score in scores], [score.value for score in scores], style, color=colour, marker="."
-        )
+        style, marker = (":", "x") if row == NETWORK and len(rows) > 1 else ("-", "o")
+        steps, values = [score.step for score in scores], [score.value for score in scores]
+        axes[1].plot(steps, values, style, color=colour, marker=marker, markersize=4)
 
 
 if __name__ == "__main__":
