@@ -61,6 +61,8 @@ class Stage:
     """network of this stage; None for that of the recipe"""
     mixture: Mapping[str, Source] = field(default_factory=dict)
     """what batches are made of, by name; without any, images of the training list with their masks"""
+    dropout: float | None = None
+    """dropout of this stage; None for that of the recipe"""
     accumulate: int = 1
     """forward and backward passes per step; each takes its share of the batch, which saves memory"""
     schedule: Literal["poly", "step", "fixed"] = "poly"
