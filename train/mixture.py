@@ -17,7 +17,7 @@ def sources(recipe: Recipe, stage: Stage) -> dict[str, Source]:
 def open_sets(
     recipe: Recipe, dataset: SegmentationSet, data: Path, coco: Path | None, targets: Path | None
 ) -> dict[str, list[SegmentationSet]]:
-    """By stage, the data sets of its sources, in their order; `dataset` where a stage has no mixture.
+    """By stage, the data sets of the sources of its mixture, in their order, over the same labels as `dataset`.
 
     Raises ValueError where a mixture makes no sense, and as the data sets do.
     """
@@ -32,7 +32,7 @@ def open_sets(
                 opened[key] = open_source(source, data, coco, targets)
             check_labels(opened[key], dataset.num_labels + (recipe.extra_labels if source.joint else 0), source)
             sets[name].append(opened[key])
-    return {name: found or [dataset] for name, found in sets.items()}
+    return sets
 
 
 def open_source(source: Source, data: Path, coco: Path | None, targets: Path | None) -> SegmentationSet:

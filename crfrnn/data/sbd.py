@@ -22,6 +22,8 @@ from torch.utils.data import Dataset
 from crfrnn.data.images import read_image
 from crfrnn.data.voc import VOC_CLASSES, VOID, Sample
 
+_FILES = (("img", "jpg"), ("cls", "mat"))  # what a sample is read from
+
 
 class SBDSegmentation(Dataset[Sample]):
     """SBD as a map-style dataset of `Sample`; listed files are looked for when the set is made.
@@ -46,7 +48,7 @@ class SBDSegmentation(Dataset[Sample]):
         self.names = sbd_list(list_file)
         if not self.names:
             raise ValueError(f"the list {list_file} is empty; wanted one image a line")
-        files = [self.root / folder / f"{name}.{end}" for name in self.names for folder, end in PARTS]
+        files = [self.root / folder / f"{name}.{end}" for name in self.names for folder, end in _FILES]
         missing = [str(file) for file in files if not file.is_file()]
         if missing:
             raise FileNotFoundError(
@@ -66,9 +68,6 @@ class SBDSegmentation(Dataset[Sample]):
                 "(height, width); wanted equal sizes"
             )
         return Sample(image, labels, name)
-
-
-PARTS = (("img", "jpg"), ("cls", "mat"))
 
 
 def sbd_root(root: Path) -> Path:
