@@ -24,11 +24,13 @@ class Scores:
             that neither truth nor prediction holds; one that is predicted but never true has 0.
         pixel_accuracy: share of the pixels that are labelled right ("Global").
         class_accuracy: share of its pixels that are labelled right, averaged over the classes of the truth ("Average").
+        weighted_iou: mean of the IoU, each class weighted by its share of the true pixels (frequency-weighted IoU).
     """
 
     iou: dict[str, float]
     pixel_accuracy: float
     class_accuracy: float
+    weighted_iou: float
 
     @property
     def present(self) -> list[str]:
@@ -90,16 +92,7 @@ class Confusion:
 
     def scores(self) -> Scores:
         """The scores of what has been added so far. Raises ValueError where that is not a single pixel."""
-        counts = self.counts.double()
-        if not counts.sum():
-            raise ValueError("there is nothing to score: no image was added, or every pixel of the truth is void")
-        right, true, predicted = counts.diag(), counts.sum(1), counts.sum(0)
-        iou = 100 * right / (true + predicted - right)  # 0 / 0, the absent classes, is NaN
-        return Scores(
-            iou=dict(zip(self.classes, iou.tolist(), strict=True)),
-            pixel_accuracy=float(100 * right.sum() / counts.sum()),
-            class_accuracy=float((100 * right / true).nanmean()),
-        )
+        return scores_of(self.counts, self.classes)
 
     def _check_labels(self, what: str, labels: Tensor) -> None:
         if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
@@ -111,6 +104,21 @@ class Confusion:
                 f"the {what} holds the label {int(wrong[0])} ({wrong.numel()} pixels outside the classes); "
                 f"wanted 0..{len(self.classes) - 1}{hint}"
             )
+
+
+def scores_of(counts: Tensor, classes: Sequence[str]) -> Scores:
+    """The scores of pixels counted by [true label, predicted label]. Raises ValueError where there is not a single one."""
+    counts = counts.double()
+    if not counts.sum():
+        raise ValueError("there is nothing to score: no image was added, or every pixel of the truth is void")
+    right, true, predicted = counts.diag(), counts.sum(1), counts.sum(0)
+    iou = 100 * right / (true + predicted - right)  # 0 / 0, the absent classes, is NaN
+    return Scores(
+        iou=dict(zip(classes, iou.tolist(), strict=True)),
+        pixel_accuracy=float(100 * right.sum() / counts.sum()),
+        class_accuracy=float((100 * right / true).nanmean()),
+        weighted_iou=float((true * iou).nansum() / true.sum()),
+    )
 
 
 def check_classes(names: Iterable[str], known: Iterable[str]) -> list[str]:

@@ -20,17 +20,17 @@ def report(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> str:
 
 
 def summary_table(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> str:
-    """Mean IoU, mean IoU over `subset` where one is given, pixel and class accuracy of every row, in percent.
+    """Mean IoU, that over `subset` where one is given, accuracies and frequency-weighted IoU of every row, in percent.
 
     Beside a mean stands the number of classes it is over, as absent ones cannot take part.
     """
     subset_title = [f"mean IoU\nof {len(subset)}"] if subset else []
-    header = ["", "mean\nIoU", "over\nclasses", *subset_title, "pixel\naccuracy", "class\naccuracy"]
+    header = ["", "mean\nIoU", "over\nclasses", *subset_title, "pixel\naccuracy", "class\naccuracy", "weighted\nIoU"]
     rows = []
     for name, row in scores.items():
         mean_of_subset = [_mean_of_subset(row, subset)] if subset else []
         over = f"{len(row.present)} of {len(row.iou)}"
-        accuracies = [_number(row.pixel_accuracy), _number(row.class_accuracy)]
+        accuracies = [_number(value) for value in (row.pixel_accuracy, row.class_accuracy, row.weighted_iou)]
         rows.append([name, _number(row.mean_iou), over, *mean_of_subset, *accuracies])
     return text_table(header, rows)
 
@@ -63,6 +63,7 @@ def _plain(row: Scores, subset: Sequence[str]) -> dict[str, Any]:
     return plain | {
         "pixel_accuracy": row.pixel_accuracy,
         "class_accuracy": row.class_accuracy,
+        "weighted_iou": row.weighted_iou,
         "iou": {name: _or_none(value) for name, value in row.iou.items()},
     }
 

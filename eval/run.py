@@ -12,12 +12,15 @@ from typing import Annotated, Any
 
 import torch
 import tyro
+from torch import Tensor
 
 from crfrnn import CRFRNN
-from crfrnn.data import SegmentationSet, open_set
+from crfrnn.data import Sample, SegmentationSet, open_set
 from crfrnn.nets import SegmentationModel
+from eval.boundary import Borders
+from eval.boundary_report import border_numbers, border_table, trimap_figure
 from eval.command import exit_code, load_model
-from eval.evaluate import evaluate
+from eval.evaluate import Observer, evaluate
 from eval.figures import Album, panel, save_figure
 from eval.methods import FixedCRF, Method, mean_field, network_alone
 from eval.metrics import check_classes
@@ -48,6 +51,8 @@ class Options:
     """stop after so many images"""
     pictures: int = 0
     """picture so many of the images with their labels in pictures.png, in --out"""
+    borders: tyro.conf.FlagCreatePairsOff[bool] = False
+    """score bands of 1 to 40 pixels around the void borders of the truth (trimap.png, in --out), and boundary IoU"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,14 +72,31 @@ def run(options: Options, command: str) -> int:
     indices = list(range(0, len(dataset), options.every))[: options.limit]
     methods = build_methods(options, model, dataset.num_labels)
     album = Album(spread([dataset.names[index] for index in indices], options.pictures), [m.rows[-1] for m in methods])
-    scores = evaluate(model, dataset, methods, indices=indices, observer=album)
+    borders = Borders([row for method in methods for row in method.rows] if options.borders else [], dataset.classes)
+    scores = evaluate(model, dataset, methods, indices=indices, observer=both(album, borders))
     print(f"{options.checkpoint} on {len(indices)} of the {len(dataset)} images in {options.split}, percent\n")
     print(report(scores, subset))
+    facts = describe(options, command, model, dataset, len(indices))
+    if options.borders:
+        print(f"\n{border_table(borders)}")
+        facts["borders"] = border_numbers(borders)
     if options.out is not None:
-        save_report(options.out, scores, subset, describe(options, command, model, dataset, len(indices)))
+        save_report(options.out, scores, subset, facts)
+        if options.borders:
+            save_figure(trimap_figure(borders.bands()), options.out / "trimap.png")
         if options.pictures:
             save_figure(panel(album.examples, dataset.classes), options.out / "pictures.png")
     return 0
+
+
+def both(first: Observer, second: Observer) -> Observer:
+    """An observer that has two others see everything."""
+
+    def observer(sample: Sample, labels: dict[str, Tensor]) -> None:
+        first(sample, labels)
+        second(sample, labels)
+
+    return observer
 
 
 def check_options(options: Options) -> None:

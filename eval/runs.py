@@ -25,7 +25,7 @@ from eval.report import JSON_NAME
 from eval.tables import text_table
 
 NETWORK = "mean IoU/network"  # dotted where the CRF-RNN on top of it has a curve, too
-SMOOTHING = 50  # steps that a point of the loss curve is the mean of
+SMOOTHING = 10  # a point of the loss curve is the mean of a tenth of the stage
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,7 +111,7 @@ def curves(folders: Sequence[Path], names: Sequence[str]) -> Figure:
         for i, folder in enumerate(folders):
             if stage in stages_of(folder):
                 draw(grid[:, column], folder / "tensorboard" / stage, f"C{i % 10}", names[i])
-    grid[0, 0].set_ylabel(f"loss, mean of {SMOOTHING} steps")
+    grid[0, 0].set_ylabel(f"loss, mean of 1/{SMOOTHING} of the steps")
     grid[1, 0].set_ylabel("mean IoU while training, percent")
     grid[0, -1].legend(fontsize=7)
     return figure
@@ -127,11 +127,9 @@ def draw(axes: Sequence[Axes], events: Path, colour: str, name: str) -> None:
     """The curves of one stage of one run."""
     log = EventAccumulator(str(events), size_guidance={"scalars": 0}).Reload()
     loss = log.Scalars("loss")
-    blocks = [loss[i : i + SMOOTHING] for i in range(0, len(loss), SMOOTHING)]
-    steps = [statistics.fmean(event.step for event in block) for block in blocks]
-    axes[0].plot(
-        steps, [statistics.fmean(event.value for event in block) for block in blocks], color=colour, label=name
-    )
+    width = max(1, len(loss) // SMOOTHING)
+    means = [statistics.fmean(event.value for event in loss[i - width : i]) for i in range(width, len(loss) + 1)]
+    axes[0].plot([event.step for event in loss[width - 1 :]], means, color=colour, label=name)
     rows = [tag for tag in log.Tags()["scalars"] if tag.startswith("mean IoU/")]
     for row in rows:
         scores = log.Scalars(row)

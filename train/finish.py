@@ -21,7 +21,7 @@ from eval.run import spread
 from train import board
 from train.folder import plain
 from train.recipes import Stage
-from train.start import build_crf
+from train.start import build_crf, previous
 from train.state import Run
 from train.validation import some
 
@@ -69,18 +69,28 @@ def compare(run: Run) -> tuple[dict[str, Scores], Album]:
     titles = {name: row_name(run, name, list(stages)) for name in stages}
     shown = [*titles.values(), DENSE_CRF, *(f"{title}, T = {ITERATIONS[0]}" for title in titles.values())]
     album = Album(spread([run.validation.names[i] for i in indices], PICTURES), shown)
-    for name in stages:
-        title, model = titles[name], load(run, name)
-        methods: list[Method] = [network_alone(title)]
-        if model.crf is not None:
-            methods = [mean_field(model.crf, {t: f"{title}, T = {t}" for t in ITERATIONS})]
-        if networks and name == networks[-1]:
+    for name, stage in stages.items():
+        if stage.trains == "crf" and previous(run, name) in networks:
+            continue  # scored with the network it is on
+        model = load(run, name)
+        methods: list[Method] = [rows(model, titles[name])]
+        if name in networks[-1:]:
             dense = run.recipe.dense_crf.build(run.validation.num_labels).to(run.device)
             methods.append(mean_field(dense, {dense.num_iterations: DENSE_CRF}))
             begin = build_crf(run.recipe.crf, run.validation.num_labels).to(run.device)
             methods.append(mean_field(begin, {t: f"{UNTRAINED}, T = {t}" for t in ITERATIONS}))
+        if name in networks:
+            on_top = [other for other, it in stages.items() if it.trains == "crf" and previous(run, other) == name]
+            methods += [rows(load(run, other), titles[other]) for other in on_top]
         scores |= evaluate(model, run.validation, methods, indices=indices, observer=album)
     return scores, album
+
+
+def rows(model: SegmentationModel, title: str) -> Method:
+    """The rows of a stage's model: of its network, or of its CRF-RNN where it has one."""
+    if model.crf is None:
+        return network_alone(title)
+    return mean_field(model.crf, {t: f"{title}, T = {t}" for t in ITERATIONS})
 
 
 def finished(run: Run) -> dict[str, Stage]:

@@ -32,7 +32,7 @@ class Run:
             "name": stage.network or self.recipe.network,
             "num_labels": self.dataset.num_labels,
             "width": self.recipe.width,
-            "dropout": self.recipe.dropout,
+            "dropout": self.recipe.dropout if stage.dropout is None else stage.dropout,
             "input_scale": self.recipe.input_scale,
         }
 

@@ -13,6 +13,7 @@ from PIL import Image
 from crfrnn import CRFRNN
 from crfrnn.data import VOCSegmentation
 from crfrnn.nets import model_from_checkpoint
+from eval.boundary import Trimap
 from eval.evaluate import evaluate
 from eval.figures import Example, panel
 from eval.methods import FixedCRF, mean_field
@@ -53,6 +54,25 @@ def test_checkpoint_with_a_crf(
     assert content["hardware"]["processor"]
     assert content["hardware"]["threads"] == torch.get_num_threads()
     assert "commit" in content
+
+
+def test_borders(voc: Path, make_checkpoint: Callable, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path, out = make_checkpoint(), tmp_path / "out"
+    assert (
+        main(["--checkpoint", str(path), "--data", str(voc), "--iterations", "2", "--borders", "--out", str(out)]) == 0
+    )
+    borders = json.loads((out / "scores.json").read_text())["borders"]
+    model, dataset = model_from_checkpoint(path)[0], VOCSegmentation(voc, "val")
+    trimap = Trimap(dataset.classes)
+    with torch.no_grad():
+        for i in range(len(dataset)):
+            trimap.update(model(dataset[i].image[None].float())[0].argmax(0).to(torch.uint8), dataset[i].labels)
+    wanted = trimap.scores()
+    assert borders["half_widths"] == list(range(1, 41))
+    assert borders["bands"]["network"]["mean_iou"] == [wanted[width].mean_iou for width in range(1, 41)]
+    assert borders["boundary_iou"]["network"].keys() == set(dataset.classes)
+    assert f"{wanted[5].mean_iou:.2f}" in capsys.readouterr().out
+    assert (out / "trimap.png").stat().st_size > 10_000
 
 
 def test_pictures_show_each_method_at_its_last_iteration(

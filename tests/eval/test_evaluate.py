@@ -105,12 +105,24 @@ def test_training_goes_on_after_an_evaluation(voc: Path, make_model: Callable, g
     assert gentle_crf.cell.kernel_weights.grad is not None
 
 
-def test_all_numbers_of_iterations_come_from_one_run(voc: Path, make_model: Callable, gentle_crf: CRFRNN) -> None:
+def test_many_numbers_of_iterations_come_from_one_run(voc: Path, make_model: Callable, gentle_crf: CRFRNN) -> None:
     dataset, model = VOCSegmentation(voc, "val"), make_model(gentle_crf)
     calls = []
     gentle_crf.cell.register_forward_hook(lambda *_: calls.append(1))
-    evaluate(model, dataset, [mean_field(gentle_crf, {t: f"T={t}" for t in (3, 0, 2)})], indices=[0])
-    assert len(calls) == 3
+    evaluate(model, dataset, [mean_field(gentle_crf, {t: f"T={t}" for t in (4, 0, 3, 2)})], indices=[0])
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize("iterations", [(2,), (0, 2), (2, 3, 4)])
+def test_every_number_of_iterations_has_its_own_logits(gentle_crf: CRFRNN, iterations: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    unary = torch.randn(1, gentle_crf.num_labels, 9, 11, generator=generator)
+    image = 255 * torch.rand(1, 3, 9, 11, generator=generator)
+    method = mean_field(gentle_crf, {t: f"T={t}" for t in iterations})
+    states = {state.iteration: state.logits for state in gentle_crf.iterate(unary, image, max(iterations))}
+    assert method.rows == tuple(f"T={t}" for t in iterations)
+    for t, logits in zip(iterations, method.logits(unary, image), strict=True):
+        torch.testing.assert_close(logits, states[t], rtol=1e-5, atol=1e-5)
 
 
 def test_what_cannot_be_evaluated(voc: Path, make_model: Callable, gentle_crf: CRFRNN) -> None:

@@ -24,6 +24,8 @@ def test_scores_of_a_matrix_worked_out_by_hand() -> None:
     assert scores.mean_iou == pytest.approx(50.0)
     assert scores.pixel_accuracy == pytest.approx(400 / 6)
     assert scores.class_accuracy == pytest.approx((50 + 200 / 3 + 100) / 3)
+    # of the six true pixels two, three and one
+    assert scores.weighted_iou == pytest.approx(2 / 6 * 100 / 3 + 3 / 6 * 200 / 3 + 1 / 6 * 50)
 
 
 def test_void_counts_nowhere() -> None:

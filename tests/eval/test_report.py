@@ -9,8 +9,13 @@ from eval.report import class_table, report, save_report, summary_table
 from eval.tables import text_table
 
 SCORES = {
-    "network": Scores({"background": 90.0, "cat": 60.0, "dog": math.nan}, pixel_accuracy=88.125, class_accuracy=80.0),
-    "network + dense CRF": Scores({"background": 91.0, "cat": 62.0, "dog": 0.0}, 89.0, 81.0),
+    "network": Scores(
+        {"background": 90.0, "cat": 60.0, "dog": math.nan},
+        pixel_accuracy=88.125,
+        class_accuracy=80.0,
+        weighted_iou=79.0,
+    ),
+    "network + dense CRF": Scores({"background": 91.0, "cat": 62.0, "dog": 0.0}, 89.0, 81.0, 80.5),
 }
 
 
@@ -33,12 +38,12 @@ def test_text_table_refuses_ragged_rows() -> None:
 def test_summary_says_how_many_classes_a_mean_is_over() -> None:
     lines = summary_table(SCORES, ["cat", "dog"]).splitlines()
     assert "of 2" in lines[1]
-    assert lines[3].split() == ["network", "75.00", "2", "of", "3", "60.00", "(1)", "88.12", "80.00"]
-    assert lines[4].split()[-8:] == ["CRF", "51.00", "3", "of", "3", "31.00", "89.00", "81.00"]
+    assert lines[3].split() == ["network", "75.00", "2", "of", "3", "60.00", "(1)", "88.12", "80.00", "79.00"]
+    assert lines[4].split()[-9:] == ["CRF", "51.00", "3", "of", "3", "31.00", "89.00", "81.00", "80.50"]
 
 
 def test_summary_without_a_subset_has_no_column_for_it() -> None:
-    assert len(summary_table(SCORES).splitlines()[3].split()) == 7
+    assert len(summary_table(SCORES).splitlines()[3].split()) == 8
 
 
 def test_class_table_marks_absent_classes() -> None:
@@ -65,6 +70,7 @@ def test_saved_report(tmp_path: Path) -> None:
         "classes_in_subset_mean": 0,
         "pixel_accuracy": 88.125,
         "class_accuracy": 80.0,
+        "weighted_iou": 79.0,
         "iou": {"background": 90.0, "cat": 60.0, "dog": None},
     }
 

@@ -51,8 +51,9 @@ def test_seeds_of_a_recipe_share_a_row(runs: list[Path], tmp_path: Path) -> None
 
 def test_curves_are_those_of_the_events(runs: list[Path]) -> None:
     losses, joint_losses, scores, joint_scores = curves(runs, ["one", "two", "other"]).axes
-    assert [list(line.get_ydata()) for line in losses.lines] == [[24.5, 74.5]] * 3
-    assert [list(line.get_xdata()) for line in joint_losses.lines] == [[24.5, 74.5]] * 3
+    # The loss of step i is i, so the mean of ten steps up to i is i - 4.5.
+    assert [list(line.get_ydata()) for line in losses.lines] == [[i - 4.5 for i in range(9, 100)]] * 3
+    assert [list(line.get_xdata()) for line in joint_losses.lines] == [list(range(9, 100))] * 3
     assert [list(line.get_ydata()) for line in scores.lines] == [[10.0], [14.0], [20.0]]
     assert [line.get_linestyle() for line in joint_scores.lines] == [":", "-"] * 3
 

@@ -84,9 +84,13 @@ def test_a_stage_of_the_crf_alone_leaves_the_network_as_it_was(
     before, after = weights(uninterrupted / "network.pt"), weights(tmp_path / "run" / "joint.pt")
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
     assert not torch.equal(after["crf.cell.compatibility"], 1 - torch.eye(6))
-    assert list(json.loads((tmp_path / "run" / "scores.json").read_text())["scores"]) == [
-        "CRF parameters alone, T = 5", "CRF parameters alone, T = 10"
-    ]  # fmt: skip
+    alone = json.loads((tmp_path / "run" / "scores.json").read_text())["scores"]
+    assert list(alone) == ["CRF parameters alone, T = 5", "CRF parameters alone, T = 10"]
+    # With its network in the same run it is scored on that one's unaries, which are the same.
+    assert main(arguments(tmp_path / "both", "--stages.joint.trains", "crf")) == 0
+    both = json.loads((tmp_path / "both" / "scores.json").read_text())["scores"]
+    assert len(both) == 6
+    assert {name: both[name] for name in alone} == alone
 
 
 def test_another_seed_gives_another_network(

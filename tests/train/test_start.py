@@ -81,3 +81,10 @@ def test_a_checkpoint_takes_the_place_of_a_stage_that_was_not_run(run: Callable,
     saved(tmp_path / "wrong.pt", "deeplab")
     with pytest.raises(ValueError, match="no stage before"):
         start_model(chain, "second", str(tmp_path / "wrong.pt"))
+
+
+def test_a_stage_may_have_a_dropout_of_its_own(run: Callable, tmp_path: Path) -> None:
+    saved(tmp_path / "first.pt", "fcn-32s")
+    chain = run(first=stage(), second=stage(dropout=0.25))
+    for name, wanted in (("first", 0.5), ("second", 0.25)):
+        assert start_model(chain, name, str(tmp_path / "first.pt")).network.dropout == wanted

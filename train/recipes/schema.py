@@ -21,6 +21,8 @@ class Stage:
     """the earlier stage this one begins from; None for the one before it"""
     network: str | None = None
     """network of this stage; None for that of the recipe"""
+    dropout: float | None = None
+    """dropout of this stage; None for that of the recipe"""
     accumulate: int = 1
     """forward and backward passes per step; each takes its share of the batch, which saves memory"""
     schedule: Literal["poly", "step", "fixed"] = "poly"

@@ -1,0 +1,60 @@
+"""Scores near the borders of objects as a table, as curves and as numbers."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from eval.boundary import Borders
+from eval.metrics import Scores
+from eval.tables import text_table
+
+SHOWN = (1, 2, 5, 10, 20, 40)
+"""half widths of the bands that the table has"""
+MEASURES = ("mean_iou", "pixel_accuracy", "class_accuracy")
+Bands = Mapping[str, Mapping[int, Scores]]
+
+
+def border_table(borders: Borders) -> str:
+    """Mean IoU in bands of w pixels around void, and mean boundary IoU with the number of classes it is over."""
+    bands, boundary = borders.bands(), borders.boundary_iou()
+    rows = []
+    for row, scores in bands.items():
+        present = [value for value in boundary[row].values() if not math.isnan(value)]
+        mean = f"{sum(present) / len(present):.2f} ({len(present)})"
+        rows.append([row, *(f"{scores[width].mean_iou:.2f}" for width in SHOWN), mean])
+    header = ["mean IoU\nin the band of", *(f"{width} px" for width in SHOWN), "boundary\nIoU (classes)"]
+    return text_table(header, rows)
+
+
+def trimap_figure(bands: Bands) -> Figure:
+    """Mean IoU and pixel accuracy against the half width of the band, a curve for each row."""
+    figure = Figure(figsize=(9.5, 4.2), dpi=110, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for row, scores in bands.items():
+        left.plot(list(scores), [each.mean_iou for each in scores.values()], label=row)
+        right.plot(list(scores), [each.pixel_accuracy for each in scores.values()], label=row)
+    for axes, title in ((left, "mean IoU, percent"), (right, "pixel accuracy, percent")):
+        axes.set_xlabel("half width of the band around void, pixels")
+        axes.set_title(title, fontsize=10)
+        axes.grid(alpha=0.3)
+    right.legend(fontsize=8)
+    return figure
+
+
+def border_numbers(borders: Borders) -> dict[str, Any]:
+    """Everything for a JSON file."""
+    bands = borders.bands()
+    return {
+        "half_widths": list(next(iter(bands.values()))),
+        "bands": {row: _curves(scores) for row, scores in bands.items()},
+        "boundary_iou": {
+            row: {name: None if math.isnan(value) else value for name, value in scores.items()}
+            for row, scores in borders.boundary_iou().items()
+        },
+    }
+
+
+def _curves(scores: Mapping[int, Scores]) -> dict[str, list[float]]:
+    return {name: [getattr(each, name) for each in scores.values()] for name in MEASURES}

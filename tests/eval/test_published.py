@@ -1,0 +1,44 @@
+"""Published tables, and ours beside them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from crfrnn.data import VOC_CLASSES
+from eval.published import TABLES, rows
+from eval.published.__main__ import main
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_row_has_numbers_and_a_source(table: str) -> None:
+    for row in rows(table):
+        assert row["source"]
+        assert all(0 < float(value) < 100 for name, value in row.items() if name not in ("method", "source"))
+
+
+def test_means_of_the_server_fit_their_classes() -> None:
+    """The mean is over 21 classes; the background, which the slides leave out, makes up the difference."""
+    for row in rows("voc2012_test"):
+        classes = [float(row[name]) for name in VOC_CLASSES[1:]]
+        assert 75 < 21 * float(row["mean_iou"]) - sum(classes) < 100
+
+
+def test_ours_are_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    score = {"mean_iou": 34.567, "iou": {"cat": 50.0, "dog": None}}
+    (tmp_path / "scores.json").write_text(json.dumps({"images": 250, "scores": {"network": score}}))
+    assert main(["voc2012_test", "--scores", str(tmp_path / "scores.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (own,) = [line.split() for line in lines if "measured" in line]
+    assert own[:3] == ["network", "measured", "34.57"]
+    assert own[2 + VOC_CLASSES.index("cat")] == "50.00"
+    assert own[2 + VOC_CLASSES.index("dog")] == "-"
+    assert sum("quoted" in line for line in lines) == len(rows("voc2012_test"))
+
+
+def test_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["other"]) == 2
+    assert "there is no table 'other'; the tables are msrc21, voc2012_test, voc2012_val" in capsys.readouterr().err
+    (tmp_path / "scores.json").write_text("{}")
+    assert main(["msrc21", "--scores", str(tmp_path / "scores.json")]) == 2
+    assert "holds no scores" in capsys.readouterr().err

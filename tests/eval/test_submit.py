@@ -1,0 +1,144 @@
+"""Submissions to the VOC server: a good archive, seven wrong ones, and a command that goes on."""
+
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from crfrnn.data import VOC_CLASSES, write_labels
+from crfrnn.nets import build_model, model_from_checkpoint, save_checkpoint
+from eval.submission import problems, write_archive
+from eval.submit import main
+
+SIZES = {"2008_000001": (9, 7), "2008_000002": (5, 8)}
+FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
+
+
+def write_maps(folder: Path) -> dict[str, Path]:
+    folder.mkdir()
+    for name, (width, height) in SIZES.items():
+        labels = torch.arange(width * height).remainder(21).to(torch.uint8).view(height, width)
+        write_labels(folder / f"{name}.png", labels)
+    return {name: folder / f"{name}.png" for name in SIZES}
+
+
+def other_palette(path: Path) -> None:
+    with Image.open(path) as picture:
+        changed = picture.copy()
+    changed.putpalette(list(range(63)))
+    changed.save(path)
+
+
+WRONG: dict[str, tuple[Callable[[dict[str, Path]], object], str]] = {
+    "missing": (lambda maps: maps.pop("2008_000002"), f"{FOLDER}/2008_000002.png: is missing"),
+    "extra": (lambda maps: maps.update({"more": maps["2008_000001"]}), f"{FOLDER}/more.png: does not belong there"),
+    "void": (
+        lambda maps: write_labels(maps["2008_000001"], torch.full((7, 9), 255, dtype=torch.uint8)),
+        "2008_000001.png holds the label 255; wanted 0..20, without void",
+    ),
+    "size": (
+        lambda maps: write_labels(maps["2008_000001"], torch.zeros(9, 7, dtype=torch.uint8)),
+        "2008_000001.png is 7 x 9; wanted 9 x 7 as its photograph",
+    ),
+    "colours": (
+        lambda maps: Image.new("RGB", (9, 7)).save(maps["2008_000001"]),
+        "holds RGB pixels; wanted a palette PNG",
+    ),
+    "palette": (lambda maps: other_palette(maps["2008_000001"]), "has other colours than VOC's palette"),
+    "damaged": (lambda maps: maps["2008_000001"].write_bytes(b"none"), "is no readable PNG"),
+}
+
+
+def test_a_good_archive(tmp_path: Path) -> None:
+    archive = tmp_path / "good.tar.gz"
+    write_archive(write_maps(tmp_path / "maps"), archive, "comp6", "test")
+    assert problems(archive, SIZES, "comp6", "test") == []
+    with tarfile.open(archive) as tar:
+        assert tar.getnames() == [f"{FOLDER}/{name}.png" for name in SIZES]
+    assert len(problems(archive, SIZES, "comp5", "test")) == 2  # all missing, and all in another folder
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_wrong_archive(kind: str, tmp_path: Path) -> None:
+    spoil, message = WRONG[kind]
+    maps = write_maps(tmp_path / "maps")
+    spoil(maps)
+    write_archive(maps, tmp_path / "wrong.tar.gz", "comp6", "test")
+    found = problems(tmp_path / "wrong.tar.gz", SIZES, "comp6", "test")
+    assert len(found) == 1
+    assert message in found[0]
+
+
+def test_what_is_no_archive(tmp_path: Path) -> None:
+    (tmp_path / "text.tar.gz").write_text("text")
+    assert "is no readable tar archive" in problems(tmp_path / "text.tar.gz", SIZES, "comp6", "test")[0]
+    with pytest.raises(FileNotFoundError, match="no archive"):
+        problems(tmp_path / "none.tar.gz", SIZES, "comp6", "test")
+    with pytest.raises(ValueError, match="'comp3'; wanted one of comp5, comp6"):
+        problems(tmp_path / "text.tar.gz", SIZES, "comp3", "test")
+
+
+@pytest.fixture
+def devkit(tmp_path: Path) -> Path:
+    """Photographs and a test list, without masks."""
+    root = tmp_path / "VOCdevkit" / "VOC2012"
+    (root / "JPEGImages").mkdir(parents=True)
+    (root / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (root / "ImageSets" / "Segmentation" / "test.txt").write_text("\n".join(SIZES))
+    random = np.random.default_rng(0)
+    for name, (width, height) in SIZES.items():
+        Image.fromarray(random.integers(0, 256, (height, width, 3), np.uint8)).save(root / "JPEGImages" / f"{name}.jpg")
+    return root.parent
+
+
+def test_a_submission_from_a_checkpoint(devkit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    architecture = {"num_labels": 21, "width": 0.02}
+    checkpoint, out = tmp_path / "model.pt", tmp_path / "out"
+    model = build_model(**architecture)
+    torch.nn.init.normal_(model.network.fc8.weight)
+    save_checkpoint(checkpoint, model, architecture=architecture, classes=list(VOC_CLASSES))
+    command = ["--data", str(devkit), "--checkpoint", str(checkpoint), "--out", str(out)]
+    assert main(command) == 0
+    assert "2 images, good to upload" in capsys.readouterr().out
+    written = out / "labels" / "2008_000001.png"
+    with (
+        Image.open(devkit / "VOC2012/JPEGImages/2008_000001.jpg") as photo,
+        Image.open(written) as labels,
+        torch.no_grad(),
+    ):
+        image = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float()
+        wanted = model_from_checkpoint(checkpoint)[0](image)[0].argmax(0)
+        assert np.array_equal(np.array(labels), wanted.numpy())
+
+    # What is there is not made again, and what is missing is.
+    time = written.stat().st_mtime_ns
+    (out / "labels" / "2008_000002.png").unlink()
+    assert main(command) == 0
+    assert written.stat().st_mtime_ns == time
+    assert main(["--data", str(devkit), "--check", str(out / "comp6_test.tar.gz")]) == 0
+    assert main(["--data", str(devkit), "--check", str(out / "comp6_test.tar.gz"), "--competition", "comp5"]) == 1
+    assert main([*command, "--iterations", "3"]) == 2
+    assert "label maps of another model or T" in capsys.readouterr().err
+    assert json.loads((out / "labels" / "made_by.json").read_text())["iterations"] is None
+
+
+def test_what_cannot_be_submitted(
+    devkit: Path, make_checkpoint: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    for arguments, message in (
+        (["--data", str(devkit), "--checkpoint", str(make_checkpoint()), *out], "wanted those of VOC"),
+        (["--data", str(devkit)], "wanted --checkpoint and --out"),
+        (["--data", str(devkit), "--list", "other", *out], "there is no list"),
+        (["--data", str(tmp_path), *out], "holds neither JPEGImages"),
+    ):
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err
+    (devkit / "VOC2012/JPEGImages/2008_000002.jpg").unlink()
+    assert main(["--data", str(devkit), *out]) == 2
+    assert "names 2 images, 1 missing" in capsys.readouterr().err
