@@ -33,7 +33,7 @@ def test_every_page_is_there(uninterrupted: Path) -> None:
     assert images == {"compatibility", "panels/val_00000", "panels/val_00001"}
     assert "final mean IoU/CRF-RNN, T = 5" in events(board_folder / "hparams").Tags()["scalars"]
     content = events(board_folder / "hparams").SummaryMetadata("_hparams_/session_start_info").plugin_data.content
-    assert b"joint.kernel_weight_multiplier" in content
+    assert b"joint.last_layer_multiplier" in content
 
 
 def test_beliefs_walk_through_the_iterations(uninterrupted: Path) -> None:
