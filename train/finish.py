@@ -111,11 +111,11 @@ def load(run: Run, name: str) -> SegmentationModel:
 
 
 def write_beliefs(run: Run, name: str) -> None:
-    """TensorBoard pages of a model's mean field, iteration by iteration, on some images."""
+    """TensorBoard pages of a model's mean field, iteration by iteration, on some images; on one in a rehearsal."""
     model, dataset = load(run, name), run.validation
     assert model.crf is not None
     with SummaryWriter(str(run.out / "tensorboard" / f"{name}-iterations")) as writer:
-        for index in some(len(dataset), BELIEFS):
+        for index in some(len(dataset), BELIEFS if run.final_images is None else 1):
             photo, truth, title = dataset[index]
             labels = run.recipe.belief_labels or largest_labels(truth, dataset.classes, 3)
             image = photo[None].to(run.device, torch.float32)
