@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from crfrnn.data import VOID, SegmentationSet
 from eval.figures import edges
-from eval.metrics import Confusion, Scores
+from eval.metrics import Confusion, Scores, image_mean_iou
 from eval.systems import System
 
 CLOSE_UP = 0.35  # side of a close-up, as a part of the shorter side of its image
@@ -23,7 +23,7 @@ class Result:
 
     Attributes:
         index: in the set.
-        mean_iou: of every column on this image, in percent, over the classes that its truth or that column holds.
+        mean_iou: of every column on this image, in percent, over the classes that its truth holds.
         packed: the labels of every column.
     """
 
@@ -53,10 +53,8 @@ def label_set(
         found = {column: labels for system in systems for column, labels in system.labels(sample).items()}
         mean_iou = {}
         for column in columns:
-            own = Confusion(dataset.classes)
-            for confusion in (own, total[column]):
-                confusion.update(found[column], sample.labels)
-            mean_iou[column] = own.scores().mean_iou
+            total[column].update(found[column], sample.labels)
+            mean_iou[column] = image_mean_iou(found[column], sample.labels, dataset.classes)
         packed = {column: zlib.compress(found[column].numpy().tobytes()) for column in columns}
         results.append(Result(index, sample.name, mean_iou, packed))
     return results, {column: confusion.scores() for column, confusion in total.items()}

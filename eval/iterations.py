@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crfrnn import CRFRNN, MeanFieldState
 from crfrnn.data import VOID
-from eval.metrics import Confusion, check_classes
+from eval.metrics import check_classes, image_mean_iou
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Iterations:
         largest_change: of any belief in the iteration; NaN for iteration 0.
         mean_change: half the sum of |dQ| over labels, averaged over pixels: the share of belief that moved; NaN for 0.
         free_energy: per pixel; see `crfrnn.free_energy` for when it has to fall.
-        mean_iou: of the most likely labels, in percent, over the classes present in this image; empty without a truth, or
+        mean_iou: of the most likely labels, in percent, over the classes in its truth; empty without a truth, or
             where all of it is void.
     """
 
@@ -68,9 +68,7 @@ def watch(
         seen.mean_change.append(_mean_change(state))
         seen.free_energy.append(float(state.free_energy()[0]) / state.beliefs[0, 0].numel())
         if truth is not None and bool((truth != VOID).any()):
-            confusion = Confusion(classes)
-            confusion.update(state.logits[0].argmax(0), truth)
-            seen.mean_iou.append(confusion.scores().mean_iou)
+            seen.mean_iou.append(image_mean_iou(state.logits[0].argmax(0), truth, classes))
     return seen
 
 
