@@ -16,6 +16,8 @@ BOOKKEEPING = ("workers", "save_every", "keep_every", "validate_every", "val_ima
 
 def kernel_name(kernel: Kernel) -> str:
     """What a kernel is called: by what it looks at beside positions."""
+    if kernel.neighbours is not None:
+        return f"grid of {kernel.neighbours}"
     return {None: "smoothness", "image": "appearance"}.get(kernel.guide) or str(kernel.guide)
 
 
