@@ -60,6 +60,7 @@ def belief_figure(photo: Tensor, seen: Iterations, label: str, truth: Tensor | N
         for i, (kind, picture) in enumerate(pictures.items()):
             upper.colorbar(picture, ax=grid[2 * band + i, :], label=kind, fraction=0.02, pad=0.01, aspect=12)
     _curves(lower.subplots(1, 3 if seen.mean_iou else 2), seen)
+    FigureCanvasAgg(figure).draw()  # tick labels come with the first layout and make room in the second
     return figure
 
 
