@@ -1,6 +1,6 @@
 """Recipes, one a file, headed by command, hardware, duration and score."""
 
-from train.recipes import msrc, toy, voc, voc_fcn8s, voc_msc, voc_small
+from train.recipes import msrc, msrc_small, toy, voc, voc_fcn8s, voc_msc, voc_small
 from train.recipes.schema import Crf, Recipe, Stage
 
 RECIPES = {
@@ -10,6 +10,7 @@ RECIPES = {
     "voc_fcn8s": voc_fcn8s.RECIPE,
     "voc_small": voc_small.RECIPE,
     "msrc": msrc.RECIPE,
+    "msrc_small": msrc_small.RECIPE,
 }
 
 __all__ = ["RECIPES", "Crf", "Recipe", "Stage"]
