@@ -33,7 +33,7 @@ from eval.files import replacing
 from eval.iterations import Iterations, watch
 from eval.methods import FixedCRF
 from eval.metrics import check_classes
-from eval.segment import read_photo
+from eval.photos import read_photo
 from eval.tables import text_table
 
 FRAME_MS, LAST_FRAME_MS = 700, 2500
