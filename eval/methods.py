@@ -70,8 +70,11 @@ class FixedCRF:
     normalization: Normalization = "after"
     """where the kernels are normalised; DeepLab divides after filtering"""
 
-    def build(self, num_labels: int) -> CRFRNN:
-        """This CRF over `num_labels` labels, without gradients. Raises ValueError where a parameter makes no sense."""
+    def build(self, num_labels: int, min_belief: float = 0.0) -> CRFRNN:
+        """This CRF over `num_labels` labels, without gradients; `min_belief` as of CRFRNN.
+
+        Raises ValueError where a parameter makes no sense.
+        """
         crf = CRFRNN(
             num_labels,
             kernels=[
@@ -82,5 +85,6 @@ class FixedCRF:
             normalization=self.normalization,
             kernel_weights="scalar",
             compatibility="potts",
+            min_belief=min_belief,
         )
         return crf.requires_grad_(False)

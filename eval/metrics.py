@@ -86,6 +86,10 @@ class Confusion:
         self._check_labels("truth", truth[truth != VOID])
         self._metric.update(prediction, truth)
 
+    def add(self, counts: Tensor) -> None:
+        """Add `counts` [L, L] of images that were counted before."""
+        self._metric.confmat += counts
+
     def merge(self) -> None:
         """Add up what all processes of a distributed run have; every one then has the whole."""
         torch.distributed.all_reduce(self._metric.confmat)
