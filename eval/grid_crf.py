@@ -1,6 +1,6 @@
 """Unary, grid CRF and fully connected CRF side by side, each tuned on its own: the MSRC-21 table of the talk.
 
-python -m eval.grid_crf --checkpoint FILE --data MSRC --split Test --tune-list Val --out DIR
+python -m eval.grid_crf --checkpoint FILE --data MSRC --list Test --tune-list Val --out DIR
 python -m eval.grid_crf --unaries SCORES.npz --data VOCdevkit --images 50 --out DIR
 
 Without --tune-list, --images of the list are for tuning and the others for the table. Both CRFs run through the same

@@ -6,10 +6,11 @@ The scores come from files, so that a network of any making will do, or from a c
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
+import tyro
 from numpy.lib.npyio import NpzFile
 from torch import Tensor
 
@@ -41,7 +42,7 @@ class Source:
     are those of eval/bench_inputs.py, for example logits [L, h, w] of any size h x w"""
     checkpoint: Path | None = None
     """a model whose network gives the scores, in place of --unaries"""
-    split: str = "val"
+    split: Annotated[str, tyro.conf.arg(name="list")] = "val"
     """list of images: a name in ImageSets/Segmentation, or a file"""
     images: int | None = 100
     """so many images of the list, drawn at random; None for all"""

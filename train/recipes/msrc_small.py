@@ -1,7 +1,7 @@
 """MSRC-21 within two cores and an hour: images at three quarters of their size, the first three blocks kept from ImageNet.
 
 Command    python -m train.run --recipe msrc_small --data MSRC --init FILE --out DIR
-           python -m eval.grid_crf --checkpoint DIR/network.pt --data MSRC --split Test --tune-list Val --out RESULTS
+           python -m eval.grid_crf --checkpoint DIR/network.pt --data MSRC --list Test --tune-list Val --out RESULTS
 Hardware   two CPU cores
 Duration   half an hour
 Score      not run yet
