@@ -1,6 +1,6 @@
 """A convolutional network and a fully connected CRF that are one network: mean field as recurrent torch layers."""
 
-from crfrnn.kernels import Kernel, appearance_kernel, feature_kernel, smoothness_kernel
+from crfrnn.kernels import Kernel, appearance_kernel, feature_kernel, grid_kernel, smoothness_kernel
 from crfrnn.meanfield import CRFRNN, MeanFieldCell
 from crfrnn.state import MeanFieldState
 
@@ -13,5 +13,6 @@ __all__ = [
     "MeanFieldState",
     "appearance_kernel",
     "feature_kernel",
+    "grid_kernel",
     "smoothness_kernel",
 ]

@@ -4,7 +4,8 @@ A kernel compares positions p (pixels), a guide g (the image in grey levels, or 
 
     k(i, j) = exp(-|p_i - p_j|^2 / (2 theta_position^2) - |g_i - g_j|^2 / (2 theta_guide^2)),
 
-with theta_position = theta_alpha or theta_gamma and theta_guide = theta_beta in Kraehenbuehl & Koltun 2011, eq. 3. It is
+with theta_position = theta_alpha or theta_gamma and theta_guide = theta_beta in Kraehenbuehl & Koltun 2011, eq. 3. That of
+a grid CRF compares neighbours on the grid of pixels alone, see crfrnn/grid.py. Each is
 normalised by D_i = sum_j k(i, j), per pixel, after filtering (as CRF-RNN does), before it, symmetrically or not at all.
 """
 
@@ -13,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
 from crfrnn import native
+from crfrnn.grid import OFFSETS, GridMatrix
 from crfrnn.lattice import Lattice, LatticeStack, exact_gaussian_filter
 from crfrnn.normalisers import KernelMatrix, Normaliser, Normalization, normaliser
 
@@ -27,15 +30,17 @@ IMAGE = "image"
 
 @dataclass(frozen=True)
 class Kernel:
-    """One Gaussian kernel; made by `smoothness_kernel`, `appearance_kernel` and `feature_kernel`.
+    """One kernel; made by `smoothness_kernel`, `appearance_kernel`, `feature_kernel` and `grid_kernel`.
 
     `guide` is what it looks at beside positions: None, "image", or the name of features handed over with the image.
+    `neighbours` is None for a Gaussian between all pixels, 4 or 8 for a grid.
     """
 
     weight: float
     theta_position: float | None = None
     theta_guide: float | None = None
     guide: str | None = None
+    neighbours: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("theta_position", "theta_guide"):
@@ -48,6 +53,16 @@ class Kernel:
             raise ValueError("a kernel without any bandwidth; wanted theta_position, theta_guide or both")
         if (self.guide is None) != (self.theta_guide is None):
             raise ValueError(f"guide is {self.guide!r} and theta_guide {self.theta_guide}; wanted both or none of them")
+        if self.neighbours is None:
+            return
+        if self.neighbours not in OFFSETS:
+            raise ValueError(
+                f"neighbours is {self.neighbours!r}; a pixel of the grid has 4, or 8 with the diagonal ones"
+            )
+        if self.guide is None or self.theta_position is not None:
+            raise ValueError(
+                "a grid kernel compares the colours of neighbours; wanted theta_guide and no theta_position"
+            )
 
     @property
     def bandwidths(self) -> tuple[float, ...]:
@@ -78,6 +93,15 @@ def feature_kernel(name: str, theta: float, weight: float, theta_position: float
             f"{IMAGE!r} names the image itself; wanted another name for the features, or appearance_kernel"
         )
     return Kernel(weight, theta_position=theta_position, theta_guide=float(theta), guide=name)
+
+
+def grid_kernel(neighbours: Literal[4, 8] = 8, theta_beta: float = 10.0, weight: float = 3.0) -> Kernel:
+    """exp(-|I_i - I_j|^2 / (2 theta_beta^2)) / |p_i - p_j| between the 4 or 8 nearest pixels: a contrast-sensitive grid CRF.
+
+    theta_beta in grey levels of 0..255; a very large one makes every edge of the grid cost the same. A pixel is no neighbour
+    of its own. For the energy of a grid CRF, every edge counted with its weight, take normalization="none".
+    """
+    return Kernel(weight, theta_guide=float(theta_beta), guide=IMAGE, neighbours=neighbours)
 
 
 def positions(height: int, width: int, like: Tensor) -> Tensor:
@@ -228,21 +252,24 @@ def build_kernels(
         dilate: see `Lattice.build`.
     """
     batch, _, height, width = like.shape
-    exact_kernels, lattices, normalisers = [], [], []
+    matrices: list[KernelMatrix] = []
+    normalisers = []
     for kernel, thetas in zip(kernels, bandwidths, strict=True):
         if kernel.guide is None and not exact and not thetas.requires_grad:
             lattice, factors = _position_lattice(
                 (height, width), float(thetas), normalization, exclude_self, dilate, like.dtype, like.device,
                 torch.get_num_threads() if like.device.type == "cpu" and native.library(like.dtype) else 0,
             )  # fmt: skip
-            lattices.append(lattice.repeat(batch))
+            matrices.append(lattice.repeat(batch))
             normalisers.append(factors.repeat(batch))
             continue
-        features = kernel_features(kernel, thetas, guides, like)
-        matrix: ExactKernel | Lattice
-        if exact:
-            exact_kernels.append(matrix := ExactKernel(features))
+        if kernel.neighbours is not None:
+            matrices.append(GridMatrix(guides[IMAGE] / thetas, kernel.neighbours))
         else:
-            lattices.append(matrix := Lattice.build(features, dilate=dilate))
-        normalisers.append(normaliser(matrix, normalization, exclude_self))
-    return Kernels(exact_kernels, normalisers) if exact else LatticeKernels(lattices, normalisers)
+            features = kernel_features(kernel, thetas, guides, like)
+            matrices.append(ExactKernel(features) if exact else Lattice.build(features, dilate=dilate))
+        normalisers.append(normaliser(matrices[-1], normalization, exclude_self))
+    lattices = [matrix for matrix in matrices if isinstance(matrix, Lattice)]
+    if len(lattices) < len(matrices):
+        return Kernels(matrices, normalisers)
+    return LatticeKernels(lattices, normalisers)

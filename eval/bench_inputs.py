@@ -1,5 +1,6 @@
 """What the benchmarks compute on: a photograph or a drawn scene, and the unaries of a network or synthetic ones."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -62,26 +63,29 @@ def read_unary(path: Path, size: tuple[int, int], name: str | None = None) -> Te
     if not isinstance(loaded, NpzFile):
         return _stretched(_scores(loaded, path), size)
     with loaded as arrays:
-        if "logits" not in arrays:
-            raise ValueError(f"{path} holds {sorted(arrays)}; wanted an array named 'logits'")
-        if "names" not in arrays:
-            return _stretched(_scores(arrays["logits"], path), size)
-        names = arrays["names"].tolist()
-        if name not in names:
-            raise ValueError(
-                f"{path} holds no unary for {name!r}; wanted one of its {len(names)} names, as {names[0]!r}"
-            )
-        index = names.index(name)
-        scores = rearrange(arrays["logits"][index].astype(np.float32), "h w l -> l h w")
-        if "scale_zero" in arrays:
-            scale, zero = arrays["scale_zero"].tolist()
-            scores = (scores - zero) * scale
-        unary = _scores(scores, path)
-        if "canvas_wh" in arrays:
-            width, height = arrays["canvas_wh"][index].tolist()
-            canvas = [CANVAS_STRIDE * (cells - 1) + 1 for cells in unary.shape[-2:]]
-            unary = _stretched(unary, (canvas[0], canvas[1]))[..., :height, :width]
-        return _stretched(unary, size)
+        return unary_among(arrays, path, size, name)
+
+
+def unary_among(arrays: Mapping[str, np.ndarray], path: Path, size: tuple[int, int], name: str | None = None) -> Tensor:
+    """`read_unary` where the arrays of the .npz file `path` have been read already."""
+    if "logits" not in arrays:
+        raise ValueError(f"{path} holds {sorted(arrays)}; wanted an array named 'logits'")
+    if "names" not in arrays:
+        return _stretched(_scores(arrays["logits"], path), size)
+    names = arrays["names"].tolist()
+    if name not in names:
+        raise ValueError(f"{path} holds no unary for {name!r}; wanted one of its {len(names)} names, as {names[0]!r}")
+    index = names.index(name)
+    scores = rearrange(arrays["logits"][index].astype(np.float32), "h w l -> l h w")
+    if "scale_zero" in arrays:
+        scale, zero = arrays["scale_zero"].tolist()
+        scores = (scores - zero) * scale
+    unary = _scores(scores, path)
+    if "canvas_wh" in arrays:
+        width, height = arrays["canvas_wh"][index].tolist()
+        canvas = [CANVAS_STRIDE * (cells - 1) + 1 for cells in unary.shape[-2:]]
+        unary = _stretched(unary, (canvas[0], canvas[1]))[..., :height, :width]
+    return _stretched(unary, size)
 
 
 def _scores(array: np.ndarray, path: Path) -> Tensor:

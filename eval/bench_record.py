@@ -14,7 +14,10 @@ from eval.provenance import commit, hardware
 
 def origin(module: str, argv: Sequence[str]) -> dict[str, Any]:
     """Command, commit, torch and hardware; of files named in the command by their absolute paths only the names."""
-    plain = [Path(argument).name if Path(argument).is_absolute() else argument for argument in argv]
+    plain = []
+    for argument in argv:
+        name, equals, value = argument.rpartition("=")
+        plain.append(f"{name}{equals}{Path(value).name}" if Path(value).is_absolute() else argument)
     return {
         "command": shlex.join(["python", "-m", module, *plain]),
         "commit": commit(),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
@@ -74,21 +73,21 @@ def overlay(image: Tensor, labels: Tensor, classes: Sequence[str]) -> Tensor:
             f"got an image {list(image.shape)} and labels {list(labels.shape)}; "
             "wanted [3, H, W] and [H, W] of equal size"
         )
-    opacity = torch.where(_edges(labels), 1.0, 0.5)
+    opacity = torch.where(edges(labels), 1.0, 0.5)
     if "background" in classes:
         opacity[labels == classes.index("background")] = 0.0
     return image.float().lerp(colorize(labels).float(), opacity).round().to(torch.uint8)
 
 
-def _edges(labels: Tensor) -> Tensor:
+def edges(labels: Tensor) -> Tensor:
     """Where a pixel's label differs from that of one of its four neighbours, bool [H, W]."""
-    edges = torch.zeros_like(labels, dtype=torch.bool)
+    found = torch.zeros_like(labels, dtype=torch.bool)
     below, beside = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
-    edges[1:] |= below
-    edges[:-1] |= below
-    edges[:, 1:] |= beside
-    edges[:, :-1] |= beside
-    return edges
+    found[1:] |= below
+    found[:-1] |= below
+    found[:, 1:] |= beside
+    found[:, :-1] |= beside
+    return found
 
 
 def overlay_figure(image: Tensor, labels: Tensor, classes: Sequence[str]) -> Figure:
@@ -96,7 +95,7 @@ def overlay_figure(image: Tensor, labels: Tensor, classes: Sequence[str]) -> Fig
     picture = overlay(image, labels, classes)
     height, width = labels.shape
     points = LEGEND_POINTS * max(1.0, width / 700)  # readable too where a large picture is shown small
-    legend = _Legend([labels], classes, points, width / OVERLAY_DPI)
+    legend = Legend([labels], classes, points, width / OVERLAY_DPI)
     figure = Figure(figsize=(legend.width, height / OVERLAY_DPI + legend.height), dpi=OVERLAY_DPI)
     figure.figimage(picture.permute(1, 2, 0).numpy(), xo=0, yo=int(figure.bbox.height) - height, origin="upper")
     legend.draw(figure)
@@ -112,7 +111,7 @@ def panel(examples: Sequence[Example], classes: Sequence[str]) -> Figure:
     """
     titles = _titles(examples)
     maps = [labels for example in examples for labels in example.labels.values()]
-    legend = _Legend(maps, classes, LEGEND_POINTS, INCHES_PER_COLUMN * len(titles))
+    legend = Legend(maps, classes, LEGEND_POINTS, INCHES_PER_COLUMN * len(titles))
     heights = [INCHES_PER_COLUMN * example.image.shape[1] / example.image.shape[2] for example in examples]
     title_height = 0.2 * (1.5 + max(title.count("\n") for title in titles))
     height = title_height + sum(heights) + legend.height
@@ -161,11 +160,6 @@ def matrix_figure(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
     return figure
 
 
-def belief_picture(belief: Tensor) -> Tensor:
-    """Beliefs [H, W] in 0..1 in colours from dark violet (0) to yellow (1), uint8 [3, H, W]."""
-    return torch.from_numpy(colormaps["viridis"](belief.numpy(), bytes=True)[..., :3]).permute(2, 0, 1)
-
-
 def save_figure(figure: Figure, path: Path) -> None:
     """Write `figure` as a PNG at its own resolution; an older file of that name is replaced by the complete new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +167,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(partial, format="png", dpi=figure.dpi)
 
 
-class _Legend:
+class Legend:
     """Names and colours of the labels in some maps, laid out in columns at the bottom of a figure.
 
     Attributes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
+from crfrnn import CRFRNN, appearance_kernel, grid_kernel, smoothness_kernel
 from crfrnn.normalisers import Normalization
 
 
@@ -70,8 +70,11 @@ class FixedCRF:
     normalization: Normalization = "after"
     """where the kernels are normalised; DeepLab divides after filtering"""
 
-    def build(self, num_labels: int) -> CRFRNN:
-        """This CRF over `num_labels` labels, without gradients. Raises ValueError where a parameter makes no sense."""
+    def build(self, num_labels: int, min_belief: float = 0.0) -> CRFRNN:
+        """This CRF over `num_labels` labels, without gradients; `min_belief` as of CRFRNN.
+
+        Raises ValueError where a parameter makes no sense.
+        """
         crf = CRFRNN(
             num_labels,
             kernels=[
@@ -82,5 +85,22 @@ class FixedCRF:
             normalization=self.normalization,
             kernel_weights="scalar",
             compatibility="potts",
+            min_belief=min_belief,
         )
+        return crf.requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class GridCRF:
+    """A contrast-sensitive grid CRF: Potts, one weight, nothing learnt, every edge counted once with its weight."""
+
+    weight: float
+    theta_beta: float
+    neighbours: int = 8
+    num_iterations: int = 10
+
+    def build(self, num_labels: int) -> CRFRNN:
+        """This CRF over `num_labels` labels, without gradients. Raises ValueError where a parameter makes no sense."""
+        kernel = grid_kernel(self.neighbours, self.theta_beta, self.weight)  # type: ignore[arg-type]
+        crf = CRFRNN(num_labels, [kernel], self.num_iterations, "none", "scalar")
         return crf.requires_grad_(False)

@@ -86,6 +86,10 @@ class Confusion:
         self._check_labels("truth", truth[truth != VOID])
         self._metric.update(prediction, truth)
 
+    def add(self, counts: Tensor) -> None:
+        """Add `counts` [L, L] of images that were counted before."""
+        self._metric.confmat += counts
+
     def merge(self) -> None:
         """Add up what all processes of a distributed run have; every one then has the whole."""
         torch.distributed.all_reduce(self._metric.confmat)
@@ -119,6 +123,18 @@ def scores_of(counts: Tensor, classes: Sequence[str]) -> Scores:
         class_accuracy=float((100 * right / true).nanmean()),
         weighted_iou=float((true * iou).nansum() / true.sum()),
     )
+
+
+def image_mean_iou(prediction: Tensor, truth: Tensor, classes: Sequence[str]) -> float:
+    """Mean IoU of one labelling [H, W] over the classes that its truth holds, in percent.
+
+    To watch single images by. A false speck of another class takes from the IoU of the true one below it, but does not
+    enter the mean as a class of IoU 0, which would outweigh everything else in the image. Raises as `Confusion`.
+    """
+    confusion = Confusion(classes)
+    confusion.update(prediction, truth)
+    true = confusion.counts.sum(1).tolist()
+    return confusion.scores().mean_over(name for name, pixels in zip(classes, true, strict=True) if pixels)
 
 
 def check_classes(names: Iterable[str], known: Iterable[str]) -> list[str]:

@@ -20,6 +20,7 @@ from crfrnn.nets import SegmentationModel
 from eval.boundary import Borders
 from eval.boundary_report import border_numbers, border_table, trimap_figure
 from eval.command import exit_code, load_model
+from eval.crf_file import read_crf
 from eval.evaluate import Observer, evaluate
 from eval.figures import Album, panel, save_figure
 from eval.methods import FixedCRF, Method, mean_field, network_alone
@@ -41,6 +42,8 @@ class Options:
     classes: tuple[str, ...] = ()
     """classes with a mean IoU of their own, beside the mean over all"""
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
+    crf: tuple[Path, ...] = ()
+    """files of CRF parameters, as eval.search_crf and train.crf write them: rows of their own, named by their paths"""
     crf_untrained: tyro.conf.FlagCreatePairsOff[bool] = False
     """score a CRF-RNN with its initial parameters too; done anyway where the checkpoint has no CRF"""
     out: Path | None = None
@@ -132,6 +135,9 @@ def build_methods(options: Options, model: SegmentationModel, num_labels: int) -
     device = next(model.parameters()).device
     dense = options.dense_crf.build(num_labels).to(device)
     methods = [network_alone(), mean_field(dense, {options.dense_crf.num_iterations: "network + dense CRF"})]
+    for path in options.crf:
+        crf = read_crf(path).to(device)
+        methods.append(mean_field(crf, {crf.num_iterations: f"network + {path}"}))
     if options.crf_untrained or model.crf is None:
         untrained = CRFRNN(num_labels).to(device)
         rows = {t: f"network + untrained CRF-RNN T={t}" for t in options.iterations}

@@ -1,34 +1,39 @@
 """Segment photographs with a checkpoint.
 
 python -m eval.segment IMAGE... --checkpoint FILE --out DIR
+python -m eval.segment FOLDER 'holidays/**/*.jpg' --checkpoint FILE --out DIR --probabilities
 
-For NAME.jpg it writes NAME_labels.png, the labels as a palette PNG of the image's size, and NAME_overlay.png, the image
-with the labels painted over it and a legend. Photographs may have any size; the network takes large ones in tiles that leave
-no seams, the CRF-RNN takes each as a whole.
+For NAME.jpg it writes NAME_labels.png, the labels as a palette PNG of the image's size, NAME_overlay.png, the image with the
+labels painted over it and a legend, and, if asked for, NAME_probabilities.npz: `probabilities`, the softmax of the model's
+scores, float16 [L, H, W], and `classes`, the names of its L labels. Results of a folder have its folders again. Photographs
+may have any size; the network takes large ones in tiles that leave no seams, the CRF-RNN takes each as a whole.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import tyro
-from PIL import Image, ImageOps
 from torch import Tensor
+from tqdm import tqdm
 
 from crfrnn.data import write_labels
-from crfrnn.data.images import load
 from crfrnn.nets import SegmentationModel, infer
 from eval.command import complain, exit_code, load_model
 from eval.figures import overlay_figure, save_figure
+from eval.files import replacing
+from eval.photos import find_photos, read_photo
+
+LABELS, OVERLAY, PROBABILITIES = "_labels.png", "_overlay.png", "_probabilities.npz"
 
 
 @dataclass(frozen=True)
 class Options:
     images: tyro.conf.Positional[tuple[Path, ...]]
-    """files to segment"""
+    """files to segment, folders of them, and wildcards"""
     checkpoint: Path
     """file of the model"""
     out: Path = Path()
@@ -37,6 +42,8 @@ class Options:
     """mean-field iterations T of the CRF-RNN; its own number by default"""
     crf: bool = True
     """whether to run the CRF-RNN of the checkpoint, where it has one"""
+    probabilities: tyro.conf.FlagCreatePairsOff[bool] = False
+    """write the probabilities of all labels too: large files, 2 bytes a label and pixel before compression"""
     tile: int = 1024
     """side, in pixels, of what the network computes at once of a large image; smaller takes less memory and more time"""
 
@@ -49,41 +56,55 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options) -> int:
     """Segment all images; one that cannot be read is named on stderr and passed over, and makes the result 1."""
-    outputs = plan_outputs(options.images, options.out)
+    outputs = plan_outputs(find_photos(options.images), options.out)
     model, classes = load_model(options.checkpoint)
     check_crf(options, model)
     options.out.mkdir(parents=True, exist_ok=True)
-    failed = False
-    for path, (label_file, overlay_file) in outputs.items():
+    failed = 0
+    for path, stem in tqdm(outputs.items(), unit="image", desc="segmenting", leave=None):
         try:
             image = read_photo(path)
         except (OSError, ValueError) as error:
             complain("eval.segment", error)
-            failed = True
+            failed += 1
             continue
-        labels = segment(model, image, options)
-        write_labels(label_file, labels)
-        save_figure(overlay_figure(image, labels, classes), overlay_file)
-        print(f"{label_file}  {overlay_file}")
-    return int(failed)
+        logits = scores(model, image, options)
+        labels = logits.argmax(0).to(torch.uint8)
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        write_labels(named(stem, LABELS), labels)
+        save_figure(overlay_figure(image, labels, classes), named(stem, OVERLAY))
+        if options.probabilities:
+            write_probabilities(named(stem, PROBABILITIES), logits.softmax(0), classes)
+        tqdm.write(f"{named(stem, LABELS)}  {named(stem, OVERLAY)}")
+    if failed:
+        print(f"eval.segment: {failed} of {len(outputs)} images could not be read", file=sys.stderr)
+    return int(failed > 0)
 
 
-def plan_outputs(images: Sequence[Path], out: Path) -> dict[Path, tuple[Path, Path]]:
-    """The files of labels and overlay for every image.
+def named(stem: Path, end: str) -> Path:
+    """The file of a result: `stem` may have dots of its own."""
+    return stem.with_name(stem.name + end)
 
-    Raises ValueError where there is no image, where two would be written to the same files, or one over an image.
+
+def plan_outputs(photos: Mapping[Path, Path], out: Path) -> dict[Path, Path]:
+    """For every image, what its results are called, without the ends of their names.
+
+    Args:
+        photos: see `find_photos`.
+
+    Raises ValueError where two would be written to the same files, or one over an image.
     """
-    if not images:
-        raise ValueError("no image was given; wanted the path of one or more")
-    outputs = {path: (out / f"{path.stem}_labels.png", out / f"{path.stem}_overlay.png") for path in images}
+    stems = {path: out / name for path, name in photos.items()}
     origin: dict[Path, Path] = {}
-    for path, (label_file, overlay_file) in outputs.items():
-        if origin.setdefault(label_file, path) != path:
-            raise ValueError(f"{origin[label_file]} and {path} would both be written to {label_file}; run them apart")
-        for file in (label_file, overlay_file):
-            if file.exists() and any(image.exists() and file.samefile(image) for image in images):
+    for path, stem in stems.items():
+        if origin.setdefault(stem, path) != path:
+            raise ValueError(
+                f"{origin[stem]} and {path} would both be written to {named(stem, LABELS)}; run them apart"
+            )
+        for file in (named(stem, LABELS), named(stem, OVERLAY)):
+            if file.exists() and any(image.exists() and file.samefile(image) for image in photos):
                 raise ValueError(f"{file} is to be written for {path}, but is an input itself; pass another --out")
-    return outputs
+    return stems
 
 
 def check_crf(options: Options, model: SegmentationModel) -> None:
@@ -97,19 +118,16 @@ def check_crf(options: Options, model: SegmentationModel) -> None:
         raise ValueError(f"--iterations {options.iterations} has nothing to act on, since {reason}; leave it out")
 
 
-def read_photo(path: Path) -> Tensor:
-    """An image file of any mode as it is meant to be seen: RGB, upright, uint8 [3, H, W]; raises as `load`."""
-    photo = ImageOps.exif_transpose(load(path))
-    if photo.mode.startswith("I;16"):  # Pillow would clip all but the darkest 256 of the grey levels to white
-        photo = Image.fromarray((np.asarray(photo) >> 8).astype(np.uint8))
-    return torch.from_numpy(np.array(photo.convert("RGB"))).permute(2, 0, 1).contiguous()
-
-
-def segment(model: SegmentationModel, image: Tensor, options: Options) -> Tensor:
-    """The labels, uint8 [H, W] on the CPU, of an image, uint8 [3, H, W]."""
+def scores(model: SegmentationModel, image: Tensor, options: Options) -> Tensor:
+    """The logits [L, H, W] on the CPU of an image, uint8 [3, H, W]."""
     batch = image[None].to(next(model.parameters()).device, torch.float32)
-    logits = infer(model, batch, options.iterations if options.crf else 0, tile=options.tile)
-    return logits[0].argmax(0).to("cpu", torch.uint8)
+    return infer(model, batch, options.iterations if options.crf else 0, tile=options.tile)[0].cpu()
+
+
+def write_probabilities(path: Path, probabilities: Tensor, classes: Sequence[str]) -> None:
+    """Write probabilities [L, H, W] in half precision, compressed, with the names of the labels."""
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, probabilities=probabilities.numpy().astype(np.float16), classes=np.array(classes))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from crfrnn import CRFRNN, appearance_kernel, feature_kernel, native, smoothness_kernel
+from crfrnn import CRFRNN, appearance_kernel, feature_kernel, grid_kernel, native, smoothness_kernel
 
 KERNELS = [smoothness_kernel(2.0, 1.0), appearance_kernel(8.0, 40.0, 2.0)]
 LAYERS: dict[str, dict[str, Any]] = {
@@ -20,6 +20,7 @@ LAYERS: dict[str, dict[str, Any]] = {
     "matrices": {"kernel_weights": "matrix", "normalization": "symmetric", "exclude_self": True},
     "diagonal": {"kernel_weights": "diagonal", "normalization": "before", "dilate": True},
     "few labels": {"min_belief": 0.2},
+    "grid": {"kernels": [*KERNELS, grid_kernel(4, 80.0, 0.5)]},
     "features": {"kernels": [*KERNELS, feature_kernel("depth", 0.5, 1.0), feature_kernel("normals", 2.0, 1.0, 5.0)]},
 }
 

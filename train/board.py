@@ -1,6 +1,7 @@
 """What TensorBoard shows of a run."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -9,16 +10,20 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from crfrnn import CRFRNN, Kernel
-from crfrnn.data import VOID, Sample
-from crfrnn.nets import SegmentationModel
-from eval.figures import Example, belief_picture, matrix_figure, panel
+from crfrnn.data import VOID
+from eval.figures import Example, matrix_figure, panel
 from eval.metrics import Scores
 from train.estimate import QUOTAS
 from train.stream import Batch
 
+BOOKKEEPING = ("workers", "save_every", "keep_every", "validate_every", "val_images", "belief_labels")
+"""Fields of a recipe that change nothing in what is learned."""
+
 
 def kernel_name(kernel: Kernel) -> str:
     """What a kernel is called: by what it looks at beside positions."""
+    if kernel.neighbours is not None:
+        return f"grid of {kernel.neighbours}"
     return {None: "smoothness", "image": "appearance"}.get(kernel.guide) or str(kernel.guide)
 
 
@@ -53,7 +58,7 @@ def write_scores(writer: SummaryWriter, scores: Mapping[str, Scores], step: int)
         writer.add_scalar(f"pixel accuracy/{row}", values.pixel_accuracy, step)
         writer.add_scalar(f"class accuracy/{row}", values.class_accuracy, step)
         for name in values.present:
-            writer.add_scalar(f"IoU of {row}/{name}", values.iou[name], step)
+            writer.add_scalar(f"per-class IoU of {row}/{name}", values.iou[name], step)
 
 
 def write_panels(writer: SummaryWriter, examples: Sequence[Example], classes: Sequence[str], step: int) -> None:
@@ -81,41 +86,19 @@ def write_estimate(
     writer.add_figure(f"estimated labels of {source}", figure, step)
 
 
-@torch.no_grad()
-def write_iterations(
-    writer: SummaryWriter,
-    model: SegmentationModel,
-    sample: Sample,
-    classes: Sequence[str],
-    labels: Sequence[str],
-    iterations: int,
-) -> None:
-    """Belief maps of `labels`, free energy per pixel and residual of one image, the mean-field iteration as the step."""
-    assert model.crf is not None
-    image = sample.image[None].to(next(model.parameters()).device, torch.float32)
-    for state in model.crf.iterate(model.unary(image), image, num_iterations=iterations):
-        for label in labels:
-            belief = state.beliefs[0, classes.index(label)].cpu()
-            writer.add_image(f"beliefs of {sample.name}/{label}", belief_picture(belief), state.iteration)
-        pixels = sample.labels.numel()
-        writer.add_scalar(f"free energy per pixel/{sample.name}", state.free_energy()[0] / pixels, state.iteration)
-        if state.iteration:
-            writer.add_scalar(f"residual/{sample.name}", state.residual()[0], state.iteration)
+def hparams(recipe: Any, prefix: str = "") -> dict[str, str | float | int | bool]:
+    """What sets a recipe apart, as the flat table TensorBoard wants: numbers and words by dotted name.
 
-
-def largest_labels(truth: Tensor, classes: Sequence[str], count: int) -> list[str]:
-    """The `count` classes that cover most of `truth` [H, W]."""
-    pixels = torch.bincount(truth[truth != VOID].flatten().long(), minlength=len(classes))
-    order = pixels.argsort(descending=True, stable=True)[:count]
-    return [classes[i] for i in order if pixels[i]]
-
-
-def hparams(recipe: Mapping[str, Any]) -> dict[str, str | float | int | bool]:
-    """A nested recipe as the flat table TensorBoard wants: numbers and words by dotted name."""
+    That is every field that has no default or another value than its default; a hundred columns would hide them.
+    """
     flat: dict[str, str | float | int | bool] = {}
-    for key, value in recipe.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{key}.{name}": inner for name, inner in hparams(value).items()}
-        else:
-            flat[key] = value if isinstance(value, str | float | int | bool) else str(value)
+    for own in fields(recipe):
+        value = getattr(recipe, own.name)
+        if is_dataclass(value):
+            flat |= hparams(value, f"{prefix}{own.name}.")
+        elif isinstance(value, Mapping):
+            for name, inner in value.items():
+                flat |= hparams(inner, f"{prefix}{name}.")
+        elif own.name not in BOOKKEEPING and value != own.default:
+            flat[prefix + own.name] = value if isinstance(value, str | float | int | bool) else str(value)
     return flat

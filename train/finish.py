@@ -6,10 +6,13 @@ from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
-from crfrnn.nets import SegmentationModel, load_checkpoint, model_from_checkpoint
+from crfrnn.nets import SegmentationModel, infer, load_checkpoint, model_from_checkpoint
+from eval.belief_board import write_iterations
 from eval.evaluate import evaluate
 from eval.figures import Album, panel, save_figure
+from eval.iterations import largest_labels, watch
 from eval.methods import Method, mean_field, network_alone
 from eval.metrics import Scores
 from eval.provenance import commit, hardware
@@ -108,20 +111,30 @@ def load(run: Run, name: str) -> SegmentationModel:
 
 
 def write_beliefs(run: Run, name: str) -> None:
-    """TensorBoard pages of a model's mean field, iteration by iteration, on some images."""
+    """TensorBoard pages of a model's mean field, iteration by iteration, on some images; on one in a rehearsal."""
     model, dataset = load(run, name), run.validation
+    assert model.crf is not None
     with SummaryWriter(str(run.out / "tensorboard" / f"{name}-iterations")) as writer:
-        for index in some(len(dataset), BELIEFS):
-            sample = dataset[index]
-            labels = run.recipe.belief_labels or board.largest_labels(sample.labels, dataset.classes, 3)
-            board.write_iterations(writer, model, sample, dataset.classes, labels, max(ITERATIONS))
+        for index in some(len(dataset), BELIEFS if run.final_images is None else 1):
+            photo, truth, title = dataset[index]
+            labels = run.recipe.belief_labels or largest_labels(truth, dataset.classes, 3)
+            image = photo[None].to(run.device, torch.float32)
+            unary = infer(model, image, 0)
+            seen = watch(model.crf, unary, image, dataset.classes, labels, max(ITERATIONS), truth)
+            write_iterations(writer, title, photo, seen)
 
 
 def write_hparams(run: Run, scores: dict[str, Scores]) -> None:
     """The recipe as hyper-parameters, with the mean IoU of every row."""
     results = {f"final mean IoU/{row}": values.mean_iou for row, values in scores.items()}
+    _, start, end = hparams(board.hparams(run.recipe), results)
     with SummaryWriter(str(run.out / "tensorboard" / "hparams")) as writer:
-        writer.add_hparams(board.hparams(plain(run.recipe)), results, run_name=".")
+        # Without the summary of an experiment, which would be that of the first run for all runs of a log folder,
+        # TensorBoard collects the columns from the runs, those that differ first.
+        for summary in (start, end):
+            writer.file_writer.add_summary(summary)
+        for tag, value in results.items():
+            writer.add_scalar(tag, value)
 
 
 def describe(run: Run, argv: list[str]) -> dict[str, Any]:

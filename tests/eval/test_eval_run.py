@@ -14,6 +14,7 @@ from crfrnn import CRFRNN
 from crfrnn.data import VOCSegmentation
 from crfrnn.nets import model_from_checkpoint
 from eval.boundary import Trimap
+from eval.crf_file import write_crf
 from eval.evaluate import evaluate
 from eval.figures import Example, panel
 from eval.methods import FixedCRF, mean_field
@@ -188,3 +189,13 @@ def test_spread() -> None:
     assert spread(names, 3) == ["a", "c", "f"]
     assert spread(names, 20) == names
     assert spread(names, 0) == []
+
+
+def test_searched_parameters_are_a_row(voc: Path, make_checkpoint: Callable, tmp_path: Path) -> None:
+    write_crf(tmp_path / "best.json", FixedCRF(theta_beta=80, num_iterations=2).build(3), {})
+    arguments = ["--checkpoint", str(make_checkpoint()), "--data", str(voc), "--iterations", "0"]
+    arguments += ["--dense-crf.theta-beta", "80", "--dense-crf.num-iterations", "2"]
+    assert main([*arguments, "--crf", str(tmp_path / "best.json"), "--out", str(tmp_path / "out")]) == 0
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())["scores"]
+    assert scores[f"network + {tmp_path / 'best.json'}"] == scores["network + dense CRF"]
+    assert scores["network"] != scores["network + dense CRF"]

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from crfrnn.data import Sample
-from eval.figures import Album, Example, belief_picture, matrix_figure, overlay, overlay_figure, panel, save_figure
+from eval.figures import Album, Example, matrix_figure, overlay, overlay_figure, panel, save_figure
 
 CLASSES = ["background", "cat", "dog"]
 
@@ -123,10 +123,3 @@ def test_a_matrix_is_labelled_on_both_sides_with_its_values() -> None:
     values = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in axes.texts}
     assert values == {(0, 0): "0.00", (0, 1): "2.00", (1, 0): "-1.00", (1, 1): "0.50"}
     assert axes.images[0].get_clim() == (-2.0, 2.0)
-
-
-def test_beliefs_run_from_dark_to_yellow() -> None:
-    picture = belief_picture(torch.tensor([[0.0, 1.0]]))
-    assert picture.dtype == torch.uint8
-    assert picture[:, 0, 0].tolist() == [68, 1, 84]  # the two ends of viridis
-    assert picture[:, 0, 1].tolist() == [253, 231, 36]

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from eval.metrics import Confusion, Scores
+from eval.metrics import Confusion, Scores, image_mean_iou
 
 CLASSES = ["background", "cat", "dog", "cow"]
 
@@ -100,3 +100,11 @@ def test_nothing_to_score_is_an_error() -> None:
         Confusion(CLASSES).scores()
     with pytest.raises(ValueError, match="void"):
         scored([[0, 1]], [[255, 255]])
+
+
+def test_a_false_speck_does_not_count_as_a_class_of_its_image() -> None:
+    truth = torch.zeros(4, 5, dtype=torch.uint8)
+    truth[2:], truth[0, 0] = 1, 255
+    prediction = truth.clone()
+    prediction[0, 0], prediction[0, 1] = 0, 2  # the second is the speck
+    assert image_mean_iou(prediction, truth, ["x", "y", "z", "w"]) == pytest.approx((100 * 8 / 9 + 100) / 2)

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,30 @@ def test_a_large_photo_is_taken_in_tiles(checkpoint: Path, tmp_path: Path, monke
     assert (labels == argmax(checkpoint, wide)).mean() > 0.999  # rounding may turn a tie
 
 
+def test_folders_keep_their_names(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for name in ("a.b.png", "deep/c.JPG"):
+        Image.fromarray(PHOTO).save(tmp_path / "in" / name)
+    out = tmp_path / "out"
+    assert main([str(tmp_path / "in"), "--checkpoint", str(checkpoint), "--out", str(out)]) == 0
+    written = {str(path.relative_to(out)) for path in out.rglob("*.png")}
+    assert written == {f"{stem}_{end}.png" for stem in ("a.b", "deep/c") for end in ("labels", "overlay")}
+
+
+def test_probabilities(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    Image.fromarray(PHOTO).save(path)
+    labels = segmented(checkpoint, path, "--probabilities", "--iterations", "3")
+    model, classes = model_from_checkpoint(checkpoint)
+    with torch.no_grad():
+        logits = model(torch.from_numpy(PHOTO).permute(2, 0, 1)[None].float(), num_iterations=3)
+    with np.load(tmp_path / "out" / "photo_probabilities.npz") as stored:
+        assert stored["classes"].tolist() == classes
+        assert stored["probabilities"].dtype == np.float16
+        assert np.allclose(stored["probabilities"], logits[0].softmax(0).numpy(), atol=1e-3)
+        assert (stored["probabilities"].argmax(0) == labels).mean() > 0.99  # halves may tie
+
+
 GREY = PHOTO[..., 0]
 MODES = {
     "grey": (Image.fromarray(GREY), np.stack([GREY] * 3, -1)),
@@ -116,10 +141,11 @@ def test_bad_images_are_named_and_passed_over(checkpoint: Path, tmp_path: Path, 
     paths = [str(path) for path in (missing, damaged, good)]
     assert main([*paths, "--checkpoint", str(checkpoint), "--out", str(out)]) == 1
     assert sorted(path.name for path in out.iterdir()) == ["good_labels.png", "good_overlay.png"]
-    errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 2
+    errors = re.findall(r"eval\.segment: .*", capsys.readouterr().err)
+    assert len(errors) == 3
     assert "missing.png" in errors[0]
     assert "damaged.png" in errors[1]
+    assert "2 of 3 images could not be read" in errors[2]
 
 
 def test_inputs_are_not_overwritten(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -2,10 +2,11 @@
 
 Command    python -m train.run --recipe voc_small --data VOCdevkit --init FILE --out DIR
 Hardware   two CPU cores
-Duration   two hours
-Score      mean IoU on 250 images of val, 1,050 training images, percent: network 31.1, joint 34.2 (eval/results)
+Duration   an hour for the network, a quarter of an hour for each of the other stages
+Score      mean IoU on 250 images of val, 1,050 training images, percent: network 31.1, CRF-RNN untrained 34.6, parameters
+           alone 34.5, joint 34.3; over the seven classes with many images 59.4, 64.9, 64.8, 66.6 (eval/results)
 
-FILE holds the original VGG-16 convolutions, see crfrnn.nets.load_imagenet. The stage `crf` has not been run yet.
+FILE holds the original VGG-16 convolutions, see crfrnn.nets.load_imagenet.
 """
 
 from dataclasses import replace

@@ -1,0 +1,64 @@
+"""The kernel of a grid CRF: pixels next to each other alone, told apart by the contrast of the image between them."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+# (rows, columns) from a pixel to its later neighbours; the earlier ones follow from k(i, j) = k(j, i).
+OFFSETS = {4: ((0, 1), (1, 0)), 8: ((0, 1), (1, 0), (1, 1), (1, -1))}
+# exp(-40) = 4e-18 passes for 0 beside a neighbour of like colour, and where all are unlike, row sums of it still can be
+# divided by, and their inverses squared in a derivative, in float32.
+LARGEST_EXPONENT = 40.0
+
+
+class GridMatrix:
+    """k(i, j) = exp(-|g_i - g_j|^2 / 2) / |p_i - p_j| for the 4 or 8 neighbours j of pixel i, 0 elsewhere and for j = i.
+
+    The distance |p_i - p_j|, 1 or sqrt(2) pixels, makes the length of a boundary count alike in all directions (Boykov &
+    Kolmogorov 2003). K is symmetric, so that the filter is its own adjoint; gradients flow to values and guide.
+
+    Args:
+        guide: g [B, C, H, W], in units of its bandwidth.
+        neighbours: 4 or 8.
+    """
+
+    def __init__(self, guide: Tensor, neighbours: int) -> None:
+        pixels = rearrange(guide, "b c h w -> b h w c")
+        self._size = pixels.shape[:3]
+        self._like = guide
+        self._edges = []
+        for rows, columns in OFFSETS[neighbours]:
+            here, there = _ends(rows, columns), _ends(-rows, -columns)
+            exponent = (pixels[here] - pixels[there]).square().sum(-1, keepdim=True) / 2
+            length = (rows**2 + columns**2) ** 0.5
+            self._edges.append((here, there, exponent.clamp(max=LARGEST_EXPONENT).neg().exp() / length))
+
+    def filter(self, values: Tensor) -> Tensor:
+        """sum_j k(i, j) v_j: [B, N, C] -> [B, N, C]."""
+        images = values.reshape(*self._size, -1)
+        out = torch.zeros_like(images)
+        for here, there, weights in self._edges:
+            out[here] += weights * images[there]
+            out[there] += weights * images[here]
+        return out.view_as(values)
+
+    def row_sums(self) -> Tensor:
+        """sum_j k(i, j) [B, N]."""
+        return self.filter(torch.ones_like(self.diagonal())[..., None])[..., 0]
+
+    def diagonal(self) -> Tensor:
+        """k(i, i) = 0 [B, N]."""
+        batch, height, width = self._size
+        return self._like.new_zeros(batch, height * width)
+
+
+def _ends(rows: int, columns: int) -> tuple[slice, slice, slice]:
+    """Of images [B, H, W, ...], the pixels that have another so many rows and columns on."""
+    return slice(None), _inside(rows), _inside(columns)
+
+
+def _inside(step: int) -> slice:
+    """Where i + step is no further than the ends of an axis."""
+    return slice(None, -step or None) if step >= 0 else slice(-step, None)

@@ -1,0 +1,158 @@
+"""The cells of an ablation: what they are, how they are run, and where they are kept."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from crfrnn import CRFRNN
+from eval.command import load_model
+from eval.crf_file import read_crf, write_crf
+from eval.files import replacing
+from eval.fit import Learning, fit
+from eval.metrics import Confusion, Scores
+from eval.stored import Problem, Problems, Source
+from eval.variants import Variant
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A CRF that is learned for the ablation."""
+
+    variant: Variant
+    seed: int
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The place on each axis but that of the seeds."""
+        values = asdict(self.variant)
+        del values["start"]
+        return {"train T": values.pop("num_iterations"), **values}
+
+    @property
+    def key(self) -> str:
+        """The name of its files."""
+        start = "-".join(f"{value:g}" for value in self.variant.start)
+        return "-".join([f"T{self.values['train T']}", *list(self.values.values())[1:], start, f"seed{self.seed}"])
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A model that was trained before."""
+
+    checkpoint: Path
+    seed: int
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {"training": self.checkpoint.stem}
+
+    @property
+    def key(self) -> str:
+        return f"checkpoint-{self.checkpoint.stem}-{self.seed}"
+
+
+AnyCell = Learned | Ready
+
+
+class Cells:
+    """Finished cells as files in a folder, each with the `settings` that all share."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.settings = json.loads(json.dumps(settings))
+
+    def path(self, cell: AnyCell, ending: str) -> Path:
+        return self.folder / f"{cell.key}.{ending}"
+
+    def has(self, cell: AnyCell) -> bool:
+        """Whether the cell is finished. Raises ValueError where it was run with other settings."""
+        if not self.path(cell, "json").exists():
+            return False
+        found = self._read(cell)["settings"]
+        different = [name for name in self.settings if found.get(name) != self.settings[name]]
+        if different:
+            raise ValueError(
+                f"{self.folder} holds cells with another {', '.join(different)}; pass another folder as --out"
+            )
+        return True
+
+    def add(self, cell: AnyCell, classes: Sequence[str], counts: Sequence[Tensor]) -> None:
+        """Keep the confusion matrices after T = 0, 1, ... iterations."""
+        checkpoint = {"checkpoint": str(cell.checkpoint)} if isinstance(cell, Ready) else {}
+        content = {"settings": self.settings | checkpoint, "classes": list(classes)}
+        with replacing(self.path(cell, "json")) as partial:
+            partial.write_text(
+                json.dumps(content | {"counts": [matrix.tolist() for matrix in counts]}), encoding="utf-8"
+            )
+
+    def scores(self, cell: AnyCell) -> list[Scores]:
+        """Scores after T = 0, 1, ... iterations."""
+        content = self._read(cell)
+        scores = []
+        for counts in content["counts"]:
+            confusion = Confusion(content["classes"])
+            confusion.add(torch.tensor(counts))
+            scores.append(confusion.scores())
+        return scores
+
+    def _read(self, cell: AnyCell) -> dict[str, Any]:
+        return json.loads(self.path(cell, "json").read_text(encoding="utf-8"))
+
+
+class Running:
+    """Runs a cell: learns its CRF where that is to be done, and counts on the test images after every iteration."""
+
+    def __init__(self, source: Source, learning: Learning, kept: Cells, test_images: int | None, quiet: bool) -> None:
+        self.source, self.learning, self.kept, self.test_images, self.quiet = source, learning, kept, test_images, quiet
+        kept.folder.mkdir(parents=True, exist_ok=True)
+
+    @cached_property
+    def train(self) -> Problems:
+        return Problems(self.source)
+
+    @cached_property
+    def test(self) -> Problems:
+        return Problems(self.source, rest=True)
+
+    def __call__(self, cell: AnyCell) -> None:
+        if isinstance(cell, Learned):
+            problems, crf = self.test, self.learned(cell)
+        else:
+            model, _ = load_model(cell.checkpoint)
+            if model.crf is None:
+                raise ValueError(f"{cell.checkpoint} has no CRF; wanted models that were trained with one")
+            problems = Problems(replace(self.source, unaries=None, checkpoint=cell.checkpoint, images=None))
+            crf = model.crf.cpu()
+        self.kept.add(cell, problems.classes, self.counts(crf, problems))
+
+    def learned(self, cell: Learned) -> CRFRNN:
+        """The CRF of a cell; from its file where only the scoring was interrupted."""
+        file, last = self.kept.path(cell, "crf"), self.kept.path(cell, "last")
+        if not file.exists():
+            labels = len(self.train.classes)
+            crf, losses = fit(
+                cell.variant, self.train, labels, self.learning, seed=cell.seed, last=last, quiet=self.quiet
+            )
+            write_crf(file, crf, {"losses": losses})
+            last.unlink(missing_ok=True)
+        return read_crf(file)
+
+    @torch.no_grad()
+    def counts(self, crf: CRFRNN, problems: Sequence[Problem]) -> list[Tensor]:
+        """Confusion matrices over the test images after T = 0, 1, ... iterations, from one run per image."""
+        iterations = self.kept.settings["test_iterations"]
+        total = len(problems)
+        count = total if self.test_images is None else min(self.test_images, total)
+        confusions = [Confusion(problems.classes) for _ in range(iterations + 1)]
+        for i in tqdm(range(count), "scoring", disable=self.quiet, leave=None, unit="image"):
+            problem = problems[i * total // count]
+            for state in crf.iterate(problem.unary, problem.image, num_iterations=iterations):
+                confusions[state.iteration].update(state.logits[0].argmax(0), problem.truth)
+        return [confusion.counts for confusion in confusions]

@@ -1,0 +1,159 @@
+"""Look at mean field: score and belief maps of a label for the network and after every iteration.
+
+python -m eval.beliefs IMAGE --label NAME --checkpoint FILE --out DIR              the CRF-RNN of a checkpoint
+python -m eval.beliefs IMAGE --label NAME --scores FILE.npz --truth MASK --out DIR stored scores, and a fixed dense CRF
+
+For IMAGE.jpg it writes IMAGE_NAME.png, all iterations side by side with colour bars and curves (change of the beliefs, free
+energy, mean IoU where --truth gives a mask), and IMAGE_NAME.gif, the same as an animation.
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+from einops import rearrange
+from PIL import Image
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from crfrnn import CRFRNN
+from crfrnn.data import VOC_CLASSES, read_image, read_labels
+from crfrnn.nets import infer
+from eval.belief_board import write_iterations
+from eval.belief_figures import belief_figure, frames
+from eval.bench_inputs import read_unary
+from eval.command import exit_code, load_model
+from eval.figures import overlay, save_figure
+from eval.files import replacing
+from eval.iterations import Iterations, watch
+from eval.methods import FixedCRF
+from eval.metrics import check_classes
+from eval.photos import read_photo
+from eval.tables import text_table
+
+FRAME_MS, LAST_FRAME_MS = 700, 2500
+
+
+@dataclass(frozen=True)
+class Options:
+    image: tyro.conf.Positional[Path]
+    """the photograph"""
+    label: tuple[str, ...]
+    """classes to look at; each gets files of its own"""
+    checkpoint: Path | None = None
+    """file of a model; where it has no CRF, the dense CRF below takes its scores"""
+    scores: Path | None = None
+    """stored scores instead: .npy or .npz, as eval/bench_inputs.py says; images in it go by the name of the photograph"""
+    classes: tuple[str, ...] = VOC_CLASSES
+    """names of the labels in --scores"""
+    truth: Path | None = None
+    """mask of the photograph, a palette PNG"""
+    iterations: int = 10
+    """mean-field iterations T"""
+    dense_crf: FixedCRF = field(default_factory=FixedCRF)
+    out: Path = Path()
+    """folder for the pictures"""
+    animation: Literal["gif", "webp"] = "gif"
+    """form of the animation"""
+    tensorboard: Path | None = None
+    """folder of a TensorBoard log to write the maps and curves to, too, with the iteration as the step"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = tyro.cli(Options, args=argv, prog="python -m eval.beliefs", description=__doc__)
+    return exit_code("eval.beliefs", lambda: run(options))
+
+
+def run(options: Options) -> int:
+    """Look, draw and save as `options` say. Raises OSError or ValueError where they cannot be followed."""
+    if (options.checkpoint is None) == (options.scores is None):
+        raise ValueError("wanted either --checkpoint or --scores: a network to run, or what one has said")
+    if not options.label:
+        raise ValueError("--label names no class; wanted one or more")
+    # A mask and stored scores are of the pixels as they lie in the file; a photograph alone may be turned upright.
+    photo = read_photo(options.image) if options.truth is None and options.scores is None else read_image(options.image)
+    truth = None if options.truth is None else read_truth(options.truth, photo)
+    unary, crf, classes = read_scores(options, photo)
+    check_classes(options.label, classes)
+    seen = watch(crf, unary, photo[None].to(unary), classes, options.label, options.iterations, truth)
+    painted = None if truth is None else overlay(photo, truth, classes)
+    for label in options.label:
+        name = f"{options.image.stem}_{label}".replace("/", "-")
+        picture, animation = (options.out / f"{name}.{suffix}" for suffix in ("png", options.animation))
+        save_figure(belief_figure(photo, seen, label, painted), picture)
+        save_animation(list(frames(photo, seen, label)), animation)
+        print(f"{picture}  {animation}")
+    if options.tensorboard is not None:
+        with SummaryWriter(str(options.tensorboard)) as writer:
+            write_iterations(writer, options.image.stem, photo, seen)
+        print(f"tensorboard --samples_per_plugin images=100 --logdir {options.tensorboard}")
+    print(f"\n{table(seen)}")
+    return 0
+
+
+def read_truth(path: Path, photo: Tensor) -> Tensor:
+    """The mask [H, W] of a photograph [3, H, W]. Raises ValueError where its size is another, and as `read_labels`."""
+    truth = read_labels(path)
+    if truth.shape != photo.shape[1:]:
+        sizes = [f"{each.shape[-1]} x {each.shape[-2]}" for each in (truth, photo)]
+        raise ValueError(
+            f"{path} is {sizes[0]}, the photograph {sizes[1]} (width x height); wanted the mask of this one"
+        )
+    return truth
+
+
+def read_scores(options: Options, photo: Tensor) -> tuple[Tensor, CRFRNN, Sequence[str]]:
+    """The unary [1, L, H, W], the CRF behind it, and the names of the labels."""
+    if options.checkpoint is not None:
+        model, classes = load_model(options.checkpoint)
+        device = next(model.parameters()).device
+        unary = infer(model, photo[None].to(device, torch.float32), 0)
+        return unary, model.crf or options.dense_crf.build(len(classes)).to(device), classes
+    assert options.scores is not None
+    unary = read_unary(options.scores, (photo.shape[1], photo.shape[2]), options.image.stem)
+    if unary.shape[1] != len(options.classes):
+        raise ValueError(
+            f"{options.scores} has {unary.shape[1]} labels, and there are {len(options.classes)} names; "
+            "name its labels with --classes"
+        )
+    return unary, options.dense_crf.build(len(options.classes)), options.classes
+
+
+def save_animation(pictures: Sequence[Tensor], path: Path) -> None:
+    """Write uint8 pictures [3, h, w] of one size as an endless animation in the form its suffix names."""
+    images = [Image.fromarray(rearrange(picture, "c h w -> h w c").numpy()) for picture in pictures]
+    durations = [FRAME_MS] * (len(images) - 1) + [LAST_FRAME_MS]
+    with replacing(path) as partial:
+        images[0].save(
+            partial,
+            format=path.suffix[1:],
+            save_all=True,
+            append_images=images[1:],
+            duration=durations,
+            loop=0,
+            quality=85,
+        )
+
+
+def table(seen: Iterations) -> str:
+    """The curves in figures."""
+    header = ["iteration", "largest\nchange", "mean\nchange", "free energy\nper pixel"]
+    columns = [seen.largest_change, seen.mean_change, seen.free_energy]
+    if seen.mean_iou:
+        header.append("mean IoU,\npercent")
+        columns.append(seen.mean_iou)
+    rows = [
+        [str(t), *("-" if math.isnan(value) else f"{value:.5g}" for value in values)]
+        for t, values in enumerate(zip(*columns, strict=True))
+    ]
+    return text_table(header, rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""Images under several networks and CRFs side by side: those that gain most, those in the middle, and those that lose.
+
+python -m eval.compare --checkpoints FILE --data VOCdevkit --out DIR                     network, CRF and CRF-RNN
+python -m eval.compare --checkpoints FCN-8s=A.pt DeepLab=B.pt --data VOCdevkit --out DIR \\
+                       --columns FCN-8s "DeepLab + CRF"                                  two networks, as in the talk
+python -m eval.compare --scores FILE.npz --data VOCdevkit --out DIR                      stored scores and a dense CRF
+
+Into --out it writes index.html, one page with all pictures in it; best.png, median.png and worst.png, the same for papers;
+and compare.json, the scores of every image. With each image comes a close-up of where the columns differ near its borders.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from crfrnn.data import SegmentationSet, open_set
+from eval.bench_record import origin, write_json
+from eval.command import exit_code
+from eval.compare_figure import Comparison, comparison_figure
+from eval.compare_page import comparison_page
+from eval.figures import save_figure
+from eval.files import replacing
+from eval.gains import Result, close_up, label_set, pick
+from eval.methods import FixedCRF
+from eval.metrics import Scores
+from eval.report import report
+from eval.systems import System, check_columns, from_checkpoint, from_scores
+
+NAMES = {"all": "All images", "best": "Largest gain", "median": "Median gain", "worst": "Least gain"}
+
+
+@dataclass(frozen=True)
+class Options:
+    data: Path
+    """folder of the data set (VOCdevkit, or MSRC-21)"""
+    out: Path
+    """folder for the pages"""
+    checkpoints: tuple[str, ...] = ()
+    """models, FILE or NAME=FILE; each gives the columns NAME, "NAME + CRF" (the dense CRF below) and, where it has one,
+    "NAME, CRF-RNN" """
+    scores: tuple[str, ...] = ()
+    """stored scores of networks, FILE or NAME=FILE (see eval/bench_inputs.py): the columns NAME and "NAME + CRF" """
+    columns: tuple[str, ...] = ()
+    """which of these columns to show, and in which order; all by default"""
+    before: str | None = None
+    """the gain of an image is its mean IoU in the column --after less that in this one; by default the first"""
+    after: str | None = None
+    """see --before; by default the last column"""
+    split: Annotated[str, tyro.conf.arg(name="list")] = "val"
+    """list of images"""
+    every: int = 1
+    """take every so many-th image of the list only"""
+    count: int = 3
+    """images of each kind: best, median, worst"""
+    dense_crf: FixedCRF = field(default_factory=FixedCRF)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    options = tyro.cli(Options, args=argv, prog="python -m eval.compare", description=__doc__)
+    return exit_code("eval.compare", lambda: run(options, argv))
+
+
+def run(options: Options, argv: list[str]) -> int:
+    """Compare as `options` say. Raises OSError or ValueError where they cannot be followed."""
+    if options.count < 1 or options.every < 1:
+        raise ValueError(f"got --count {options.count}, --every {options.every}; wanted 1 or more")
+    dataset = open_set(options.data, options.split)
+    systems = build_systems(options, dataset)
+    columns = check_columns(systems, options.columns)
+    before, after = options.before or columns[0], options.after or columns[-1]
+    check_columns(systems, [before, after])
+    scored = list(dict.fromkeys([*columns, before, after]))
+    results, scores = label_set(systems, dataset, range(0, len(dataset), options.every), scored)
+    by_name = {result.name: result for result in results}
+    gains = {result.name: result.mean_iou[after] - result.mean_iou[before] for result in results}
+    sections = {
+        kind: [comparison(by_name[name], dataset, columns, before, after) for name in names]
+        for kind, names in pick(gains, options.count).items()
+    }
+    print(f"\n{len(results)} images of the list {options.split}, percent\n\n{report(scores)}\n")
+    facts = origin("eval.compare", argv)
+    save(options.out, sections, dataset.classes, scores, facts, (before, after), len(results))
+    write_json(options.out / "compare.json", facts | as_json(results, gains, scores, before, after))
+    return 0
+
+
+def build_systems(options: Options, dataset: SegmentationSet) -> list[System]:
+    """Everything that was named on the command line. Raises ValueError where nothing was, and as its parts do."""
+    systems = []
+    for sources, make in ((options.checkpoints, from_checkpoint), (options.scores, from_scores)):
+        for source in sources:
+            name, _, file = source.rpartition("=")
+            systems.append(make(name or Path(file).stem, Path(file), dataset, options.dense_crf))
+    if not systems:
+        raise ValueError("there is nothing to compare; wanted --checkpoints, --scores or both")
+    return systems
+
+
+def comparison(result: Result, dataset: SegmentationSet, columns: Sequence[str], before: str, after: str) -> Comparison:
+    """A result with its pictures."""
+    sample = dataset[result.index]
+    size = (sample.labels.shape[0], sample.labels.shape[1])
+    labels = {column: result.labels(column, size) for column in columns}
+    window = close_up(result.labels(before, size), result.labels(after, size), sample.labels)
+    gain = result.mean_iou[after] - result.mean_iou[before]
+    return Comparison(result.name, sample.image, labels | {"truth": sample.labels}, result.mean_iou, gain, window)
+
+
+def save(
+    out: Path,
+    sections: dict[str, list[Comparison]],
+    classes: Sequence[str],
+    scores: dict[str, Scores],
+    facts: dict[str, Any],
+    between: tuple[str, str],
+    count: int,
+) -> None:
+    """Write the figures and the page, and print where they are."""
+    for kind, comparisons in sections.items():
+        heading = f"{NAMES[kind]}: {between[1]} over {between[0]}, mean IoU of the single image in percent"
+        save_figure(comparison_figure(comparisons, classes, heading), out / f"{kind}.png")
+        print(out / f"{kind}.png")
+    page = comparison_page(
+        {NAMES[kind]: comparisons for kind, comparisons in sections.items()},
+        classes,
+        scores,
+        title=f"{between[1]} and {between[0]}",
+        count=count,
+        before=between[0],
+        after=between[1],
+        facts={name: str(facts[name]) for name in ("command", "commit")},
+    )
+    with replacing(out / "index.html") as partial:
+        partial.write_text(page, encoding="utf-8")
+    print(out / "index.html")
+
+
+def as_json(
+    results: Sequence[Result], gains: dict[str, float], scores: dict[str, Scores], before: str, after: str
+) -> dict[str, Any]:
+    """The scores of the set and of every image, those with the largest gain first."""
+    images = {result.name: {"gain": gains[result.name], "mean_iou": result.mean_iou} for result in results}
+    return {
+        "unit": "percent",
+        "gain": f"{after} less {before}",
+        "scores": {column: {"mean_iou": row.mean_iou, "classes": len(row.present)} for column, row in scores.items()},
+        "images": dict(sorted(images.items(), key=lambda item: -gains[item[0]])),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

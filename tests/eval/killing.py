@@ -1,0 +1,45 @@
+"""Commands of eval in a child process that is killed on the way."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tests.train.children import die, result, server
+
+
+def killed_after(main: str, argv: list[str], patched: str, calls: int) -> int | None:
+    """Runs `main` ("module:function") in a child that kills itself behind so many calls of `patched`
+    ("module:class.method"); returns its exit code."""
+    child = server().Process(target=_run, args=(main, argv, patched, calls))
+    child.start()
+    return result(child)
+
+
+def _run(main: str, argv: list[str], patched: str, calls: int) -> None:
+    import importlib
+
+    import torch
+
+    torch.set_num_threads(1)
+    module, _, name = patched.partition(":")
+    *path, attribute = name.split(".")
+    owner: Any = importlib.import_module(module)
+    for part in path:
+        owner = getattr(owner, part)
+    setattr(owner, attribute, _counted(getattr(owner, attribute), calls))
+    module, _, name = main.partition(":")
+    sys.exit(getattr(importlib.import_module(module), name)(argv))
+
+
+def _counted(function: Callable, calls: int) -> Callable:
+    done = 0
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal done
+        value = function(*args, **kwargs)
+        done += 1
+        if done == calls:
+            die()
+        return value
+
+    return counted

@@ -1,0 +1,88 @@
+"""Learn the parameters of a CRF alone, on the stored scores of a network: no network runs.
+
+python -m train.crf --unaries SCORES.npz --data VOCdevkit --out DIR
+python -m train.crf --unaries SCORES.npz --data VOCdevkit --kernel-weights matrix --bandwidths learned --out DIR
+
+A command that was stopped goes on where it was when it is given again. DIR/crf.json holds the result, for
+`eval.run --crf` and `eval.compare_crf --crf`.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from crfrnn import CRFRNN
+from eval.bench_record import origin
+from eval.command import exit_code
+from eval.crf_file import write_crf
+from eval.fit import Learning, fit
+from eval.stored import Problems, Source
+from eval.tables import text_table
+from eval.variants import Variant
+from train.board import kernel_name
+
+RESULT, LAST = "crf.json", "last.pt"
+
+
+@dataclass(frozen=True)
+class Options:
+    source: Annotated[Source, tyro.conf.arg(name="")]
+    out: Path
+    """folder for the result"""
+    variant: Annotated[Variant, tyro.conf.arg(name="")] = field(default_factory=Variant)
+    learning: Annotated[Learning, tyro.conf.arg(name="")] = field(default_factory=Learning)
+    seed: int = 0
+    """of the order of the images"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    options = tyro.cli(Options, args=argv, prog="python -m train.crf", description=__doc__)
+    return exit_code("train.crf", lambda: run(options, argv))
+
+
+def run(options: Options, argv: Sequence[str]) -> int:
+    """Learn, print and write. Raises as its parts do, and ValueError where a result would be overwritten."""
+    result = options.out / RESULT
+    if result.exists():
+        raise ValueError(f"{result} exists; pass another folder as --out")
+    problems = Problems(options.source)
+    options.out.mkdir(parents=True, exist_ok=True)
+    last = options.out / LAST
+    labels = len(problems.classes)
+    crf, losses = fit(options.variant, problems, labels, options.learning, seed=options.seed, last=last)
+    facts = origin("train.crf", argv) | {
+        "variant": asdict(options.variant),
+        "learning": asdict(options.learning),
+        "images": problems.names,
+        "losses": losses,
+    }
+    write_crf(result, crf, facts)
+    last.unlink(missing_ok=True)
+    print(table(crf, options.variant))
+    print(f"\nparameters  {shlex.quote(str(result))}")
+    return 0
+
+
+def table(crf: CRFRNN, variant: Variant) -> str:
+    """Kernel weights (means over labels) and bandwidths, before and after."""
+    begin = variant.build(crf.num_labels)
+    rows = []
+    for m, kernel in enumerate(crf.kernels):
+        numbers = []
+        for layer in (begin, crf):
+            weights = layer.cell.kernel_weights[m].detach()
+            own = weights.diagonal() if weights.ndim == 2 else weights
+            numbers.append(", ".join(f"{value:.3g}" for value in (float(own.mean()), *layer.bandwidths[m].tolist())))
+        rows.append([kernel_name(kernel), *numbers])
+    return text_table(["weight, bandwidths", "before", "learned"], rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

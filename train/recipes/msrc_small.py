@@ -1,0 +1,20 @@
+"""MSRC-21 within two cores and an hour: images at three quarters of their size, the first three blocks kept from ImageNet.
+
+Command    python -m train.run --recipe msrc_small --data MSRC --init FILE --out DIR
+           python -m eval.grid_crf --checkpoint DIR/network.pt --data MSRC --list Test --tune-list Val --out RESULTS
+Hardware   two CPU cores
+Duration   half an hour
+Score      not run yet
+
+FILE holds the original VGG-16 convolutions, see crfrnn.nets.load_imagenet.
+"""
+
+from dataclasses import replace
+
+from train.recipes import msrc, voc_small
+from train.recipes.schema import Recipe
+
+NETWORK = replace(voc_small.NETWORK, steps=1000, crop=257, validate_every=0)
+JOINT = replace(voc_small.JOINT, steps=100, crop=257)
+
+RECIPE: Recipe = replace(msrc.RECIPE, stages={"network": NETWORK, "joint": JOINT}, input_scale=0.75, workers=1)
