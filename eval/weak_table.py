@@ -102,6 +102,8 @@ class Options:
     """steps of every run, of two images each"""
     masks: int = 200
     """images with masks in mixtures"""
+    val_list: str = "val"
+    """list of images to score on: a name in ImageSets/Segmentation, or a file"""
     classes: tuple[str, ...] = ()
     """classes with a mean IoU of their own, beside the mean over all"""
     only_table: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -143,7 +145,7 @@ def commands(options: Options) -> list[list[str]]:
         command += ["--init", options.init] if options.init else []
         command += ["--resume"] if (out / "recipe.json").exists() else []
         command += [*(SMALL if row.recipe != "voc_small" else []), *row.changes.split()]
-        command += ["--stages.network.steps", str(options.steps)]
+        command += ["--stages.network.steps", str(options.steps), "--val-list", options.val_list]
         for field, split in row.lists.items():
             command += [f"--{field}", lists[split]]
         found.append(command)

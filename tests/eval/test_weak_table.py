@@ -44,7 +44,7 @@ def finish() -> Callable[[Path, float], None]:
 
 def test_every_row_is_a_run_of_train(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs"
-    targets, *runs = commands(Options(data=data, out=out, init="imagenet", masks=2, steps=7))
+    targets, *runs = commands(Options(data=data, out=out, init="imagenet", masks=2, steps=7, val_list="train"))
     assert targets[:3] == ["python", "-m", "train.targets"]
     assert len(runs) == len(ROWS)
     for (name, row), command in zip(ROWS.items(), runs, strict=True):
@@ -53,6 +53,7 @@ def test_every_row_is_a_run_of_train(data: Path, tmp_path: Path) -> None:
         check_mixture(options.recipe, name, stage)
         assert (stage.steps, stage.batch_size, stage.crop) == (7, 2, 321)
         assert (options.recipe.input_scale, options.recipe.network) == (0.5, "deeplab-largefov")
+        assert options.recipe.val_list == "train"
         assert options.out == out / name
         assert ("--only" in command) == (row.recipe == "voc_small")
     strong, weak = ((out / f"{kind}.txt").read_text().split() for kind in ("strong", "weak"))
