@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 from crfrnn.data.images import read_image
 from crfrnn.data.msrc import MSRC21, MSRC_CLASSES
 from crfrnn.data.palette import colorize, read_labels, voc_palette, write_labels
-from crfrnn.data.sets import SegmentationSet, open_set
+from crfrnn.data.parts import Parts, PartSegmentation
+from crfrnn.data.sets import SegmentationSet, allowed_labels, mirrored_labels, open_set, part_names
 from crfrnn.data.toy import TOY_CLASSES, make_toy
 from crfrnn.data.voc import VOC_CLASSES, VOID, Sample, VOCSegmentation
 
@@ -20,12 +21,17 @@ __all__ = [
     "VOC_CLASSES",
     "VOID",
     "JointTransform",
+    "PartSegmentation",
+    "Parts",
     "Sample",
     "SegmentationSet",
     "VOCSegmentation",
+    "allowed_labels",
     "colorize",
     "make_toy",
+    "mirrored_labels",
     "open_set",
+    "part_names",
     "read_image",
     "read_labels",
     "seeded",
