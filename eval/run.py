@@ -14,9 +14,9 @@ import torch
 import tyro
 
 from crfrnn import CRFRNN
-from crfrnn.data import SegmentationSet, open_set
+from crfrnn.data import SegmentationSet, open_set, part_names
 from crfrnn.nets import SegmentationModel
-from eval.command import exit_code, load_model
+from eval.command import exit_code, load_model, parts_of
 from eval.evaluate import evaluate
 from eval.figures import Album, panel, save_figure
 from eval.methods import FixedCRF, Method, mean_field, network_alone
@@ -36,7 +36,7 @@ class Options:
     iterations: tuple[int, ...] = (0, 5, 10)
     """numbers of mean-field iterations T at which the CRF-RNN is scored"""
     classes: tuple[str, ...] = ()
-    """classes with a mean IoU of their own, beside the mean over all"""
+    """classes with a mean IoU of their own, beside the mean over all; by default the parts, where labels are parts"""
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
     crf_untrained: tyro.conf.FlagCreatePairsOff[bool] = False
     """score a CRF-RNN with its initial parameters too; done anyway where the checkpoint has no CRF"""
@@ -60,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: Options, command: str) -> int:
     """Evaluate, print and save as `options` say. Raises OSError or ValueError where they cannot be followed."""
     check_options(options)
-    dataset = open_set(options.data, options.split)
-    subset = check_classes(options.classes, dataset.classes)
+    dataset = open_set(options.data, options.split, parts_of(options.checkpoint))
+    subset = check_classes(options.classes or part_names(dataset), dataset.classes)
     model, classes = load_model(options.checkpoint)
     check_labels(options.checkpoint, classes, dataset)
     indices = list(range(0, len(dataset), options.every))[: options.limit]
@@ -71,7 +71,7 @@ def run(options: Options, command: str) -> int:
     print(f"{options.checkpoint} on {len(indices)} of the {len(dataset)} images in {options.split}, percent\n")
     print(report(scores, subset))
     if options.out is not None:
-        save_report(options.out, scores, subset, describe(options, command, model, dataset, len(indices)))
+        save_report(options.out, scores, subset, describe(options, command, subset, model, dataset, len(indices)))
         if options.pictures:
             save_figure(panel(album.examples, dataset.classes), options.out / "pictures.png")
     return 0
@@ -126,7 +126,12 @@ def spread(names: Sequence[str], count: int) -> list[str]:
 
 
 def describe(
-    options: Options, command: str, model: SegmentationModel, dataset: SegmentationSet, images: int
+    options: Options,
+    command: str,
+    subset: Sequence[str],
+    model: SegmentationModel,
+    dataset: SegmentationSet,
+    images: int,
 ) -> dict[str, Any]:
     """What makes the numbers reproducible, for the JSON file."""
     return {
@@ -139,7 +144,7 @@ def describe(
         "list": options.split,
         "images": images,
         "images_in_list": len(dataset),
-        "subset": list(options.classes),
+        "subset": list(subset),
         "dense_crf": asdict(options.dense_crf),
     }
 

@@ -9,7 +9,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from crfrnn import CRFRNN, Kernel
 from crfrnn.data import VOID, Sample
-from crfrnn.nets import SegmentationModel
+from crfrnn.nets import SegmentationModel, restrict
 from eval.figures import Example, belief_picture, matrix_figure, panel
 from eval.metrics import Scores
 
@@ -67,11 +67,13 @@ def write_iterations(
     classes: Sequence[str],
     labels: Sequence[str],
     iterations: int,
+    allowed: Tensor | None = None,
 ) -> None:
     """Belief maps of `labels`, free energy per pixel and residual of one image, the mean-field iteration as the step."""
     assert model.crf is not None
     image = sample.image[None].to(next(model.parameters()).device, torch.float32)
-    for state in model.crf.iterate(model.unary(image), image, num_iterations=iterations):
+    unary = restrict(model.unary(image), allowed)
+    for state in model.crf.iterate(unary, image, num_iterations=iterations):
         for label in labels:
             belief = state.beliefs[0, classes.index(label)].cpu()
             writer.add_image(f"beliefs of {sample.name}/{label}", belief_picture(belief), state.iteration)

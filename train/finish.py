@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from crfrnn.data import allowed_labels, part_names
 from crfrnn.nets import SegmentationModel, model_from_checkpoint
 from eval.evaluate import evaluate
-from eval.figures import Album, panel, save_figure
+from eval.figures import Album, matrices_figure, panel, save_figure
 from eval.methods import Method, mean_field, network_alone
 from eval.metrics import Scores
 from eval.provenance import commit, hardware
@@ -17,6 +18,7 @@ from eval.report import report, save_report
 from eval.run import spread
 from train import board
 from train.folder import plain
+from train.start import build_crf
 from train.state import Run
 from train.validation import some
 
@@ -33,16 +35,19 @@ def finish(run: Run, argv: list[str]) -> None:
     examples = run.group.gather(album.examples)
     if not run.group.is_main:
         return
-    dataset, out = run.validation, run.out
+    dataset, out, parts = run.validation, run.out, part_names(run.validation)
     facts = describe(run, argv)
-    save_report(out, scores, facts=facts)
+    save_report(out, scores, parts, facts)
     save_figure(panel(examples, dataset.classes), out / "pictures.png")
     write_hparams(run, scores)
     for name, stage in run.recipe.stages.items():
         if stage.trains != "network" and (out / f"{name}.pt").exists():
             write_beliefs(run, name)
+            if parts:
+                write_compatibility(run, name)
     print(
-        f"\n{facts['images']} images of the list {run.recipe.val_list}, percent\n\n{report(scores)}\n", file=sys.stdout
+        f"\n{facts['images']} images of the list {run.recipe.val_list}, percent\n\n{report(scores, parts)}\n",
+        file=sys.stdout,
     )
     print(f"pictures     {out / 'pictures.png'}")
     print(f"scores       {out / 'scores.json'}")
@@ -94,7 +99,19 @@ def write_beliefs(run: Run, name: str) -> None:
         for index in some(len(dataset), BELIEFS):
             sample = dataset[index]
             labels = run.recipe.belief_labels or board.largest_labels(sample.labels, dataset.classes, 3)
-            board.write_iterations(writer, model, sample, dataset.classes, labels, max(ITERATIONS))
+            allowed = allowed_labels(dataset, index)
+            board.write_iterations(writer, model, sample, dataset.classes, labels, max(ITERATIONS), allowed)
+
+
+def write_compatibility(run: Run, name: str) -> None:
+    """NAME-compatibility.png: the label penalties as they began, and what they have become."""
+    model = load(run, name)
+    assert model.crf is not None
+    before, after = (
+        crf.cell.compatibility.detach().cpu() for crf in (build_crf(run.recipe.crf, run.dataset), model.crf)
+    )
+    matrices = {"penalty of row beside column, before": before, "after training": after, "change": after - before}
+    save_figure(matrices_figure(matrices, run.dataset.classes), run.out / f"{name}-compatibility.png")
 
 
 def write_hparams(run: Run, scores: dict[str, Scores]) -> None:

@@ -97,7 +97,7 @@ class Training:
     def step(self, passes: list[Batch]) -> float:
         """One step of the optimiser over the passes of this process; returns the mean loss over all processes."""
         stage, step = self.stage, self.progress.step
-        pixels = sum(counted(labels, stage.loss_stride) for _, labels, _ in passes)
+        pixels = sum(counted(labels, stage.loss_stride) for _, labels, *_ in passes)
         asked = self.run.stop.number is not None
         state = self.run.group.total(torch.tensor([pixels, asked], dtype=torch.float64))
         if state[1]:
@@ -108,10 +108,10 @@ class Training:
         torch.manual_seed(step_seed(self.run.recipe.seed, self.number, step, self.run.group.rank))
         scale = self.run.group.world / (count if stage.normalize_loss else 1)  # gradients of processes are averaged
         own = torch.zeros(1, dtype=torch.float64)
-        for i, (images, labels, _) in enumerate(passes, 1):
+        for i, (images, labels, _, allowed) in enumerate(passes, 1):
             with self.unshared(i < len(passes)), self.precision():
                 images = images.to(self.run.device, non_blocking=True, memory_format=torch.channels_last)
-                loss = self.shared(images, labels.to(self.run.device, non_blocking=True))
+                loss = self.shared(images, labels.to(self.run.device, non_blocking=True), allowed)
                 self.scaler.scale(loss * scale).backward()
             own += loss.detach().cpu().double()
         mean = float(self.run.group.total(own)) / count
@@ -141,7 +141,7 @@ class Training:
     def check(self, value: float, what: str, passes: list[Batch]) -> None:
         """Raise FloatingPointError where `value` is not finite."""
         if not torch.isfinite(torch.tensor(value)):
-            names = ", ".join(name for *_, names in passes for name in names)
+            names = ", ".join(name for _, _, names, _ in passes for name in names)
             raise FloatingPointError(
                 f"{what} is {value} in step {self.progress.step} of stage {self.name!r}, images {names}; lower the rates, "
                 f"or look at these images. {self.run.out / LAST} holds the last checkpoint, if one was written"
@@ -202,7 +202,10 @@ class Training:
         """Write a checkpoint to go on from, or (not `resumable`) one with the resulting model alone."""
         if self.writer is None:
             return
+        parts = self.run.recipe.parts
         training: dict[str, Any] = {"stage": self.name, "step": self.progress.step}
+        if parts.wanted:
+            training["parts"] = asdict(parts)
         if resumable:
             training |= {
                 "progress": asdict(self.progress),

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crfrnn.data import VOID
-from crfrnn.nets import SegmentationModel
+from crfrnn.nets import SegmentationModel, restrict
 from train.recipes import Stage
 
 
@@ -29,22 +29,22 @@ class StageLoss(nn.Module):
             self.model.network.eval()
         return self
 
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in 0..255 and labels [B, H, W] -> the sum, float32."""
-        return F.cross_entropy(self.logits(images), self.strided(labels), ignore_index=VOID, reduction="sum")
+    def forward(self, images: Tensor, labels: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """Images [B, 3, H, W] in 0..255, labels [B, H, W] and which are possible, [B, L] -> the sum, float32."""
+        return F.cross_entropy(self.logits(images, allowed), self.strided(labels), ignore_index=VOID, reduction="sum")
 
     def strided(self, labels: Tensor) -> Tensor:
         """The labels that the loss looks at, [B, h, w]."""
         return labels[:, :: self.stride, :: self.stride]
 
-    def logits(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor, allowed: Tensor | None = None) -> Tensor:
         """The logits there, [B, L, h, w]."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             if self.model.crf is None and self.model.network.training:
                 scores = self.model.scores(images).float()
                 size = self.strided(images[:, 0]).shape[1:]
-                return F.interpolate(scores, size=size, mode="bilinear", align_corners=True)
-            unary = self.model.unary(images)
+                return restrict(F.interpolate(scores, size=size, mode="bilinear", align_corners=True), allowed)
+            unary = restrict(self.model.unary(images), allowed)
         return self.model.refine(unary, images)[:, :, :: self.stride, :: self.stride]
 
 

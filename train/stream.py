@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from crfrnn.data import SegmentationSet, seeded, test_transform, train_transform
+from crfrnn.data import SegmentationSet, allowed_labels, mirrored_labels, seeded, test_transform, train_transform
 from train.distributed import Processes
 from train.interrupt import ignore_signals
 from train.loss import shares
 from train.recipes import Stage
 
-Batch = tuple[torch.Tensor, torch.Tensor, list[str]]
+Item = tuple[torch.Tensor, torch.Tensor, str, torch.Tensor | None]
+Batch = tuple[torch.Tensor, torch.Tensor, list[str], torch.Tensor | None]
 
 
 def positions(count: int, batch_size: int, steps: range, seed: int) -> Iterator[list[tuple[int, int]]]:
@@ -56,13 +57,16 @@ class Augmented(Dataset):
     def __init__(self, dataset: SegmentationSet, stage: Stage) -> None:
         self.dataset = dataset
         whole = stage.crop is None
-        self.transform = test_transform() if whole else train_transform(stage.crop, stage.scale, stage.mirror)
+        mirrored = mirrored_labels(dataset)
+        self.transform = (
+            test_transform() if whole else train_transform(stage.crop, stage.scale, stage.mirror, mirrored=mirrored)
+        )
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, str]:
+    def __getitem__(self, key: tuple[int, int]) -> Item:
         index, seed = key
         sample = self.dataset[index]
         image, labels = seeded(self.transform, sample.image, sample.labels, seed)
-        return image, labels, sample.name
+        return image, labels, sample.name, allowed_labels(self.dataset, index)
 
 
 def stream(
@@ -70,7 +74,8 @@ def stream(
 ) -> Iterator[list[Batch]]:
     """What a process has to do in each of the steps from `start` on, as a list of passes.
 
-    A pass is images [B, 3, h, w] float32 0..255, labels [B, h, w] int64, and names.
+    A pass is images [B, 3, h, w] float32 0..255, labels [B, h, w] int64, names, and which labels are possible, bool [B, L],
+    or None.
     """
     # A generator of its own: the loader would draw from the global one.
     loader = DataLoader(
@@ -87,9 +92,10 @@ def stream(
         yield [next(batches) for _ in range(stage.accumulate)]
 
 
-def collate(samples: list[tuple[torch.Tensor, torch.Tensor, str]]) -> Batch:
-    images, labels, names = zip(*samples, strict=True)
-    return torch.stack(images), torch.stack(labels), list(names)
+def collate(samples: list[Item]) -> Batch:
+    images, labels, names, allowed = zip(*samples, strict=True)
+    possible = None if allowed[0] is None else torch.stack(allowed)
+    return torch.stack(images), torch.stack(labels), list(names), possible
 
 
 def step_seed(seed: int, stage: int, step: int, rank: int) -> int:

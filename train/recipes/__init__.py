@@ -1,6 +1,6 @@
 """Recipes, one a file, headed by command, hardware, duration and score."""
 
-from train.recipes import msrc, toy, voc, voc_fcn8s, voc_msc, voc_small
+from train.recipes import msrc, parts_aeroplane, parts_animal, parts_person, toy, voc, voc_fcn8s, voc_msc, voc_small
 from train.recipes.schema import Crf, Recipe, Stage
 
 RECIPES = {
@@ -10,6 +10,9 @@ RECIPES = {
     "voc_fcn8s": voc_fcn8s.RECIPE,
     "voc_small": voc_small.RECIPE,
     "msrc": msrc.RECIPE,
+    "parts_person": parts_person.RECIPE,
+    "parts_animal": parts_animal.RECIPE,
+    "parts_aeroplane": parts_aeroplane.RECIPE,
 }
 
 __all__ = ["RECIPES", "Crf", "Recipe", "Stage"]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from crfrnn.data import Parts
 from eval.methods import FixedCRF
 
 
@@ -80,6 +81,8 @@ class Crf:
     learn_bandwidths: bool = False
     num_iterations: int = 5
     """mean-field iterations T in training; any T can be asked for afterwards"""
+    compatibility: Literal["potts", "adjacency"] = "potts"
+    """what the label compatibility starts from: Potts, or less for labels that touch in the masks of the training list"""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,8 @@ class Recipe:
     dropout: float = 0.5
     input_scale: float = 1.0
     """the network sees images resampled by this factor, the CRF the images themselves"""
+    parts: Parts = field(default_factory=Parts)
+    """parts of objects as labels, see crfrnn.data.parts; none by default"""
     train_list: str = "train_aug"
     val_list: str = "val"
     val_images: int | None = None
