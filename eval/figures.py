@@ -149,18 +149,24 @@ def matrix_figure(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
 
 
 def matrices_figure(matrices: Mapping[str, Tensor], classes: Sequence[str]) -> Figure:
-    """Matrices [L, L] by their titles, as `matrix_figure` shows one, side by side with one scale of colours."""
-    side = 0.42 * len(classes)
+    """Matrices [L, L] by their titles, as `matrix_figure` shows one, side by side with one scale of colours.
+
+    Beyond 40 labels cells are too small for their values, which are left out.
+    """
+    cell = min(0.42, 24 / len(classes))  # inches
+    side = cell * len(classes)
+    cells = list(itertools.product(range(len(classes)), repeat=2)) if len(classes) <= 40 else []
+    points = min(10.0, 58 * cell)
     size = (len(matrices) * (side + 1.6) + 0.6, side + 1.6)
     figure = Figure(figsize=size, dpi=OVERLAY_DPI, layout="constrained")
     limit = max(*(float(matrix.abs().max()) for matrix in matrices.values()), 1e-9)
     grid = figure.subplots(1, len(matrices), squeeze=False)[0]
     for axes, (title, matrix) in zip(grid, matrices.items(), strict=True):
         picture = axes.imshow(matrix.numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit)
-        axes.set_xticks(range(len(classes)), classes, rotation=90)
-        axes.set_yticks(range(len(classes)), classes)
-        axes.set_title(title, fontsize="medium")
-        for row, column in itertools.product(range(len(classes)), repeat=2):
+        axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=points)
+        axes.set_yticks(range(len(classes)), classes, fontsize=points)
+        axes.set_title(title, fontsize=10)
+        for row, column in cells:
             value = float(matrix[row, column])
             shade = "white" if abs(value) > 0.6 * limit else "black"
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6, color=shade)

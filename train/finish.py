@@ -104,7 +104,7 @@ def write_beliefs(run: Run, name: str) -> None:
 
 
 def write_compatibility(run: Run, name: str) -> None:
-    """NAME-compatibility.png: the label penalties as they began, and what they have become."""
+    """NAME-compatibility.png: the label penalties as the recipe starts them, and what they have become."""
     model = load(run, name)
     assert model.crf is not None
     before, after = (

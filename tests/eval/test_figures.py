@@ -7,7 +7,17 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from crfrnn.data import Sample
-from eval.figures import Album, Example, belief_picture, matrix_figure, overlay, overlay_figure, panel, save_figure
+from eval.figures import (
+    Album,
+    Example,
+    belief_picture,
+    matrices_figure,
+    matrix_figure,
+    overlay,
+    overlay_figure,
+    panel,
+    save_figure,
+)
 
 CLASSES = ["background", "cat", "dog"]
 
@@ -130,3 +140,14 @@ def test_beliefs_run_from_dark_to_yellow() -> None:
     assert picture.dtype == torch.uint8
     assert picture[:, 0, 0].tolist() == [68, 1, 84]  # the two ends of viridis
     assert picture[:, 0, 1].tolist() == [253, 231, 36]
+
+
+def test_matrices_share_a_scale_and_large_ones_leave_their_values_out() -> None:
+    small = matrices_figure({"before": torch.zeros(3, 3), "after": torch.eye(3)}, CLASSES)
+    before, after, _ = small.axes
+    assert (before.get_title(), after.get_title()) == ("before", "after")
+    assert before.images[0].get_clim() == after.images[0].get_clim() == (-1, 1)
+    assert len(before.texts) == 9
+    large = matrices_figure({"after": torch.eye(250)}, [f"part {i}" for i in range(250)])
+    assert not large.axes[0].texts
+    assert max(large.get_size_inches() * large.dpi) < 4000
