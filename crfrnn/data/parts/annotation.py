@@ -88,9 +88,10 @@ def part_map(
     drawn = np.zeros(annotation.size, np.uint8)
     for each in annotation.objects:
         name = each.object_class
-        drawn[each.mask] = labels.rest(name) if given_class in (None, name) else 0
         if given_class not in (None, name):
+            drawn[each.mask] = 0
             continue
+        drawn[each.mask] = labels.rest(name)
         # Sorting is stable: the order of the file decides within a level.
         for part in sorted(each.parts, key=lambda part: level(name, part.name)):
             label = labels.label(name, part.name)

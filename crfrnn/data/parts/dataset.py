@@ -60,6 +60,10 @@ class _Entry(NamedTuple):
     number: int | None  # of the object, from 0; None for the whole image
     found: Listed | None
 
+    @property
+    def title(self) -> str:
+        return self.name if self.number is None else f"{self.name}_{self.number + 1}"
+
 
 class PartSegmentation(Dataset[Sample]):
     """Part maps of PASCAL-Part or AeroplaneOID, as a map-style dataset of `Sample`.
@@ -103,7 +107,7 @@ class PartSegmentation(Dataset[Sample]):
 
     @property
     def names(self) -> list[str]:
-        return [each.name if each.number is None else f"{each.name}_{each.number + 1}" for each in self._entries]
+        return [entry.title for entry in self._entries]
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -119,7 +123,7 @@ class PartSegmentation(Dataset[Sample]):
         given = self._given_class(entry)
         region = region_around(entry.found.box, size, self.parts.side, self.parts.margin)
         labels = cut_labels(self._map(annotation, given), region)
-        return Sample(to_uint8(cut(image, region)), labels, self.names[index])
+        return Sample(to_uint8(cut(image, region)), labels, entry.title)
 
     def allowed(self, index: int) -> Tensor | None:
         """Which labels are possible in an item, bool [L]; None for all."""

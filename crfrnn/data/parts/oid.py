@@ -27,7 +27,10 @@ OID_PARTS = {"aeroplane": {"verticalStabilizer": 2, "nose": 3, "wing": 4, "wheel
 """Indices of the parts; the aeroplane itself has 1."""
 
 Polygon = NDArray[np.float64]
-Outline = tuple[str, int, Polygon]  # what, id, polygon
+Aeroplane = tuple[Polygon, list[tuple[str, Polygon]]]  # itself, and its parts by their kinds
+
+_ANNOTATIONS = ("annotations", ".", "data/annotations", "data")
+_IMAGES = ("images/aeroplane", "images", "data/images/aeroplane", "data/images")
 
 
 class AeroplaneOID:
@@ -49,10 +52,8 @@ class AeroplaneOID:
 
     def __init__(self, root: str | PathLike[str], split: str | PathLike[str]) -> None:
         self.root = Path(root)
-        folders = ("annotations", ".", "data/annotations", "data")
-        path = find_folder(self.root, folders, "anno.mat", "annotation") / "anno.mat"
-        images = ("images/aeroplane", "images", "data/images/aeroplane", "data/images")
-        folder = find_folder(self.root, images, "*.jpg", "photographs")
+        path = find_folder(self.root, _ANNOTATIONS, "anno.mat", "annotation") / "anno.mat"
+        folder = find_folder(self.root, _IMAGES, "*.jpg", "photographs")
         anno = read_struct(path, "anno")
         ids = _image_ids(anno)
         self._aeroplanes = _aeroplanes(anno, set(ids.values()))
@@ -77,7 +78,7 @@ class AeroplaneOID:
         """The outlines in an image of `size` (H, W) as masks; what lies outside of the image is cut off."""
         objects = []
         for aeroplane, outlines in self._aeroplanes.get(self._ids[name], []):
-            parts = tuple(Part(what, filled(polygon, size)) for what, _, polygon in outlines)
+            parts = tuple(Part(kind, filled(polygon, size)) for kind, polygon in outlines)
             objects.append(AnnotatedObject("aeroplane", filled(aeroplane, size), parts))
         return Annotation(tuple(objects), size)
 
@@ -101,7 +102,7 @@ def oid_level(object_class: str, part: str) -> int:
 
 def is_oid(root: Path) -> bool:
     """Whether a folder holds the annotation of AeroplaneOID."""
-    return any((root / name / "anno.mat").is_file() for name in (".", "annotations", "data", "data/annotations"))
+    return any((root / name / "anno.mat").is_file() for name in _ANNOTATIONS)
 
 
 def _image_ids(anno: Struct) -> dict[str, int]:
@@ -130,13 +131,13 @@ def _sets(anno: Struct, ids: dict[str, int]) -> dict[str, list[str]]:
     return found
 
 
-def _aeroplanes(anno: Struct, images: set[int]) -> dict[int, list[tuple[Polygon, list[Outline]]]]:
+def _aeroplanes(anno: Struct, images: set[int]) -> dict[int, list[Aeroplane]]:
     """The aeroplanes of every image, by its id, with their parts."""
-    parts: dict[int, list[Outline]] = defaultdict(list)
+    parts: dict[int, list[tuple[str, Polygon]]] = defaultdict(list)
     for kind in OID_PARTS["aeroplane"]:
-        for parent, number, polygon in _outlines(anno, kind):
-            parts[parent].append((kind, number, polygon))
-    found: dict[int, list[tuple[Polygon, list[Outline]]]] = defaultdict(list)
+        for parent, _, polygon in _outlines(anno, kind):
+            parts[parent].append((kind, polygon))
+    found: dict[int, list[Aeroplane]] = defaultdict(list)
     for parent, number, polygon in _outlines(anno, "aeroplane"):
         if parent not in images:
             raise ValueError(f"{anno.where}: aeroplane {number} is in image {parent}, which is not listed")
