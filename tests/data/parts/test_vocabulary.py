@@ -101,6 +101,24 @@ def test_merges(name: str, part: str, merge: Merge, label: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("aeroplane", "body stern wing tail engine wheel"),
+        ("bicycle", "wheel saddle handlebar chainwheel headlight"),
+        ("bird", "head eye beak torso neck wing leg foot tail"),
+        ("car", "frontside vehicleside backside roofside mirror liplate door wheel headlight window"),
+        ("dog", "head eye ear nose torso neck leg paw tail muzzle"),
+        ("horse", "head eye ear muzzle torso neck leg tail hoof"),
+        ("sheep", "head eye ear muzzle horn torso neck leg tail"),
+        ("person", "head eye ear brow nose mouth hair torso neck arm hand leg foot"),
+        ("train", "head hfrontside hleftside hrightside hbackside hroofside headlight coach coachside"),
+    ],
+)
+def test_published_labels_in_full(name: str, labels: str) -> None:
+    assert {merged(name, part, "published") for part in PASCAL_PARTS[name]} == set(labels.split())
+
+
+@pytest.mark.parametrize(
     ("name", "below_to_above"),
     [
         ("aeroplane", "body stern lwing engine_3"),
