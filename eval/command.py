@@ -3,10 +3,12 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from crfrnn.nets import SegmentationModel, model_from_checkpoint
+from crfrnn.data import Parts
+from crfrnn.nets import SegmentationModel, load_checkpoint, model_from_checkpoint
 
 
 def exit_code(name: str, command: Callable[[], int]) -> int:
@@ -29,3 +31,9 @@ def load_model(checkpoint: Path) -> tuple[SegmentationModel, list[str]]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model, classes
+
+
+def parts_of(checkpoint: Path) -> Parts | None:
+    """The parts a model was trained on; None where it labels objects. Raises as `load_checkpoint`."""
+    training: dict[str, Any] = load_checkpoint(checkpoint)["training"] or {}
+    return Parts(**training["parts"]) if "parts" in training else None

@@ -7,8 +7,8 @@ import torch.distributed as dist
 from torch import Tensor
 from tqdm import tqdm
 
-from crfrnn.data import Sample, SegmentationSet
-from crfrnn.nets import SegmentationModel
+from crfrnn.data import Sample, SegmentationSet, allowed_labels
+from crfrnn.nets import SegmentationModel, restrict
 from eval.methods import Method
 from eval.metrics import Confusion, Scores
 
@@ -49,7 +49,7 @@ def evaluate(
     try:
         for index in tqdm(own, desc="evaluating", unit="image", disable=rank > 0, leave=None):
             sample = dataset[index]
-            labels = _label(model, methods, sample, dataset.num_labels)
+            labels = _label(model, methods, sample, dataset.num_labels, allowed_labels(dataset, index))
             for row, confusion in confusions.items():
                 confusion.update(labels[row], sample.labels)
             if observer is not None:
@@ -64,7 +64,9 @@ def evaluate(
 
 # Not inference_mode: a CRF keeps some of what it computes here, and a later training step must be able to use it.
 @torch.no_grad()
-def _label(model: SegmentationModel, methods: Sequence[Method], sample: Sample, num_labels: int) -> dict[str, Tensor]:
+def _label(
+    model: SegmentationModel, methods: Sequence[Method], sample: Sample, num_labels: int, allowed: Tensor | None
+) -> dict[str, Tensor]:
     """The labels of every row for one image, uint8 [H, W] on the CPU."""
     image = sample.image[None].to(next(model.parameters()).device, torch.float32)
     unary = model.unary(image)
@@ -72,6 +74,7 @@ def _label(model: SegmentationModel, methods: Sequence[Method], sample: Sample, 
         raise ValueError(f"the model has {unary.shape[1]} labels, the data set {num_labels}; wanted equal numbers")
     if not unary.isfinite().all():
         raise ValueError(f"the network's scores of {sample.name} are not all finite; its training has diverged")
+    unary = restrict(unary, allowed)
     labels = {}
     for method in methods:
         for row, logits in zip(method.rows, method.logits(unary, image), strict=True):

@@ -2,7 +2,7 @@
 
 import itertools
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,19 +144,32 @@ def _titles(examples: Sequence[Example]) -> list[str]:
 
 def matrix_figure(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
     """A matrix [L, L] over labels as a heat map with its values: row l, column l'. Blue is below zero, red above."""
-    count = len(classes)
-    figure = Figure(figsize=(0.42 * count + 2.2, 0.42 * count + 1.6), dpi=OVERLAY_DPI, layout="constrained")
-    axes = figure.add_subplot()
-    limit = max(float(matrix.abs().max()), 1e-9)
-    picture = axes.imshow(matrix.numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit)
-    axes.set_xticks(range(count), classes, rotation=90)
-    axes.set_yticks(range(count), classes)
-    axes.set_title(title)
-    for row, column in itertools.product(range(count), repeat=2):
-        value = float(matrix[row, column])
-        shade = "white" if abs(value) > 0.6 * limit else "black"
-        axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6, color=shade)
-    figure.colorbar(picture, shrink=0.8)
+    return matrices_figure({title: matrix}, classes)
+
+
+def matrices_figure(matrices: Mapping[str, Tensor], classes: Sequence[str]) -> Figure:
+    """Matrices [L, L] by their titles, as `matrix_figure` shows one, side by side with one scale of colours.
+
+    Beyond 40 labels cells are too small for their values, which are left out.
+    """
+    cell = min(0.42, 24 / len(classes))  # inches
+    side = cell * len(classes)
+    cells = list(itertools.product(range(len(classes)), repeat=2)) if len(classes) <= 40 else []
+    points = min(10.0, 58 * cell)
+    size = (len(matrices) * (side + 1.6) + 0.6, side + 1.6)
+    figure = Figure(figsize=size, dpi=OVERLAY_DPI, layout="constrained")
+    limit = max(*(float(matrix.abs().max()) for matrix in matrices.values()), 1e-9)
+    grid = figure.subplots(1, len(matrices), squeeze=False)[0]
+    for axes, (title, matrix) in zip(grid, matrices.items(), strict=True):
+        picture = axes.imshow(matrix.numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=points)
+        axes.set_yticks(range(len(classes)), classes, fontsize=points)
+        axes.set_title(title, fontsize=10)
+        for row, column in cells:
+            value = float(matrix[row, column])
+            shade = "white" if abs(value) > 0.6 * limit else "black"
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6, color=shade)
+    figure.colorbar(picture, ax=grid, shrink=0.8)
     return figure
 
 

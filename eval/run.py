@@ -15,11 +15,11 @@ import tyro
 from torch import Tensor
 
 from crfrnn import CRFRNN
-from crfrnn.data import Sample, SegmentationSet, open_set
+from crfrnn.data import Sample, SegmentationSet, open_set, part_names
 from crfrnn.nets import SegmentationModel
 from eval.boundary import Borders
 from eval.boundary_report import border_numbers, border_table, trimap_figure
-from eval.command import exit_code, load_model
+from eval.command import exit_code, load_model, parts_of
 from eval.crf_file import read_crf
 from eval.evaluate import Observer, evaluate
 from eval.figures import Album, panel, save_figure
@@ -40,7 +40,7 @@ class Options:
     iterations: tuple[int, ...] = (0, 5, 10)
     """numbers of mean-field iterations T at which the CRF-RNN is scored"""
     classes: tuple[str, ...] = ()
-    """classes with a mean IoU of their own, beside the mean over all"""
+    """classes with a mean IoU of their own, beside the mean over all; by default the parts, where labels are parts"""
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
     crf: tuple[Path, ...] = ()
     """files of CRF parameters, as eval.search_crf and train.crf write them: rows of their own, named by their paths"""
@@ -68,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: Options, command: str) -> int:
     """Evaluate, print and save as `options` say. Raises OSError or ValueError where they cannot be followed."""
     check_options(options)
-    dataset = open_set(options.data, options.split)
-    subset = check_classes(options.classes, dataset.classes)
+    dataset = open_set(options.data, options.split, parts_of(options.checkpoint))
+    subset = check_classes(options.classes or part_names(dataset), dataset.classes)
     model, classes = load_model(options.checkpoint)
     check_labels(options.checkpoint, classes, dataset)
     indices = list(range(0, len(dataset), options.every))[: options.limit]
@@ -79,7 +79,7 @@ def run(options: Options, command: str) -> int:
     scores = evaluate(model, dataset, methods, indices=indices, observer=both(album, borders))
     print(f"{options.checkpoint} on {len(indices)} of the {len(dataset)} images in {options.split}, percent\n")
     print(report(scores, subset))
-    facts = describe(options, command, model, dataset, len(indices))
+    facts = describe(options, command, subset, model, dataset, len(indices))
     if options.borders:
         print(f"\n{border_table(borders)}")
         facts["borders"] = border_numbers(borders)
@@ -154,7 +154,12 @@ def spread(names: Sequence[str], count: int) -> list[str]:
 
 
 def describe(
-    options: Options, command: str, model: SegmentationModel, dataset: SegmentationSet, images: int
+    options: Options,
+    command: str,
+    subset: Sequence[str],
+    model: SegmentationModel,
+    dataset: SegmentationSet,
+    images: int,
 ) -> dict[str, Any]:
     """What makes the numbers reproducible, for the JSON file."""
     return {
@@ -167,7 +172,7 @@ def describe(
         "list": options.split,
         "images": images,
         "images_in_list": len(dataset),
-        "subset": list(options.classes),
+        "subset": list(subset),
         "dense_crf": asdict(options.dense_crf),
     }
 

@@ -30,7 +30,7 @@ def dry_run(options: Options, device: torch.device, group: Processes, stop: Stop
     data = options.data or make_toy(Path("runs") / "toy-data")
     rows = []
     for name in (recipe.train_list, recipe.val_list):
-        dataset = open_set(data, name)
+        dataset = open_set(data, name, recipe.parts)
         for sample in (dataset[0], dataset[len(dataset) - 1]):
             height, width = sample.labels.shape
             present = [dataset.classes[label] for label in sample.labels.unique().tolist() if label != 255]

@@ -8,10 +8,11 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from crfrnn.nets import SegmentationModel, infer, load_checkpoint, model_from_checkpoint
+from crfrnn.data import allowed_labels, part_names
+from crfrnn.nets import SegmentationModel, infer, load_checkpoint, model_from_checkpoint, restrict
 from eval.belief_board import write_iterations
 from eval.evaluate import evaluate
-from eval.figures import Album, panel, save_figure
+from eval.figures import Album, matrices_figure, panel, save_figure
 from eval.iterations import largest_labels, watch
 from eval.methods import Method, mean_field, network_alone
 from eval.metrics import Scores
@@ -39,16 +40,19 @@ def finish(run: Run, argv: list[str]) -> None:
     examples = run.group.gather(album.examples)
     if not run.group.is_main:
         return
-    dataset, out = run.validation, run.out
+    dataset, out, parts = run.validation, run.out, part_names(run.validation)
     facts = describe(run, argv)
-    save_report(out, scores, facts=facts)
+    save_report(out, scores, parts, facts)
     save_figure(panel(examples, dataset.classes), out / "pictures.png")
     write_hparams(run, scores)
     for name, stage in finished(run).items():
         if stage.trains != "network":
             write_beliefs(run, name)
+            if parts:
+                write_compatibility(run, name)
     print(
-        f"\n{facts['images']} images of the list {run.recipe.val_list}, percent\n\n{report(scores)}\n", file=sys.stdout
+        f"\n{facts['images']} images of the list {run.recipe.val_list}, percent\n\n{report(scores, parts)}\n",
+        file=sys.stdout,
     )
     print(f"pictures     {out / 'pictures.png'}")
     print(f"scores       {out / 'scores.json'}")
@@ -77,7 +81,7 @@ def compare(run: Run) -> tuple[dict[str, Scores], Album]:
         if name in networks[-1:]:
             dense = run.recipe.dense_crf.build(run.validation.num_labels).to(run.device)
             methods.append(mean_field(dense, {dense.num_iterations: DENSE_CRF}))
-            begin = build_crf(run.recipe.crf, run.validation.num_labels).to(run.device)
+            begin = build_crf(run.recipe.crf, run.dataset).to(run.device)
             methods.append(mean_field(begin, {t: f"{UNTRAINED}, T = {t}" for t in ITERATIONS}))
         if name in networks:
             on_top = [other for other, it in stages.items() if it.trains == "crf" and previous(run, other) == name]
@@ -119,9 +123,20 @@ def write_beliefs(run: Run, name: str) -> None:
             photo, truth, title = dataset[index]
             labels = run.recipe.belief_labels or largest_labels(truth, dataset.classes, 3)
             image = photo[None].to(run.device, torch.float32)
-            unary = infer(model, image, 0)
+            unary = restrict(infer(model, image, 0), allowed_labels(dataset, index))
             seen = watch(model.crf, unary, image, dataset.classes, labels, max(ITERATIONS), truth)
             write_iterations(writer, title, photo, seen)
+
+
+def write_compatibility(run: Run, name: str) -> None:
+    """NAME-compatibility.png: the label penalties as the recipe starts them, and what they have become."""
+    model = load(run, name)
+    assert model.crf is not None
+    before, after = (
+        crf.cell.compatibility.detach().cpu() for crf in (build_crf(run.recipe.crf, run.dataset), model.crf)
+    )
+    matrices = {"penalty of row beside column, before": before, "after training": after, "change": after - before}
+    save_figure(matrices_figure(matrices, run.dataset.classes), run.out / f"{name}-compatibility.png")
 
 
 def write_hparams(run: Run, scores: dict[str, Scores]) -> None:

@@ -238,6 +238,8 @@ class Training:
         now = time.perf_counter()
         self.progress.seconds, self.clock = self.progress.seconds + now - self.clock, now
         training: dict[str, Any] = {"stage": self.name, "step": self.progress.step, "seconds": self.progress.seconds}
+        if self.run.recipe.parts.wanted:
+            training["parts"] = asdict(self.run.recipe.parts)
         if resumable:
             training |= {
                 "progress": asdict(self.progress),

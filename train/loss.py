@@ -7,7 +7,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from crfrnn.nets import SegmentationModel
+from crfrnn.nets import SegmentationModel, restrict
 from train.estimate import target_count, weak_loss
 from train.mixture import ALONE
 from train.recipes import Source
@@ -39,9 +39,11 @@ class StageLoss(nn.Module):
             self.model.network.eval()
         return self
 
-    def forward(self, images: Tensor, labels: Tensor, present: Tensor, seeds: Tensor, source_of: Tensor) -> Tensor:
+    def forward(
+        self, images: Tensor, labels: Tensor, present: Tensor, allowed: Tensor, seeds: Tensor, source_of: Tensor
+    ) -> Tensor:
         """The sums, float32 [S]; arguments as the fields of `train.stream.Batch`, on the device of the model."""
-        logits, labels = self.logits(images), self.strided(labels)
+        logits, labels = self.logits(images, allowed), self.strided(labels)
         self.estimated = {}
         sums = [logits.new_zeros(()) for _ in self.sources]
         for number, source in enumerate(self.sources):
@@ -61,15 +63,20 @@ class StageLoss(nn.Module):
         """The labels that the loss looks at, [B, h, w]."""
         return labels[:, :: self.stride, :: self.stride]
 
-    def logits(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor, allowed: Tensor) -> Tensor:
         """The logits there, [B, L, h, w]; those of extra labels behind them where a source is joint."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             if self.model.crf is None and self.model.network.training:
                 scores = (self.model.all_scores if self.joint else self.model.scores)(images).float()
                 size = self.strided(images[:, 0]).shape[1:]
-                return F.interpolate(scores, size=size, mode="bilinear", align_corners=True)
-            unary = self.model.unary(images)
+                return possible(F.interpolate(scores, size=size, mode="bilinear", align_corners=True), allowed)
+            unary = possible(self.model.unary(images), allowed)
         return self.model.refine(unary, images)[:, :, :: self.stride, :: self.stride]
+
+
+def possible(scores: Tensor, allowed: Tensor) -> Tensor:
+    """Scores [B, L, h, w] restricted to the labels that `allowed`, bool [B, L or more], says are possible."""
+    return scores if allowed.all() else restrict(scores, allowed[:, : scores.shape[1]])
 
 
 def counted(batch: Batch, stride: int, sources: Sequence[Source] = ALONE) -> Tensor:

@@ -55,7 +55,7 @@ def train(options: Options, out: Path, device: torch.device, group: Processes, s
     """Run the stages that `options` ask for and show what came out. Raises as its parts do."""
     recipe = options.recipe
     data = options.data or make_toy(Path("runs") / "toy-data")
-    dataset, validation = open_set(data, recipe.train_list), open_set(data, recipe.val_list)
+    dataset, validation = (open_set(data, name, recipe.parts) for name in (recipe.train_list, recipe.val_list))
     sets = open_sets(recipe, dataset, data, options.coco, options.targets)
     run = Run(recipe, dataset, validation, out, device, group, stop, sets, final_images=2 if options.dry_run else None)
     check_stages(options)

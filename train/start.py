@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from tqdm import tqdm
 
 from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
+from crfrnn.data import SegmentationSet
+from crfrnn.data.parts import adjacency, adjacency_penalties
 from crfrnn.nets import (
     SegmentationModel,
     build_model,
@@ -15,6 +19,9 @@ from crfrnn.nets import (
 )
 from train.recipes import Crf
 from train.state import Run
+from train.validation import some
+
+ADJACENCY_IMAGES = 500
 
 
 def start_model(run: Run, name: str, init: str | None) -> SegmentationModel:
@@ -26,7 +33,7 @@ def start_model(run: Run, name: str, init: str | None) -> SegmentationModel:
     """
     stage = run.recipe.stages[name]
     torch.manual_seed(run.recipe.seed)
-    crf = None if stage.trains == "network" else build_crf(run.recipe.crf, run.dataset.num_labels)
+    crf = None if stage.trains == "network" else build_crf(run.recipe.crf, run.dataset)
     model = build_model(**run.architecture(stage), crf=crf)
     before = previous(run, name)
     source = None if before is None else run.out / f"{before}.pt"
@@ -87,8 +94,8 @@ def freeze(model: SegmentationModel, network: bool, layers: tuple[str, ...]) -> 
             parameter.requires_grad_(False)
 
 
-def build_crf(settings: Crf, num_labels: int) -> CRFRNN:
-    """The CRF-RNN a recipe describes."""
+def build_crf(settings: Crf, dataset: SegmentationSet) -> CRFRNN:
+    """The CRF-RNN a recipe describes, over the labels of `dataset`."""
     kernels = [
         smoothness_kernel(theta_gamma=settings.theta_gamma, weight=settings.smoothness_weight),
         appearance_kernel(
@@ -96,9 +103,17 @@ def build_crf(settings: Crf, num_labels: int) -> CRFRNN:
         ),
     ]
     return CRFRNN(
-        num_labels,
+        dataset.num_labels,
         kernels=kernels,
         num_iterations=settings.num_iterations,
         kernel_weights=settings.kernel_weights,
+        compatibility="potts" if settings.compatibility == "potts" else touching_penalties(dataset),
         learn_bandwidths=settings.learn_bandwidths,
     )
+
+
+def touching_penalties(dataset: SegmentationSet) -> Tensor:
+    """Label penalties [L, L] from which labels touch, on at most `ADJACENCY_IMAGES` images spread over the list."""
+    chosen = some(len(dataset), ADJACENCY_IMAGES)
+    progress = tqdm(chosen, desc="adjacency", unit="image", disable=len(chosen) <= 50, leave=None)
+    return adjacency_penalties(adjacency((dataset[i].labels for i in progress), dataset.num_labels))

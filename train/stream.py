@@ -12,7 +12,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from crfrnn.data import VOID, SegmentationSet, seeded, test_transform, train_transform
+from crfrnn.data import (
+    VOID,
+    JointTransform,
+    SegmentationSet,
+    allowed_labels,
+    mirrored_labels,
+    seeded,
+    test_transform,
+    train_transform,
+)
 from crfrnn.weak import present_labels
 from train.distributed import Processes
 from train.interrupt import ignore_signals
@@ -35,6 +44,7 @@ class Batch(NamedTuple):
         images: [B, 3, h, w] float32, 0..255.
         labels: [B, h, w] int64; all void where the source knows images as a whole.
         present: bool [B, 255], the labels that occur in the crop.
+        allowed: bool [B, 255], the labels that are possible, where the class of the object is known; else all.
         seeds: [B] int64.
         source_of: [B] int64, the numbers of their sources.
         names: of the images.
@@ -43,6 +53,7 @@ class Batch(NamedTuple):
     images: Tensor
     labels: Tensor
     present: Tensor
+    allowed: Tensor
     seeds: Tensor
     source_of: Tensor
     names: list[str]
@@ -102,18 +113,27 @@ class Augmented(Dataset):
 
     def __init__(self, sets: Sequence[SegmentationSet], sources: Sequence[Source], stage: Stage) -> None:
         self.sets, self.sources = sets, sources
-        whole = stage.crop is None
-        self.transform = test_transform() if whole else train_transform(stage.crop, stage.scale, stage.mirror)
+        self.transforms = [transform(stage, mirrored_labels(dataset)) for dataset in sets]
 
     def __getitem__(self, key: Key) -> Batch:
-        sample = self.sets[key.source][key.index]
-        image, labels = seeded(self.transform, sample.image, sample.labels, key.seed)
-        present = present_labels(labels[None], VOID)
+        dataset = self.sets[key.source]
+        sample = dataset[key.index]
+        image, labels = seeded(self.transforms[key.source], sample.image, sample.labels, key.seed)
+        present, allowed = present_labels(labels[None], VOID), torch.ones(1, VOID, dtype=torch.bool)
+        possible = allowed_labels(dataset, key.index)
+        if possible is not None:
+            allowed[0, : len(possible)] = possible
         if self.sources[key.source].annotation == "image":
             labels = torch.full_like(labels, VOID)
-        return Batch(
-            image[None], labels[None], present, torch.tensor([key.seed]), torch.tensor([key.source]), [sample.name]
-        )
+        seed, source = torch.tensor([key.seed]), torch.tensor([key.source])
+        return Batch(image[None], labels[None], present, allowed, seed, source, [sample.name])
+
+
+def transform(stage: Stage, mirrored: Sequence[int] | None) -> JointTransform:
+    """The training transform of `stage`; `mirrored` is what the labels become in a mirror image, None for no change."""
+    if stage.crop is None:
+        return test_transform()
+    return train_transform(stage.crop, stage.scale, stage.mirror, mirrored=mirrored)
 
 
 def stream(

@@ -8,8 +8,9 @@ from crfrnn.data.coco_labels import COCO_LABELS
 from crfrnn.data.images import read_image
 from crfrnn.data.msrc import MSRC21, MSRC_CLASSES
 from crfrnn.data.palette import colorize, read_labels, voc_palette, write_labels
+from crfrnn.data.parts import Parts, PartSegmentation
 from crfrnn.data.sbd import SBDSegmentation
-from crfrnn.data.sets import SegmentationSet, open_set
+from crfrnn.data.sets import SegmentationSet, allowed_labels, mirrored_labels, open_set, part_names
 from crfrnn.data.toy import TOY_CLASSES, make_toy
 from crfrnn.data.voc import VOC_CLASSES, VOID, Sample, VOCSegmentation, list_names
 
@@ -27,16 +28,21 @@ __all__ = [
     "Box",
     "CocoSegmentation",
     "JointTransform",
+    "PartSegmentation",
+    "Parts",
     "SBDSegmentation",
     "Sample",
     "SegmentationSet",
     "VOCSegmentation",
+    "allowed_labels",
     "clipped",
     "colorize",
     "list_names",
     "make_toy",
+    "mirrored_labels",
     "object_boxes",
     "open_set",
+    "part_names",
     "read_boxes",
     "read_image",
     "read_labels",

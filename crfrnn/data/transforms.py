@@ -82,11 +82,29 @@ class PadToCrop(v2.Transform):
         return v2.functional.pad(inpt, padding, fill=fill)
 
 
+class Mirror(v2.RandomHorizontalFlip):
+    """Mirror left and right in half of the cases; label l becomes `mirrored[l]`."""
+
+    def __init__(self, mirrored: Sequence[int] | None) -> None:
+        super().__init__()
+        self.table: Tensor | None = None
+        if mirrored is not None:
+            self.table = torch.arange(256)
+            self.table[: len(mirrored)] = torch.tensor(mirrored)
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        flipped = super().transform(inpt, params)
+        if self.table is None or not isinstance(inpt, tv_tensors.Mask):
+            return flipped
+        return tv_tensors.wrap(self.table[flipped.as_subclass(Tensor).long()], like=inpt)
+
+
 def train_transform(
     crop: int | tuple[int, int],
     scale: tuple[float, float] = (0.75, 1.25),
     mirror: bool = True,
     mean: Sequence[float] = MEAN_RGB,
+    mirrored: Sequence[int] | None = None,
 ) -> JointTransform:
     """Random scale, then a random crop, then a mirror image in half of the cases.
 
@@ -97,6 +115,7 @@ def train_transform(
         scale: the range of the scale factor; (1, 1) leaves the size alone.
         mirror: whether to mirror left and right with probability 1/2.
         mean: the padding colour, RGB 0..255.
+        mirrored: what each label becomes in a mirror image, where left and right have labels of their own.
 
     Raises:
         ValueError: an empty crop, a scale range that is not 0 < low <= high, or a colour without three channels.
@@ -112,7 +131,7 @@ def train_transform(
     steps: list[Any] = [] if low == high == 1 else [RandomScale((low, high))]
     steps += [PadToCrop(size, mean), v2.RandomCrop(size)]
     if mirror:
-        steps.append(v2.RandomHorizontalFlip())
+        steps.append(Mirror(mirrored))
     return JointTransform(steps)
 
 

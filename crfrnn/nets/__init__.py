@@ -2,6 +2,7 @@
 
 from crfrnn.nets.assembly import NETWORKS, SegmentationModel, build_model
 from crfrnn.nets.checkpoint import load_checkpoint, model_from_checkpoint, save_checkpoint
+from crfrnn.nets.conditioning import restrict
 from crfrnn.nets.deeplab import DeepLab, DeepLabMSc
 from crfrnn.nets.fcn import FCN
 from crfrnn.nets.field import parameter_count, receptive_field
@@ -23,6 +24,7 @@ __all__ = [
     "model_from_checkpoint",
     "parameter_count",
     "receptive_field",
+    "restrict",
     "save_checkpoint",
     "start_from",
 ]

@@ -179,7 +179,7 @@ def test_command_line_exit_code() -> None:
     command = [sys.executable, "-m", "eval.run", "--checkpoint", "nowhere.pt", "--data", "nowhere"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert result.stderr.startswith("eval.run: there is no folder nowhere")
+    assert result.stderr.startswith("eval.run: there is no checkpoint at 'nowhere.pt'")
     assert "Traceback" not in result.stderr
 
 

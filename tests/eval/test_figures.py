@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from crfrnn.data import Sample
-from eval.figures import Album, Example, matrix_figure, overlay, overlay_figure, panel, save_figure
+from eval.figures import Album, Example, matrices_figure, matrix_figure, overlay, overlay_figure, panel, save_figure
 
 CLASSES = ["background", "cat", "dog"]
 
@@ -123,3 +123,14 @@ def test_a_matrix_is_labelled_on_both_sides_with_its_values() -> None:
     values = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in axes.texts}
     assert values == {(0, 0): "0.00", (0, 1): "2.00", (1, 0): "-1.00", (1, 1): "0.50"}
     assert axes.images[0].get_clim() == (-2.0, 2.0)
+
+
+def test_matrices_share_a_scale_and_large_ones_leave_their_values_out() -> None:
+    small = matrices_figure({"before": torch.zeros(3, 3), "after": torch.eye(3)}, CLASSES)
+    before, after, _ = small.axes
+    assert (before.get_title(), after.get_title()) == ("before", "after")
+    assert before.images[0].get_clim() == after.images[0].get_clim() == (-1, 1)
+    assert len(before.texts) == 9
+    large = matrices_figure({"after": torch.eye(250)}, [f"part {i}" for i in range(250)])
+    assert not large.axes[0].texts
+    assert max(large.get_size_inches() * large.dpi) < 4000

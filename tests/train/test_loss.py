@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from crfrnn import CRFRNN, smoothness_kernel
@@ -26,6 +27,7 @@ def batch_of(labels: Tensor, sources: list[int] | None = None) -> Batch:
         255 * torch.rand(count, 3, *labels.shape[1:]),
         labels,
         present_labels(labels, 255),
+        torch.ones(count, 255, dtype=torch.bool),
         torch.arange(count),
         torch.tensor(sources or [0] * count),
         ["a"] * count,
@@ -125,3 +127,14 @@ def test_a_joint_source_tells_extra_labels_apart() -> None:
         picked = own.gather(1, labels[number, None, None, ::8, ::8])
         assert float(got[number].detach()) == pytest.approx(-float(picked.log().sum()), rel=1e-5)
     assert model.eval()(batch.images).shape[1] == 3
+
+
+def test_impossible_labels_have_no_part_in_the_loss() -> None:
+    model = build_model(num_labels=4, width=0.03).eval()
+    batch = batch_of(torch.tensor([0, 3])[torch.randint(2, (2, 17, 17))])
+    batch.allowed[1, 1:3] = False
+    got = sums(StageLoss(model, 1), batch)
+    logits = model.unary(batch.images)
+    first = F.cross_entropy(logits[:1], batch.labels[:1], reduction="sum")
+    second = F.cross_entropy(logits[1:, [0, 3]], batch.labels[1:].clamp(max=1), reduction="sum")
+    torch.testing.assert_close(got, (first + second)[None], rtol=1e-5, atol=0)

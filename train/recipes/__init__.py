@@ -5,6 +5,9 @@ from train.recipes import (
     coco_pretrain,
     msrc,
     msrc_small,
+    parts_aeroplane,
+    parts_animal,
+    parts_person,
     semi_box,
     semi_image,
     toy,
@@ -35,6 +38,9 @@ RECIPES = {
     "semi_box": semi_box.RECIPE,
     "coco_pretrain": coco_pretrain.RECIPE,
     "coco_joint": coco_joint.RECIPE,
+    "parts_person": parts_person.RECIPE,
+    "parts_animal": parts_animal.RECIPE,
+    "parts_aeroplane": parts_aeroplane.RECIPE,
 }
 
 __all__ = ["RECIPES", "Crf", "EStep", "Recipe", "Source", "Stage"]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from crfrnn.data import Parts
 from eval.methods import FixedCRF
 
 
@@ -122,6 +123,8 @@ class Crf:
     learn_bandwidths: bool = False
     num_iterations: int = 5
     """mean-field iterations T in training; any T can be asked for afterwards"""
+    compatibility: Literal["potts", "adjacency"] = "potts"
+    """what the label compatibility starts from: Potts, or less for labels that touch in the masks of the training list"""
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,8 @@ class Recipe:
     """the network sees images resampled by this factor, the CRF the images themselves"""
     extra_labels: int = 0
     """scores behind those of the labels that count as background, for a source that tells them apart"""
+    parts: Parts = field(default_factory=Parts)
+    """parts of objects as labels, see crfrnn.data.parts; none by default"""
     train_list: str = "train_aug"
     val_list: str = "val"
     val_images: int | None = None

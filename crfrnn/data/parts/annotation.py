@@ -1,0 +1,111 @@
+"""What is annotated in one image: objects, their parts, and where they lie; and the maps drawn of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crfrnn.data.parts.labels import PartLabels
+from crfrnn.data.parts.vocabulary import PASCAL_PARTS, class_index
+
+Mask = NDArray[np.bool_]
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels; right and bottom are the first column and row outside."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def longer_side(self) -> float:
+        return max(self.right - self.left, self.bottom - self.top)
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    mask: Mask
+
+
+@dataclass(frozen=True)
+class AnnotatedObject:
+    """An object with its silhouette, bool [H, W], and its parts as far as they are annotated, in the order of the file."""
+
+    object_class: str
+    mask: Mask
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The objects of an image of `size` (H, W), in the order of the file."""
+
+    objects: tuple[AnnotatedObject, ...]
+    size: tuple[int, int]
+
+
+class Listed(NamedTuple):
+    """An object as it stands in the list of a data set."""
+
+    object_class: str
+    box: Box
+    has_parts: bool
+
+
+class IndexMaps(NamedTuple):
+    """Numbers of every pixel, uint8 [H, W], 0 where there is nothing: VOC class, instance (from 1), and pid."""
+
+    classes: Tensor
+    instances: Tensor
+    pids: Tensor
+
+
+def mask_box(mask: Mask) -> Box:
+    """The smallest box around a mask that is not empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+
+
+def part_map(
+    annotation: Annotation,
+    labels: PartLabels,
+    level: Callable[[str, str], int],
+    given_class: str | None = None,
+) -> Tensor:
+    """The labels of an image, uint8 [H, W].
+
+    A later object covers an earlier one. Within an object the part of the higher `level` is on top, of two on the same level
+    the later one. What of an object belongs to no part has the label that `labels.rest` says. Objects of classes without
+    labels, and of any class but `given_class` where there is one, are background.
+    """
+    drawn = np.zeros(annotation.size, np.uint8)
+    for each in annotation.objects:
+        name = each.object_class
+        if given_class not in (None, name):
+            drawn[each.mask] = 0
+            continue
+        drawn[each.mask] = labels.rest(name)
+        # Sorting is stable: the order of the file decides within a level.
+        for part in sorted(each.parts, key=lambda part: level(name, part.name)):
+            label = labels.label(name, part.name)
+            if label is not None:
+                drawn[part.mask] = label
+    return torch.from_numpy(drawn)
+
+
+def index_maps(annotation: Annotation) -> IndexMaps:
+    """The maps of a PASCAL-Part annotation as its own release converts it: whatever comes later in the file is on top."""
+    classes, instances, pids = (np.zeros(annotation.size, np.uint8) for _ in range(3))
+    for number, each in enumerate(annotation.objects, 1):
+        classes[each.mask] = class_index(each.object_class)
+        instances[each.mask] = number
+        for part in each.parts:
+            pids[part.mask] = PASCAL_PARTS[each.object_class][part.name]
+    return IndexMaps(*map(torch.from_numpy, (classes, instances, pids)))

@@ -1,0 +1,69 @@
+"""Cutting an image around an object, at a scale where all objects are of one size, and putting results back."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from crfrnn.data.parts.annotation import Box
+
+
+class Region(NamedTuple):
+    """A part of an image, and the size [h, w] it is brought to."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    size: tuple[int, int]
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns of the image."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+def region_around(box: Box, image_size: tuple[int, int], side: float, margin: float) -> Region:
+    """The box and `margin` times its longer side around it, at a scale at which that side has `side` pixels.
+
+    What would lie outside of the image [H, W] is left out. Raises ValueError where the box has no pixel within the image.
+    """
+    height, width = image_size
+    if box.right <= max(box.left, 0) or box.bottom <= max(box.top, 0) or box.left >= width or box.top >= height:
+        raise ValueError(
+            f"the box {tuple(box)} has no pixel within an image of {width} x {height}; wanted left, top, right, bottom in "
+            "pixels"
+        )
+    more = margin * box.longer_side
+    left, top = max(0, round(box.left - more)), max(0, round(box.top - more))
+    right, bottom = min(width, round(box.right + more)), min(height, round(box.bottom + more))
+    right, bottom = max(right, left + 1), max(bottom, top + 1)
+    factor = side / box.longer_side
+    size = max(1, round(factor * (bottom - top))), max(1, round(factor * (right - left)))
+    return Region(left, top, right, bottom, size)
+
+
+def cut(image: Tensor, region: Region) -> Tensor:
+    """The region of an image [C, H, W] at its scale, float32 [C, h, w]; bilinear, antialiased."""
+    rows, columns = region.window
+    return resized(image[:, rows, columns].float(), region.size)
+
+
+def cut_labels(labels: Tensor, region: Region) -> Tensor:
+    """The region of a label map [H, W] at its scale [h, w]; every pixel takes the label nearest to it."""
+    rows, columns = region.window
+    window = labels[rows, columns]
+    return F.interpolate(window[None, None].float(), size=region.size, mode="nearest-exact")[0, 0].to(labels.dtype)
+
+
+def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps [C, H, W] at another size, bilinear and antialiased."""
+    if tuple(maps.shape[1:]) == tuple(size):
+        return maps
+    return F.interpolate(maps[None], size=size, mode="bilinear", antialias=True)[0]
+
+
+def to_uint8(image: Tensor) -> Tensor:
+    """Grey levels rounded to whole ones."""
+    return image.round().clamp(0, 255).to(torch.uint8)

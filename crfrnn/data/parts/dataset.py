@@ -1,0 +1,166 @@
+"""Part maps as a segmentation set: whole images, or crops around objects at one scale."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from crfrnn.data.parts.annotation import Annotation, Box, Listed, part_map
+from crfrnn.data.parts.crops import cut, cut_labels, region_around, to_uint8
+from crfrnn.data.parts.labels import PartLabels
+from crfrnn.data.parts.merging import Merge
+from crfrnn.data.parts.occlusion import level
+from crfrnn.data.parts.oid import AeroplaneOID, is_oid, oid_level
+from crfrnn.data.parts.pascal import PascalPart
+from crfrnn.data.voc import Sample
+
+_SILENT_UP_TO = 50  # annotation files
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which parts of which objects are labels, and whether images are cut around objects."""
+
+    classes: tuple[str, ...] = ()
+    """object classes whose parts are labels; where this and `objects` are empty, the data set has no parts"""
+    objects: tuple[str, ...] = ()
+    """object classes that are one label each"""
+    merge: Merge = "published"
+    """none: every annotated part; numbers: wheel_1, wheel_2, ... are one; published: left and right are one, too, as are
+    the pieces of arms and legs; coarse: six parts of a person, four of an animal"""
+    side: int | None = None
+    """one image for each object, cut around it and resized so that the longer side of its box has so many pixels; None for
+    whole images"""
+    margin: float = 0.2
+    """what is kept around a box, in units of its longer side"""
+    smallest: int = 0
+    """objects whose longer side is shorter, in pixels, get no crop"""
+    given_class: bool = False
+    """the class of the object in a crop is known: only its parts are possible, and whatever else is there is background"""
+
+    def __post_init__(self) -> None:
+        if (self.side is not None and self.side < 1) or self.margin < 0:
+            raise ValueError(f"got side={self.side}, margin={self.margin}; wanted pixels from 1 on, and 0 or more")
+        if self.given_class and self.side is None:
+            raise ValueError("given_class needs crops around objects; set side, for example 225")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is anything to label."""
+        return bool(self.classes or self.objects)
+
+
+class _Entry(NamedTuple):
+    name: str
+    number: int | None  # of the object, from 0; None for the whole image
+    found: Listed | None
+
+    @property
+    def title(self) -> str:
+        return self.name if self.number is None else f"{self.name}_{self.number + 1}"
+
+
+class PartSegmentation(Dataset[Sample]):
+    """Part maps of PASCAL-Part or AeroplaneOID, as a map-style dataset of `Sample`.
+
+    Images without an object of the wanted classes are left out, and objects without annotated parts get no crop. All
+    annotations are read once to find that out.
+
+    Args:
+        source: the listed images and their annotations.
+        parts: what to yield of them.
+
+    Attributes:
+        root, classes, num_labels, names: as of `VOCSegmentation`; a crop is called after its image and the number of its
+            object there, from 1: "2008_000652_1".
+        parts: the settings.
+        labels: the label space.
+
+    Raises ValueError where no image holds what is wanted, and whatever the source raises, also when an item is read.
+    """
+
+    def __init__(self, source: PascalPart | AeroplaneOID, parts: Parts) -> None:
+        self.root, self.parts, self._source = source.root, parts, source
+        self.labels = PartLabels(
+            source.vocabulary, parts.classes, parts.objects, parts.merge, object_first=source.object_first
+        )
+        self._level = oid_level if isinstance(source, AeroplaneOID) else level
+        self._entries = list(self._find())
+        if not self._entries:
+            raise ValueError(
+                f"none of the {len(source.names)} listed images in {self.root} has an object of the classes "
+                f"{', '.join(self.labels.object_classes)} to learn from; wanted other classes, or another list"
+            )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.labels.names
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.classes)
+
+    @property
+    def names(self) -> list[str]:
+        return [entry.title for entry in self._entries]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index: int) -> Sample:
+        entry = self._entries[index]
+        image = self._source.image(entry.name)
+        size = (image.shape[1], image.shape[2])
+        annotation = self._source.annotation(entry.name, size)
+        if entry.found is None:
+            return Sample(image, self._map(annotation), entry.name)
+        assert self.parts.side is not None
+        given = self._given_class(entry)
+        region = region_around(entry.found.box, size, self.parts.side, self.parts.margin)
+        labels = cut_labels(self._map(annotation, given), region)
+        return Sample(to_uint8(cut(image, region)), labels, entry.title)
+
+    def allowed(self, index: int) -> Tensor | None:
+        """Which labels are possible in an item, bool [L]; None for all."""
+        given = self._given_class(self._entries[index])
+        return None if given is None else self.labels.allowed(given)
+
+    def _given_class(self, entry: _Entry) -> str | None:
+        return entry.found.object_class if entry.found is not None and self.parts.given_class else None
+
+    def _map(self, annotation: Annotation, given: str | None = None) -> Tensor:
+        return part_map(annotation, self.labels, self._level, given)
+
+    def _find(self) -> Iterator[_Entry]:
+        names = self._source.names
+        progress = tqdm(names, desc="annotations", unit="image", disable=len(names) <= _SILENT_UP_TO, leave=None)
+        for name in progress:
+            found = self._source.objects(name)
+            usable = [i for i, each in enumerate(found) if self._usable(each)]
+            if self.parts.side is None and usable:
+                yield _Entry(name, None, None)
+            elif self.parts.side is not None:
+                yield from (_Entry(name, i, found[i]) for i in usable if self._large(found[i].box))
+
+    def _usable(self, found: Listed) -> bool:
+        if found.object_class not in self.labels.object_classes:
+            return False
+        # Without parts the whole object would be void, unless it is a label itself.
+        return found.has_parts or self.labels.rest(found.object_class) < self.num_labels
+
+    def _large(self, box: Box) -> bool:
+        return box.longer_side >= self.parts.smallest
+
+
+def open_parts(root: str | PathLike[str], split: str | PathLike[str], parts: Parts) -> PartSegmentation:
+    """The part maps of a list: of AeroplaneOID where `root` holds its annotation, else of PASCAL-Part.
+
+    Raises as `AeroplaneOID`, `PascalPart` and `PartSegmentation` do.
+    """
+    source = AeroplaneOID(root, split) if is_oid(Path(root)) else PascalPart(root, split)
+    return PartSegmentation(source, parts)

@@ -1,0 +1,80 @@
+"""Structs in MATLAB files, with errors that name the file and the field."""
+
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+class Struct:
+    """One MATLAB struct; `where` is how messages call it: file and field."""
+
+    def __init__(self, content: Any, where: str) -> None:
+        self._content = content
+        self.where = where
+
+    def array(self, field: str) -> NDArray[Any]:
+        """The content of a field as it is. Raises ValueError where there is no such field."""
+        names = self._content.dtype.names or ()
+        if field not in names:
+            raise ValueError(f"{self.where} has no field {field!r}, only {', '.join(names) or 'none'}")
+        return self._content[field]
+
+    def text(self, field: str) -> str:
+        value = self.array(field)
+        if value.dtype.kind != "U" or value.size != 1:
+            raise ValueError(f"{self.where}.{field} is an array {list(value.shape)} of {value.dtype}; wanted a text")
+        return str(value.ravel()[0])
+
+    def numbers(self, field: str) -> NDArray[Any]:
+        """A field of numbers in one row."""
+        value = self.array(field)
+        if value.dtype.kind not in "uifb":
+            raise ValueError(f"{self.where}.{field} holds {value.dtype}; wanted numbers")
+        return value.ravel()
+
+    def structs(self, field: str) -> list["Struct"]:
+        """The structs of a field, which may be empty."""
+        value = self.array(field)
+        if value.size and value.dtype.names is None:
+            raise ValueError(f"{self.where}.{field} holds {value.dtype}; wanted structs")
+        return [Struct(each, f"{self.where}.{field}({i})") for i, each in enumerate(value.ravel(), 1)]
+
+    def struct(self, field: str) -> "Struct":
+        """The one struct of a field."""
+        found = self.structs(field)
+        if len(found) != 1:
+            raise ValueError(f"{self.where}.{field} holds {len(found)} structs; wanted one")
+        return Struct(found[0]._content, f"{self.where}.{field}")
+
+    def cells(self, field: str) -> list[NDArray[Any]]:
+        """What the cells of a field hold."""
+        value = self.array(field)
+        if value.dtype != object:
+            raise ValueError(f"{self.where}.{field} holds {value.dtype}; wanted cells")
+        return list(value.ravel())
+
+
+def read_struct(path: Path, variable: str) -> Struct:
+    """The struct called `variable` in a MATLAB file.
+
+    Raises FileNotFoundError where there is no such file, ValueError where it is damaged or holds something else, and
+    ImportError without scipy.
+    """
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise ImportError("reading .mat files needs scipy: pip install 'crfrnn[parts]'") from error
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no annotation file {path}")
+    try:
+        content = loadmat(path)
+    except Exception as error:  # scipy's parser lets out whatever it trips over, from zlib.error to MemoryError
+        raise ValueError(
+            f"{path} cannot be read ({type(error).__name__}: {error}); wanted a complete MATLAB file of version 7 or older, "
+            "so fetch this file again"
+        ) from error
+    value = content.get(variable)
+    if value is None or value.dtype.names is None or value.size != 1:
+        raise ValueError(f"{path} holds no struct {variable!r}; wanted the annotation as it was released")
+    return Struct(value.ravel()[0], f"{path}: {variable}")

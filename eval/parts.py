@@ -1,0 +1,109 @@
+"""Segment the parts of objects in photographs, guided by boxes.
+
+python -m eval.parts IMAGE... --checkpoint FILE --boxes BOXES.json --out DIR
+python -m eval.parts IMAGE... --checkpoint FILE --detect 0.7 --out DIR
+
+BOXES.json says where objects are: {"photo.jpg": [{"class": "person", "box": [left, top, right, bottom]}]}, in pixels. With
+--detect, torchvision's Faster R-CNN finds them. Files are written as by eval.segment: NAME_labels.png and NAME_overlay.png.
+To score a model of parts on annotated images, use eval.run.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from tqdm import tqdm
+
+from crfrnn.data import write_labels
+from eval.boxes import Detector, read_boxes, torchvision_detector
+from eval.command import complain, exit_code, load_model, parts_of
+from eval.figures import overlay_figure, save_figure
+from eval.photos import find_photos, read_photo
+from eval.segment import LABELS, OVERLAY, named, plan_outputs
+from eval.wild import label_space, segment_boxes
+
+
+@dataclass(frozen=True)
+class Options:
+    images: tyro.conf.Positional[tuple[Path, ...]]
+    """files to segment, folders of them, and wildcards"""
+    checkpoint: Path
+    """file of a model of parts"""
+    out: Path = Path()
+    """folder for the results"""
+    boxes: Path | None = None
+    """file that says where objects are"""
+    detect: float | None = None
+    """let a detector find the objects; those with a lower score are left out"""
+    scales: tuple[float, ...] = (0.75, 1.0, 1.25)
+    """scales of the crops, over the one of the training"""
+    iterations: int | None = None
+    """mean-field iterations T of the CRF-RNN; its own number by default, 0 for the network alone"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code: 1 where some images could not be segmented, 2 where none was tried."""
+    options = tyro.cli(Options, args=argv, prog="python -m eval.parts", description=__doc__)
+    return exit_code("eval.parts", lambda: run(options))
+
+
+def run(options: Options) -> int:
+    """Segment all images; one that cannot be read is named on stderr and passed over, and makes the result 1."""
+    check_options(options)
+    outputs = plan_outputs(find_photos(options.images), options.out)
+    parts = parts_of(options.checkpoint)
+    if parts is None:
+        raise ValueError(f"{options.checkpoint} labels no parts; use eval.segment")
+    model, classes = load_model(options.checkpoint)
+    labels = label_space(parts, classes)
+    if options.iterations and model.crf is None:
+        raise ValueError(f"--iterations is {options.iterations}, and {options.checkpoint} has no CRF; leave it out")
+    find = finder(options, [path.name for path in outputs], labels.object_classes, next(model.parameters()).device)
+    options.out.mkdir(parents=True, exist_ok=True)
+    failed = False
+    for path, stem in tqdm(outputs.items(), unit="image", desc="segmenting", leave=None):
+        try:
+            image = read_photo(path)
+            found = find[path.name](image)
+            beliefs = segment_boxes(model, image, found, parts, labels, options.scales, options.iterations)
+        except (OSError, ValueError) as error:
+            complain("eval.parts", error)
+            failed = True
+            continue
+        best = beliefs.argmax(0).to("cpu", torch.uint8)
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        write_labels(named(stem, LABELS), best)
+        save_figure(overlay_figure(image, best, classes), named(stem, OVERLAY))
+        tqdm.write(f"{named(stem, LABELS)}  {named(stem, OVERLAY)}  {len(found)} objects")
+    return int(failed)
+
+
+def check_options(options: Options) -> None:
+    """Raise ValueError unless boxes come from exactly one place, and where a number is out of range."""
+    if (options.boxes is None) == (options.detect is None):
+        raise ValueError("wanted either --boxes FILE or --detect SCORE: where the objects are")
+    if options.detect is not None and not 0 <= options.detect <= 1:
+        raise ValueError(f"--detect is {options.detect}; wanted a score of 0 to 1")
+    if not options.scales or not all(0 < scale <= 8 for scale in options.scales):
+        raise ValueError(f"--scales is {options.scales}; wanted one factor or more, above 0 and at most 8")
+    if options.iterations is not None and options.iterations < 0:
+        raise ValueError(f"--iterations is {options.iterations}; wanted 0 or more")
+
+
+def finder(options: Options, names: Sequence[str], classes: Sequence[str], device: torch.device) -> dict[str, Detector]:
+    """How to find the objects of every image, by its file name. Raises ValueError for an image without boxes."""
+    if options.boxes is None:
+        assert options.detect is not None
+        return dict.fromkeys(names, torchvision_detector(classes, options.detect, device))
+    boxes = read_boxes(options.boxes)
+    missing = [name for name in names if name not in boxes]
+    if missing:
+        raise ValueError(f"{options.boxes} has no entry for {missing[0]}; wanted a list for every image, if empty")
+    return {name: lambda _, name=name: boxes[name] for name in names}  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
