@@ -131,7 +131,7 @@ def test_channels_are_multiples_of_four() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_labels": 1}, "at least 2"),
+        ({"num_labels": 1}, "2 labels or more"),
         ({"width": 0.0}, "width is 0"),
         ({"output_stride": 4}, "8, 16 or 32"),
         ({"name": "fcn-8s", "output_stride": 8}, "fcn-8s upsamples"),
