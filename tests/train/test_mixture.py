@@ -16,6 +16,7 @@ from crfrnn.data import VOCSegmentation, write_labels
 from crfrnn.nets import model_from_checkpoint
 from tests.coco_files import annotation, write_coco
 from tests.train.children import result, start, start_pair, without_pictures
+from tests.train.interruptions import interrupted_in
 from train.board import write_estimate
 from train.folder import plain
 from train.mixture import open_sets, sources
@@ -85,31 +86,13 @@ def whole(command: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("interrupted_in", [3, 8])
+@pytest.mark.parametrize("step", [3, 8])
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
-    command: Callable,
-    assert_same_run: Callable,
-    tmp_path: Path,
-    whole: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    interrupted_in: int,
+    command: Callable, assert_same_run: Callable, tmp_path: Path, whole: Path, step: int
 ) -> None:
-    steps = 0
-    clip = train.loop.clip_gradients
-
-    def interrupt(*args: object) -> object:
-        nonlocal steps
-        steps += 1
-        if steps == interrupted_in:
-            raise KeyboardInterrupt
-        return clip(*args)
-
     out = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        patch.setattr(train.loop, "clip_gradients", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            main(command(out))
-    torch.rand(17)
+    with interrupted_in(step):
+        main(command(out))
     assert main([*command(out), "--resume"]) == 0
     assert_same_run(out, whole)
 

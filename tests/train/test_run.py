@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-import train.loop
 from crfrnn.nets import build_model, load_checkpoint
+from tests.train.interruptions import interrupted_in
 from train.loss import StageLoss
 from train.run import main
 
@@ -46,32 +46,14 @@ def test_a_run_leaves_everything_it_promises(uninterrupted: Path, weights: Calla
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("interrupted_in", [4, 9])
+@pytest.mark.parametrize("step", [4, 9])
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
-    arguments: Callable,
-    assert_same_run: Callable,
-    tmp_path: Path,
-    uninterrupted: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    interrupted_in: int,
+    arguments: Callable, assert_same_run: Callable, tmp_path: Path, uninterrupted: Path, step: int
 ) -> None:
     """Interrupted in the middle of a stage, after a step that no checkpoint holds yet."""
-    steps = 0
-    clip = train.loop.clip_gradients
-
-    def interrupt(*args: object) -> object:
-        nonlocal steps
-        steps += 1
-        if steps == interrupted_in:
-            raise KeyboardInterrupt
-        return clip(*args)
-
     out = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        patch.setattr(train.loop, "clip_gradients", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            main(arguments(out))
-    torch.rand(17)  # whatever happened to the generator meanwhile
+    with interrupted_in(step):
+        main(arguments(out))
     assert main(["--resume", "--out", str(out), "--data", arguments(out)[1]]) == 0  # the recipe is that of the folder
     assert_same_run(out, uninterrupted)
 

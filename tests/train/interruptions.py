@@ -1,0 +1,29 @@
+"""Stopping a run in this process, in the middle of a step."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+import train.loop
+
+
+@contextmanager
+def interrupted_in(step: int) -> Iterator[None]:
+    """Ctrl-C in step number `step`, over all stages, of what runs inside; the generator of torch is not where it was."""
+    steps = 0
+    clip = train.loop.clip_gradients
+
+    def interrupt(*args: object) -> object:
+        nonlocal steps
+        steps += 1
+        if steps == step:
+            raise KeyboardInterrupt
+        return clip(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train.loop, "clip_gradients", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+    torch.rand(17)
