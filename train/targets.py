@@ -79,7 +79,11 @@ def run(options: Options, command: str) -> int:
         if left:
             image, boxes = read(index)
             for kind in left:
-                write_labels(files[kind], target(kind, image.to(device), boxes, options.seg))
+                try:
+                    labels = target(kind, image.to(device), boxes, options.seg)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from error
+                write_labels(files[kind], labels)
             written += 1
     print(f"{written} of {len(names)} images done, the others were there; in {options.out}: {', '.join(options.kinds)}")
     return 0

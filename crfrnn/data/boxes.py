@@ -51,14 +51,15 @@ def read_boxes(path: str | PathLike[str], classes: Sequence[str]) -> list[Box]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, an object's class is not in `classes`, or a box ends before it begins.
+        ValueError: the file is damaged, an object's class is not in `classes` (background first), or a box ends before it
+            begins.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no annotation {path}")
     try:
         root = ElementTree.parse(path).getroot()
-        height, width = (int(_text(root, f"size/{side}")) for side in ("height", "width"))
+        height, width = (_side(root, name) for name in ("height", "width"))
         boxes = [_box(path, node, classes) for node in root.findall("object")]
     except (ElementTree.ParseError, KeyError, OverflowError) as error:
         raise ValueError(f"{path} is damaged or no annotation of VOC ({error}); fetch this file again") from error
@@ -67,8 +68,8 @@ def read_boxes(path: str | PathLike[str], classes: Sequence[str]) -> list[Box]:
 
 def _box(path: Path, node: ElementTree.Element, classes: Sequence[str]) -> Box:
     name = _text(node, "name")
-    if name not in classes:
-        raise ValueError(f"{path} has an object of class {name!r}; wanted one of {', '.join(classes)}")
+    if name not in classes[1:]:
+        raise ValueError(f"{path} has an object of class {name!r}; wanted one of {', '.join(classes[1:])}")
     sides = [_text(node, f"bndbox/{side}") for side in ("ymin", "xmin", "ymax", "xmax")]
     try:
         top, left, bottom, right = (int(float(side) + 0.5) for side in sides)
@@ -81,6 +82,13 @@ def _box(path: Path, node: ElementTree.Element, classes: Sequence[str]) -> Box:
         )
     difficult = node.findtext("difficult", "0").strip() == "1"
     return Box(VOID if difficult else classes.index(name), top - 1, left - 1, bottom, right)
+
+
+def _side(root: ElementTree.Element, name: str) -> int:
+    text = _text(root, f"size/{name}")
+    if not text.isdecimal() or int(text) == 0:
+        raise KeyError(f"a {name} of {text!r}")
+    return int(text)
 
 
 def _text(node: ElementTree.Element, name: str) -> str:

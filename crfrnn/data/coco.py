@@ -9,6 +9,7 @@ pycocotools (extra `coco`) turns outlines into pixels.
 """
 
 import json
+import math
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -56,14 +57,15 @@ class CocoSegmentation(Dataset[Sample]):
             writes lists of images worth training on.
         labels: "voc" for VOC's 21, "coco" for background and COCO's 80 categories, "joint" for VOC's 21 and behind them
             the other 60.
-        masks: a folder with label maps of other origin, <name>.png, to be used in place of the outlines.
+        masks: a folder with label maps of other origin, <name>.png, to be used in place of the outlines; they are looked
+            for when the set is made.
 
     Attributes:
         root, classes, num_labels, names: as of `VOCSegmentation`; `keys` are the lines of a list of these images.
 
-    Raises FileNotFoundError where root, annotations, list or images are missing; ValueError where a file is damaged or
-    empty, an annotation names a category or an image that is not there, and, when an item is read, where an image or an
-    outline is damaged or of another size.
+    Raises FileNotFoundError where root, annotations, list, images or masks are missing; ValueError where a file is damaged
+    or empty, an annotation names a category or an image that is not there, and, when an item is read, where an image, an
+    outline or a mask is damaged, of another size, or has labels beyond `classes`.
     """
 
     def __init__(
@@ -80,14 +82,9 @@ class CocoSegmentation(Dataset[Sample]):
         self._entries = _listed(self.root, split, labels)
         if not self._entries:
             raise ValueError(f"there is no image in {split} of {self.root}; wanted one or more")
-        folders = {entry.image.parent for entry in self._entries}
-        there = {path for folder in folders if folder.is_dir() for path in folder.iterdir()}
-        missing = [str(entry.image) for entry in self._entries if entry.image not in there]
-        if missing:
-            raise FileNotFoundError(
-                f"{len(missing)} images of {split} do not exist: {', '.join(missing[:3])}"
-                f"{', ...' if len(missing) > 3 else ''}. Add them, or pass a list of those that are there"
-            )
+        _check_there("images", split, [entry.image for entry in self._entries])
+        if self._masks is not None:
+            _check_there("masks", split, [self._masks / f"{name}.png" for name in self.names])
 
     @property
     def num_labels(self) -> int:
@@ -107,13 +104,22 @@ class CocoSegmentation(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         entry, image = self._entries[index], self.image(index)
         name = entry.image.stem
-        labels = self.labels(index) if self._masks is None else read_labels(self._masks / f"{name}.png")
+        labels = self.labels(index) if self._masks is None else self._read_mask(self._masks / f"{name}.png")
         if labels.shape != image.shape[1:]:
             raise ValueError(
                 f"{entry.image} is {image.shape[2]} x {image.shape[1]}, its annotation "
                 f"{labels.shape[1]} x {labels.shape[0]} (width x height); wanted equal sizes"
             )
         return Sample(image, labels, name)
+
+    def _read_mask(self, path: Path) -> Tensor:
+        labels = read_labels(path)
+        largest = int(torch.where(labels == VOID, 0, labels).max())
+        if largest >= self.num_labels:
+            raise ValueError(
+                f"{path} holds the label {largest}; wanted 0..{self.num_labels - 1}, or {VOID} for void: make it again"
+            )
+        return labels
 
     def image(self, index: int) -> Tensor:
         """The photograph alone, uint8 [3, H, W]."""
@@ -134,7 +140,7 @@ class CocoSegmentation(Dataset[Sample]):
         boxes = []
         for label, _, (x, y, width, height) in entry.objects:
             if width < 0 or height < 0:
-                raise ValueError(f"{entry.key} has a box of {width} x {height} pixels; wanted sides from 0 on")
+                raise ValueError(f"{entry.key} has a box of {width:g} x {height:g} pixels; wanted sides from 0 on")
             ends = (int(side + 0.5) for side in (y, x, y + height, x + width))
             boxes.append(Box(label, *ends))
         return clipped(boxes, entry.height, entry.width)
@@ -143,6 +149,17 @@ class CocoSegmentation(Dataset[Sample]):
 def is_coco(root: Path) -> bool:
     """Whether a folder holds annotations of COCO."""
     return any(True for folder in (root / "annotations", root) for _ in folder.glob("instances_*.json"))
+
+
+def _check_there(what: str, split: str | PathLike[str], files: list[Path]) -> None:
+    # One listing of a folder instead of a hundred thousand questions to what may be a network drive.
+    there = {path for folder in {file.parent for file in files} if folder.is_dir() for path in folder.iterdir()}
+    missing = [str(file) for file in files if file not in there]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} {what} of {split} do not exist: {', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''}. Add them, or pass a list of those that are there"
+        )
 
 
 def _listed(root: Path, split: str | PathLike[str], labels: LabelName) -> list[_Entry]:
@@ -165,7 +182,10 @@ def _read_annotations(root: Path, split: str, labels: LabelName) -> dict[str, _E
     files = [folder / f"instances_{split}.json" for folder in (root / "annotations", root)]
     file = next((file for file in files if file.is_file()), None)
     if file is None:
-        raise FileNotFoundError(f"there is no {files[0]}, nor in {root}; wanted the instance annotations of COCO")
+        raise FileNotFoundError(
+            f"there is neither a list {root / 'lists' / split}.txt nor {files[0]}; wanted the instance annotations of COCO, "
+            "or a list of its images (python -m crfrnn.data.coco_list writes one)"
+        )
     folders = (root / split, root / "images" / split, root / "images")
     images = next((folder for folder in folders if folder.is_dir()), folders[0])
     try:
@@ -176,19 +196,36 @@ def _read_annotations(root: Path, split: str, labels: LabelName) -> dict[str, _E
             )
             for image in content["images"]
         }
-        for annotation in content["annotations"]:
-            category, image = int(annotation["category_id"]), int(annotation["image_id"])
-            if category not in COCO_CATEGORIES:
-                raise ValueError(f"{file}, annotation {annotation['id']}: there is no category {category} in COCO")
-            if image not in entries:
-                raise ValueError(f"{file}, annotation {annotation['id']}: there is no image {image} in this file")
-            label = VOID if annotation.get("iscrowd") else COCO_LABELS[labels].of.get(category)
-            if label is not None:
-                outline, box = annotation["segmentation"], tuple(annotation["bbox"])
-                entries[image].objects.append(CocoObject(label, outline, box))
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        found = [_read_annotation(annotation) for annotation in content["annotations"]]
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file} is damaged or no instance annotation of COCO ({error!r}); fetch it again") from error
+    for number, category, image, crowd, outline, box in found:
+        if category not in COCO_CATEGORIES:
+            raise ValueError(f"{file}, annotation {number}: there is no category {category} in COCO")
+        if image not in entries:
+            raise ValueError(f"{file}, annotation {number}: there is no image {image} in this file")
+        label = VOID if crowd else COCO_LABELS[labels].of.get(category)
+        if label is not None:
+            entries[image].objects.append(CocoObject(label, outline, box))
     return {str(number): entry for number, entry in entries.items()}
+
+
+class _Annotation(NamedTuple):
+    number: int
+    category: int
+    image: int
+    crowd: bool
+    outline: Any
+    box: tuple[float, float, float, float]
+
+
+def _read_annotation(content: Any) -> _Annotation:
+    x, y, width, height = map(float, content["bbox"])
+    if not all(map(math.isfinite, (x, y, width, height))):
+        raise ValueError(f"the box {content['bbox']} of annotation {content['id']}")
+    number, category, image = (int(content[key]) for key in ("id", "category_id", "image_id"))
+    crowd = bool(content.get("iscrowd"))
+    return _Annotation(number, category, image, crowd, content["segmentation"], (x, y, width, height))
 
 
 def _pixels(outline: Any, entry: _Entry) -> np.ndarray:
@@ -198,13 +235,22 @@ def _pixels(outline: Any, entry: _Entry) -> np.ndarray:
     except ImportError as error:
         raise ImportError("COCO needs pycocotools; pip install 'crfrnn[coco]'") from error
     size = [entry.height, entry.width]
-    if isinstance(outline, list):
-        polygons = [polygon for polygon in outline if len(polygon) >= 6]  # less is no area, and read as boxes there
-        if not polygons:
-            return np.zeros(size, dtype=bool)
-        runs = mask.merge(mask.frPyObjects(polygons, *size))
-    else:
-        if list(outline["size"]) != size:
-            raise ValueError(f"{entry.key} has run lengths of size {outline['size']}; wanted that of the image, {size}")
-        runs = mask.frPyObjects(outline, *size) if isinstance(outline["counts"], list) else outline
-    return mask.decode(runs).astype(bool)
+    try:
+        if isinstance(outline, list):
+            polygons = [polygon for polygon in outline if len(polygon) >= 6]  # less is no area, and read as boxes there
+            if any(len(polygon) % 2 for polygon in polygons):
+                raise ValueError("a polygon of an odd number of coordinates")
+            if not polygons:
+                return np.zeros(size, dtype=bool)
+            runs = mask.merge(mask.frPyObjects(polygons, *size))
+        else:
+            runs, counts = outline, outline["counts"]
+            if list(outline["size"]) != size:
+                raise ValueError(f"run lengths of size {outline['size']}, that of the image is {size}")
+            if isinstance(counts, list):
+                if sum(counts) != entry.height * entry.width:
+                    raise ValueError(f"run lengths of {sum(counts)} pixels, the image has {entry.height * entry.width}")
+                runs = mask.frPyObjects(outline, *size)
+        return mask.decode(runs).astype(bool)
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"{entry.key} has a damaged outline ({error}); fetch the annotations again") from error

@@ -23,7 +23,7 @@ class Options:
     data: Path
     """folder of COCO"""
     out: Path
-    """file to write; it must not exist"""
+    """file to write; it must not exist, its folder is made"""
     splits: tuple[str, ...] = ("train2014",)
     """annotation files"""
     pixels: int = 200
@@ -46,6 +46,7 @@ def write_list(options: Options) -> tuple[int, int]:
     """Write the file; returns how many images there are and how many are in it. Raises as `CocoSegmentation`."""
     if options.out.exists():
         raise ValueError(f"{options.out} exists; choose another name, or remove it first")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     sets = [CocoSegmentation(options.data, split) for split in options.splits]
     lines = [key for dataset in sets for key in images_with(dataset, options.pixels)]
     partial = options.out.with_name(f".{options.out.name}.{uuid.uuid4().hex}")

@@ -55,9 +55,12 @@ def test_boxes_are_clipped_to_the_image(write: Callable) -> None:
     ("text", "message"),
     [
         (annotation(thing("cat", 5, 1, 4, 3)), r"a\.xml has a box of a cat with rows 1\.\.3 and columns 5\.\.4"),
-        (annotation(thing("unicorn", 1, 1, 4, 3)), "class 'unicorn'; wanted one of background, aeroplane"),
+        (annotation(thing("unicorn", 1, 1, 4, 3)), "class 'unicorn'; wanted one of aeroplane, bicycle"),
+        (annotation(thing("background", 1, 1, 4, 3)), r"a\.xml has an object of class 'background'"),
         (annotation(thing("cat", "a", 1, 4, 3)), "wanted four numbers"),
         (annotation(size=""), r"a\.xml is damaged .*no size/height"),
+        (annotation(size="<size><width>x</width><height>9</height></size>"), r"a\.xml is damaged .*a width of 'x'"),
+        (annotation(size="<size><width>9</width><height>0</height></size>"), r"a\.xml is damaged .*a height of '0'"),
         (annotation(thing("cat", 1, 1, 4, 3)).replace("<xmin>1</xmin>", ""), "no bndbox/xmin"),
         ("<annotation><obj", r"a\.xml is damaged"),
     ],

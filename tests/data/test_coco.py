@@ -117,11 +117,11 @@ def test_boxes(coco: Callable) -> None:
 def test_lists_of_images_with_enough_to_learn_from(coco: Callable, tmp_path: Path) -> None:
     root = coco([annotation(18, runs(0, 0, 10, 12, True)), annotation(17, runs(0, 0, 9, 7, True), image=12)])
     for pixels, expected in ((1, ["9", "12"]), (63, ["9", "12"]), (64, ["9"])):
-        out = tmp_path / f"list-{pixels}.txt"
+        out = tmp_path / "lists" / f"list-{pixels}.txt"  # a folder that is not there yet
         argv = ["--data", str(root), "--splits", "train", "--pixels", str(pixels), "--out", str(out)]
         assert main(argv) == 0
         assert out.read_text().splitlines() == [f"train {key}" for key in expected]
-    listed = CocoSegmentation(root, tmp_path / "list-1.txt")
+    listed = CocoSegmentation(root, tmp_path / "lists" / "list-1.txt")
     assert listed.names == ["000000000009", "000000000012"]
     assert main(argv) == 2  # the file is there already
 
@@ -131,6 +131,13 @@ def test_masks_of_other_origin(coco: Callable, tmp_path: Path) -> None:
     for number in (9, 12, 13):
         write_labels(tmp_path / "boxes" / f"{number:012d}.png", torch.full((HEIGHT, WIDTH), 7))
     assert CocoSegmentation(coco(), "train", masks=tmp_path / "boxes")[0].labels.unique().tolist() == [7]
+    write_labels(tmp_path / "boxes" / "000000000009.png", torch.full((HEIGHT, WIDTH), 21))
+    with pytest.raises(ValueError, match=r"9\.png holds the label 21; wanted 0\.\.20"):
+        CocoSegmentation(coco(), "train", masks=tmp_path / "boxes")[0]
+    assert CocoSegmentation(coco(), "train", "joint", masks=tmp_path / "boxes")[0].labels.unique().tolist() == [21]
+    (tmp_path / "boxes" / "000000000012.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 masks of train do not exist: .*12\.png"):
+        CocoSegmentation(coco(), "train", masks=tmp_path / "boxes")
 
 
 def test_a_folder_says_what_it_is(coco: Callable) -> None:
@@ -143,6 +150,8 @@ def test_a_folder_says_what_it_is(coco: Callable) -> None:
         ([annotation(12, TRIANGLE)], "annotation 0: there is no category 12"),
         ([annotation(1, TRIANGLE, image=99)], "there is no image 99"),
         ([{"category_id": 1, "image_id": 9}], "is damaged or no instance annotation"),
+        ([annotation("dog", TRIANGLE)], r"instances_train\.json is damaged or no instance annotation"),
+        ([annotation(1, TRIANGLE, box=(1, 2, float("nan"), 4))], r"damaged .*the box \[1, 2, nan, 4\] of annotation 0"),
     ],
 )
 def test_damaged_annotations(coco: Callable, annotations: list[dict], message: str) -> None:
@@ -150,9 +159,26 @@ def test_damaged_annotations(coco: Callable, annotations: list[dict], message: s
         CocoSegmentation(coco(annotations), "train")
 
 
+@pytest.mark.parametrize(
+    ("outline", "message"),
+    [
+        (None, "not subscriptable"),
+        ({"size": [HEIGHT, WIDTH]}, "counts"),
+        ({"size": [HEIGHT, WIDTH], "counts": [5]}, "run lengths of 5 pixels, the image has 204"),
+        ({"size": [HEIGHT, WIDTH], "counts": [-4, 208]}, "-4"),
+        ([[1, 2, 3, 4, 5, 6, 7]], "an odd number of coordinates"),
+        ([["a"] * 6], "could not convert"),
+    ],
+)
+def test_damaged_outlines(coco: Callable, outline: Any, message: str) -> None:
+    dataset = CocoSegmentation(coco([annotation(1, outline)]), "train")
+    with pytest.raises(ValueError, match=f"train 9 has a damaged outline .*{message}"):
+        dataset[0]
+
+
 def test_missing_things_are_named(coco: Callable, tmp_path: Path) -> None:
     root = coco()
-    with pytest.raises(FileNotFoundError, match=r"no .*instances_val\.json"):
+    with pytest.raises(FileNotFoundError, match=r"neither a list .*val\.txt nor .*instances_val\.json"):
         CocoSegmentation(root, "val")
     (root / "train" / "000000000012.jpg").unlink()
     with pytest.raises(FileNotFoundError, match=r"1 images of train do not exist: .*000000000012\.jpg"):

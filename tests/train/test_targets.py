@@ -92,7 +92,7 @@ def test_boxes_around_objects(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     assert not torch.equal(got["rect"], got["seg"])
 
 
-def test_boxes_of_annotations_need_no_masks(tmp_path: Path, toy: Path) -> None:
+def test_boxes_of_annotations_need_no_masks(tmp_path: Path, toy: Path, capsys: pytest.CaptureFixture) -> None:
     root = tmp_path / "VOC2012"
     for folder in ("JPEGImages", "Annotations", "ImageSets/Segmentation"):
         (root / folder).mkdir(parents=True)
@@ -105,6 +105,9 @@ def test_boxes_of_annotations_need_no_masks(tmp_path: Path, toy: Path) -> None:
     argv = ["--data", str(root), "--list", "train", "--boxes", "xml", "--kinds", "rect", "--out", str(tmp_path / "out")]
     assert main(argv) == 0
     assert torch.equal(read_labels(tmp_path / "out" / "rect" / "a.png"), rect_targets([Box(8, 1, 2, 9, 10)], 48, 56))
+    (root / "Annotations" / "a.xml").write_text(xml.replace("48", "99").replace(">9<", ">90<"))  # of another photograph
+    assert main([*argv[:-1], str(tmp_path / "other")]) == 2
+    assert "a: Box(label=8" in capsys.readouterr().err
 
 
 def test_boxes_of_coco(tmp_path: Path, toy: Path) -> None:
