@@ -40,8 +40,8 @@ class GridMatrix:
         images = values.reshape(*self._size, -1)
         out = torch.zeros_like(images)
         for here, there, weights in self._edges:
-            out[here] += weights * images[there]
-            out[there] += weights * images[here]
+            out[here].addcmul_(weights, images[there])
+            out[there].addcmul_(weights, images[here])
         return out.view_as(values)
 
     def row_sums(self) -> Tensor:
