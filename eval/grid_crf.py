@@ -34,7 +34,7 @@ from eval.stored import Problem, Problems, Source
 from eval.tables import text_table
 
 UNARY, GRID, DENSE = "unary", "grid CRF", "fully connected CRF"
-FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+FACTORS = (0.25, 1.0, 4.0, 16.0, 64.0)
 THIN_BELOW = 2
 """pixels in bins of thickness below this one are thin when images are picked for pictures"""
 

@@ -3,8 +3,9 @@
 Command    python -m train.run --recipe msrc_small --data MSRC --init FILE --out DIR
            python -m eval.grid_crf --checkpoint DIR/network.pt --data MSRC --list Test --tune-list Val --out RESULTS
 Hardware   two CPU cores
-Duration   half an hour
-Score      not run yet
+Duration   twenty minutes for the network (an hour on a core that others use too)
+Score      pixel and class accuracy on the 256 images of the test list, percent: network 91.5 and 89.5, with a fully
+           connected CRF 92.7 and 90.0 (eval/results); the joint stage has not been run to its end
 
 FILE holds the original VGG-16 convolutions, see crfrnn.nets.load_imagenet.
 """
