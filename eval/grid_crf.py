@@ -63,6 +63,8 @@ class Options:
     """its theta_beta to try, grey levels"""
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
     """what stays fixed of the fully connected CRF: its smoothness kernel, iterations and normalisation"""
+    noise: float = 0.0
+    """standard deviation of noise added to every score: those of a network are smooth, and leave a grid CRF little to do"""
     pictures: int = 5
     """images to picture: those in which the two CRFs differ most on thin structures"""
 
@@ -78,7 +80,7 @@ def run(options: Options, argv: Sequence[str]) -> int:
     """Tune, compare, print and write. Raises OSError or ValueError where the options cannot be followed."""
     if (options.out / JSON_NAME).exists():
         raise ValueError(f"{options.out / JSON_NAME} exists; pass another folder as --out")
-    tuning, test = problem_sets(options)
+    tuning, test = (Noisy(problems, options.noise) for problems in problem_sets(options))
     labels = len(test.classes)
     best = {name: tune(own, tuning, labels, name) for name, own in candidates(options).items()}
     comparison = compare(best, test, options.pictures)
@@ -127,17 +129,36 @@ def candidates(options: Options) -> dict[str, list[Pairwise]]:
     }
 
 
-def walk(problems: Problems, what: str) -> Iterator[Problem]:
-    """The problems, one by one, under a progress bar."""
-    yield from tqdm(problems, desc=what, unit="image", leave=None)
+class Noisy:
+    """Problems under noise, the same each time they are gone through.
+
+    Attributes:
+        classes: the names of the labels.
+    """
+
+    def __init__(self, problems: Problems, deviation: float) -> None:
+        if not 0 <= deviation < float("inf"):
+            raise ValueError(f"--noise is {deviation}; wanted a finite standard deviation of 0 or more")
+        self._problems, self._deviation = problems, deviation
+        self.classes = problems.classes
+
+    def __len__(self) -> int:
+        return len(self._problems)
+
+    def walk(self, what: str) -> Iterator[Problem]:
+        """The problems, one by one, under a progress bar."""
+        generator = torch.Generator().manual_seed(0)
+        for problem in tqdm(self._problems, desc=what, unit="image", leave=None):
+            noise = torch.randn(problem.unary.shape, generator=generator) if self._deviation else 0.0
+            yield problem._replace(unary=problem.unary + self._deviation * noise)
 
 
 @torch.no_grad()
-def tune(tried: Sequence[Pairwise], problems: Problems, num_labels: int, name: str) -> Pairwise:
+def tune(tried: Sequence[Pairwise], problems: Noisy, num_labels: int, name: str) -> Pairwise:
     """Which of `tried` has the best pixel accuracy on `problems`; the first where several have."""
     layers = [each.build(num_labels) for each in tried]
     confusions = [Confusion(problems.classes) for _ in tried]
-    for problem in walk(problems, f"tuning the {name}"):
+    for problem in problems.walk(f"tuning the {name}"):
         for crf, confusion in zip(layers, confusions, strict=True):
             confusion.update(labelled(crf(problem.unary, problem.image)), problem.truth)
     accuracies = [confusion.scores().pixel_accuracy for confusion in confusions]
@@ -145,12 +166,12 @@ def tune(tried: Sequence[Pairwise], problems: Problems, num_labels: int, name: s
 
 
 @torch.no_grad()
-def sweep(best: Pairwise, problems: Problems, num_labels: int, name: str) -> dict[float, tuple[float, float]]:
+def sweep(best: Pairwise, problems: Noisy, num_labels: int, name: str) -> dict[float, tuple[float, float]]:
     """Pixel accuracy and recall of the thinnest structures on `problems`, by the factor on the weights of `best`."""
     layers = {factor: scaled(best, factor).build(num_labels) for factor in FACTORS}
     confusions = {factor: Confusion(problems.classes) for factor in FACTORS}
     shrinking = Shrinking([str(factor) for factor in FACTORS])
-    for problem in walk(problems, f"weights of the {name}"):
+    for problem in problems.walk(f"weights of the {name}"):
         labels = {factor: labelled(crf(problem.unary, problem.image)) for factor, crf in layers.items()}
         for factor, own in labels.items():
             confusions[factor].update(own, problem.truth)
@@ -206,7 +227,7 @@ class Comparison:
 
 
 @torch.no_grad()
-def compare(best: dict[str, Pairwise], problems: Problems, pictures: int) -> Comparison:
+def compare(best: dict[str, Pairwise], problems: Noisy, pictures: int) -> Comparison:
     """Run the unaries and `best` over `problems`."""
     layers = {name: own.build(len(problems.classes)) for name, own in best.items()}
     names = [UNARY, *layers]
@@ -214,7 +235,7 @@ def compare(best: dict[str, Pairwise], problems: Problems, pictures: int) -> Com
     shrinking = Shrinking(names)
     seconds = dict.fromkeys(layers, 0.0)
     examples: list[tuple[int, Example]] = []
-    for problem in walk(problems, "comparing"):
+    for problem in problems.walk("comparing"):
         labels = {UNARY: labelled(problem.unary)}
         for name, crf in layers.items():
             start = time.perf_counter()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from eval.grid_crf import DENSE, GRID, UNARY, main
+from eval.grid_crf import DENSE, GRID, UNARY, Noisy, main
 from eval.methods import FixedCRF, GridCRF
 from eval.metrics import Confusion
 from eval.stored import Problems, Source
@@ -69,10 +69,24 @@ def test_the_grid_crf_of_the_table_is_the_sum_over_edges() -> None:
     torch.testing.assert_close(GridCRF(1.5, 50, 8, 1).build(2)(unary, image), wanted, rtol=0, atol=1e-4)
 
 
+def test_noise_is_the_same_in_every_round(voc: Path, tmp_path: Path) -> None:
+    write_folder(voc, tmp_path / "scores")
+    problems = Problems(Source(voc, tmp_path / "scores", images=None))
+    noisy = Noisy(problems, 2.0)
+    first, again = ([problem.unary for problem in noisy.walk("")] for _ in range(2))
+    assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
+    added = torch.cat([(one - problem.unary).flatten() for one, problem in zip(first, problems, strict=True)])
+    assert float(added.std()) == pytest.approx(2, abs=0.1)
+    assert all(
+        torch.equal(one.unary, two.unary) for one, two in zip(Noisy(problems, 0).walk(""), problems, strict=True)
+    )
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--neighbours", "6"], "neighbours is 6"),
+        (["--noise", "-1"], "--noise is -1"),
         (["--tune-list", "nowhere"], "nowhere"),
         (["--images", "4"], "some left"),
     ],
