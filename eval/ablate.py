@@ -92,6 +92,7 @@ def run(options: Options, argv: Sequence[str]) -> int:
     cells = planned(options)
     settings: dict[str, Any] = {
         "source": {name: None if value is None else str(value) for name, value in asdict(options.source).items()},
+        "scores": options.source.scores_fingerprint(),
         "learning": asdict(options.learning),
         "test_iterations": options.test_iterations,
         "test_images": options.test_images,

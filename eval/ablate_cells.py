@@ -14,11 +14,14 @@ from tqdm import tqdm
 from crfrnn import CRFRNN
 from eval.command import load_model
 from eval.crf_file import read_crf, write_crf
-from eval.files import replacing
+from eval.files import claim, replacing
 from eval.fit import Learning, fit
-from eval.metrics import Confusion, Scores
+from eval.metrics import Confusion, Scores, comparable_scores
+from eval.provenance import fingerprint
 from eval.stored import Problem, Problems, Source
 from eval.variants import Variant
+
+SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -53,57 +56,41 @@ class Ready:
     def values(self) -> dict[str, Any]:
         return {"training": self.checkpoint.stem}
 
-    @property
+    @cached_property
     def key(self) -> str:
-        return f"checkpoint-{self.checkpoint.stem}-{self.seed}"
+        return f"checkpoint-{self.checkpoint.stem}-{fingerprint(self.checkpoint)}"
 
 
 AnyCell = Learned | Ready
 
 
 class Cells:
-    """Finished cells as files in a folder, each with the `settings` that all share."""
+    """Cells, finished and begun, as files in a folder, and the `settings` that all of them share.
+
+    Raises ValueError where the folder holds cells with other settings.
+    """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        self.folder = folder
-        self.settings = json.loads(json.dumps(settings))
+        self.folder, self.settings = folder, settings
+        claim(folder / SETTINGS, settings)
 
     def path(self, cell: AnyCell, ending: str) -> Path:
         return self.folder / f"{cell.key}.{ending}"
 
     def has(self, cell: AnyCell) -> bool:
-        """Whether the cell is finished. Raises ValueError where it was run with other settings."""
-        if not self.path(cell, "json").exists():
-            return False
-        found = self._read(cell)["settings"]
-        different = [name for name in self.settings if found.get(name) != self.settings[name]]
-        if different:
-            raise ValueError(
-                f"{self.folder} holds cells with another {', '.join(different)}; pass another folder as --out"
-            )
-        return True
+        """Whether the cell is finished."""
+        return self.path(cell, "json").exists()
 
     def add(self, cell: AnyCell, classes: Sequence[str], counts: Sequence[Tensor]) -> None:
         """Keep the confusion matrices after T = 0, 1, ... iterations."""
-        checkpoint = {"checkpoint": str(cell.checkpoint)} if isinstance(cell, Ready) else {}
-        content = {"settings": self.settings | checkpoint, "classes": list(classes)}
+        content = {"classes": list(classes), "counts": [matrix.tolist() for matrix in counts]}
         with replacing(self.path(cell, "json")) as partial:
-            partial.write_text(
-                json.dumps(content | {"counts": [matrix.tolist() for matrix in counts]}), encoding="utf-8"
-            )
+            partial.write_text(json.dumps(content), encoding="utf-8")
 
     def scores(self, cell: AnyCell) -> list[Scores]:
         """Scores after T = 0, 1, ... iterations."""
-        content = self._read(cell)
-        scores = []
-        for counts in content["counts"]:
-            confusion = Confusion(content["classes"])
-            confusion.add(torch.tensor(counts))
-            scores.append(confusion.scores())
-        return scores
-
-    def _read(self, cell: AnyCell) -> dict[str, Any]:
-        return json.loads(self.path(cell, "json").read_text(encoding="utf-8"))
+        content = json.loads(self.path(cell, "json").read_text(encoding="utf-8"))
+        return [comparable_scores(torch.tensor(counts), content["classes"]) for counts in content["counts"]]
 
 
 class Running:
@@ -111,7 +98,6 @@ class Running:
 
     def __init__(self, source: Source, learning: Learning, kept: Cells, test_images: int | None, quiet: bool) -> None:
         self.source, self.learning, self.kept, self.test_images, self.quiet = source, learning, kept, test_images, quiet
-        kept.folder.mkdir(parents=True, exist_ok=True)
 
     @cached_property
     def train(self) -> Problems:

@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
-from eval.ablate_cells import AnyCell, Cells
+from eval.ablate_cells import AnyCell, Cells, Ready
 from eval.bench_record import write_json
 from eval.figures import save_figure
 from eval.files import replacing
@@ -31,7 +31,9 @@ def write_report(folder: Path, cells: Sequence[AnyCell], kept: Cells, facts: Map
     plain = [
         {
             **cell.values,
+            **({"checkpoint": str(cell.checkpoint)} if isinstance(cell, Ready) else {}),
             "seed": cell.seed,
+            "classes": scores[cell][0].present,
             "mean_iou": [row.mean_iou for row in scores[cell]],
             "pixel_accuracy": [row.pixel_accuracy for row in scores[cell]],
             "class_accuracy": [row.class_accuracy for row in scores[cell]],
@@ -70,7 +72,9 @@ def table(rows: Group) -> str:
         cells = [f"{values[t][0]:.2f}" + (f" ±{values[t][1]:.2f}" if len(seeds) > 1 else "") for t in shown]
         lines.append([name, *cells, str(best)])
     seeds = max(map(len, rows.values()))
-    note = f"mean IoU, percent; mean and deviation over {seeds} seeds" if seeds > 1 else "mean IoU, percent"
+    first = next(iter(rows.values()))[0][0]
+    note = f"mean IoU over {len(first.present)} of {len(first.iou)} classes, those of the truth, percent"
+    note += f"; mean and deviation over {seeds} seeds" if seeds > 1 else ""
     return f"{note}\n\n" + text_table(["T at test", *map(str, shown), "best"], lines)
 
 

@@ -1,5 +1,7 @@
 """What the benchmarks compute on: a photograph or a drawn scene, and the unaries of a network or synthetic ones."""
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -59,11 +61,27 @@ def read_unary(path: Path, size: tuple[int, int], name: str | None = None) -> Te
         FileNotFoundError: there is no such file.
         ValueError: the file does not hold what is described here, or not that name.
     """
-    loaded = np.load(path, allow_pickle=False)
-    if not isinstance(loaded, NpzFile):
+    loaded = load_arrays(path)
+    if isinstance(loaded, np.ndarray):
         return _stretched(_scores(loaded, path), size)
-    with loaded as arrays:
-        return unary_among(arrays, path, size, name)
+    return unary_among(loaded, path, size, name)
+
+
+def load_arrays(path: Path) -> np.ndarray | dict[str, np.ndarray]:
+    """The array in an .npy file, or those in an .npz file by name.
+
+    Raises FileNotFoundError where there is no such file, ValueError where it is neither, or damaged.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, NpzFile):
+            return loaded
+        with loaded:
+            return dict(loaded)
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}); wanted a whole .npy or .npz file of plain arrays"
+        ) from error
 
 
 def unary_among(arrays: Mapping[str, np.ndarray], path: Path, size: tuple[int, int], name: str | None = None) -> Tensor:

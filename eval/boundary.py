@@ -42,13 +42,10 @@ class Trimap:
         self._counts += torch.bincount(cells, minlength=self._counts.numel()).view_as(self._counts)
 
     def scores(self) -> dict[int, Scores]:
-        """The scores within w, by w. Raises ValueError where no pixel lies in the narrowest band."""
+        """The scores within w, by w; none where no pixel lies in the narrowest band, as in masks without void."""
         counts = self._counts.cumsum(0)
         if not counts[self.widths[0] - 1].any():
-            raise ValueError(
-                "no pixel lies near a void one: trimaps need masks with the void frame around objects, as VOC's "
-                "SegmentationClass has it"
-            )
+            return {}
         return {width: scores_of(counts[width - 1], self.classes) for width in self.widths}
 
 
@@ -67,7 +64,8 @@ class BoundaryIoU:
     """IoU of the inner borders of the masks of every class (Cheng et al. 2021), summed over a set.
 
     The border of a mask are its pixels within d of one that it lacks, or of the edge of the image; d is a share of the
-    diagonal. Void pixels of the truth count nowhere; a border of the truth that runs along void is one.
+    diagonal. Void pixels of the truth belong to no mask, neither of the truth nor of the prediction: along them both have a
+    border, so that a prediction that is right wherever the truth is known has 100.
 
     Args:
         classes: the names of the labels 0, 1, ...
@@ -84,9 +82,9 @@ class BoundaryIoU:
         """Add one image: labels [H, W] each; 255 is void, in the truth only."""
         height, width = truth.shape
         d = max(1, round(self.share * (height**2 + width**2) ** 0.5))
-        counted = truth != VOID
-        for label in sorted({*prediction.unique().tolist(), *truth[counted].unique().tolist()}):
-            ours, theirs = inner_border(prediction == label, d) & counted, inner_border(truth == label, d)
+        known = truth != VOID
+        for label in sorted({*prediction[known].unique().tolist(), *truth[known].unique().tolist()}):
+            ours, theirs = inner_border((prediction == label) & known, d), inner_border(truth == label, d)
             self._common[label] += int((ours & theirs).sum())
             self._either[label] += int((ours | theirs).sum())
 
@@ -114,8 +112,9 @@ class Borders:
             self._borders[row].update(labels[row], sample.labels)
 
     def bands(self) -> dict[str, dict[int, Scores]]:
-        """Scores by row and half width of the band. Raises as `Trimap.scores`."""
-        return {row: trimap.scores() for row, trimap in self._trimaps.items()}
+        """Scores by row and half width of the band; nothing where no image has void."""
+        bands = {row: trimap.scores() for row, trimap in self._trimaps.items()}
+        return {row: scores for row, scores in bands.items() if scores}
 
     def boundary_iou(self) -> dict[str, dict[str, float]]:
         """Boundary IoU by row and class, in percent; NaN for absent classes."""

@@ -13,19 +13,30 @@ from eval.tables import text_table
 SHOWN = (1, 2, 5, 10, 20, 40)
 """half widths of the bands that the table has"""
 MEASURES = ("mean_iou", "pixel_accuracy", "class_accuracy")
+NO_BANDS = "no trimaps: they need masks with a void frame around objects, as VOC's SegmentationClass has it"
 Bands = Mapping[str, Mapping[int, Scores]]
 
 
 def border_table(borders: Borders) -> str:
-    """Mean IoU in bands of w pixels around void, and mean boundary IoU with the number of classes it is over."""
+    """Mean IoU in bands of w pixels around void, and mean boundary IoU; in parentheses over how many classes, if not all."""
     bands, boundary = borders.bands(), borders.boundary_iou()
+    shown = SHOWN if bands else ()
     rows = []
-    for row, scores in bands.items():
-        present = [value for value in boundary[row].values() if not math.isnan(value)]
-        mean = f"{sum(present) / len(present):.2f} ({len(present)})"
-        rows.append([row, *(f"{scores[width].mean_iou:.2f}" for width in SHOWN), mean])
-    header = ["mean IoU\nin the band of", *(f"{width} px" for width in SHOWN), "boundary\nIoU (classes)"]
-    return text_table(header, rows)
+    for row, iou in boundary.items():
+        present = [value for value in iou.values() if not math.isnan(value)]
+        rows.append(
+            [
+                row,
+                *(_mean(bands[row][width].mean_iou, len(bands[row][width].present), len(iou)) for width in shown),
+                _mean(sum(present) / len(present), len(present), len(iou)),
+            ]
+        )
+    text = text_table(["mean IoU\nin the band of", *(f"{width} px" for width in shown), "boundary\nIoU"], rows)
+    return text if bands else f"{text}\n\n{NO_BANDS}"
+
+
+def _mean(value: float, over: int, classes: int) -> str:
+    return f"{value:.2f}" + (f" ({over})" if over < classes else "")
 
 
 def trimap_figure(bands: Bands) -> Figure:
@@ -47,7 +58,7 @@ def border_numbers(borders: Borders) -> dict[str, Any]:
     """Everything for a JSON file."""
     bands = borders.bands()
     return {
-        "half_widths": list(next(iter(bands.values()))),
+        "half_widths": list(next(iter(bands.values()), {})),
         "bands": {row: _curves(scores) for row, scores in bands.items()},
         "boundary_iou": {
             row: {name: None if math.isnan(value) else value for name, value in scores.items()}
@@ -57,4 +68,5 @@ def border_numbers(borders: Borders) -> dict[str, Any]:
 
 
 def _curves(scores: Mapping[int, Scores]) -> dict[str, list[float]]:
-    return {name: [getattr(each, name) for each in scores.values()] for name in MEASURES}
+    curves = {name: [getattr(each, name) for each in scores.values()] for name in MEASURES}
+    return {**curves, "classes": [len(each.present) for each in scores.values()]}

@@ -1,10 +1,12 @@
-"""Writing files so that what stands under a name is always complete."""
+"""Writing files so that what stands under a name is complete, and folders so that what they hold belongs together."""
 
+import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -16,3 +18,23 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def claim(about: Path, settings: Mapping[str, Any]) -> None:
+    """Note in the file `about` what everything else in its folder is made with; a folder that is new or empty is made ours.
+
+    Raises ValueError where the folder holds files that were made with other settings.
+    """
+    wanted = json.loads(json.dumps(settings))
+    about.parent.mkdir(parents=True, exist_ok=True)
+    if any(path != about for path in about.parent.iterdir()):
+        found = json.loads(about.read_text(encoding="utf-8")) if about.exists() else {}
+        different = sorted(name for name in found | wanted if found.get(name) != wanted.get(name))
+        if different:
+            raise ValueError(
+                f"{about.parent} holds files made with another {', '.join(different)} (see {about.name}); pass another "
+                "folder as --out"
+            )
+        return
+    with replacing(about) as partial:
+        partial.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")

@@ -210,9 +210,8 @@ class Comparison:
             numbers = (scores.pixel_accuracy, scores.class_accuracy, scores.mean_iou, self.kept[name].by_thickness[0])
             rows.append([name, "measured", seconds, *(f"{number:.1f}" for number in numbers)])
         for quote in published("msrc21"):
-            rows.append(
-                [quote["method"], "quoted, MSRC-21", "", quote["pixel_accuracy"], quote["class_accuracy"], "", ""]
-            )
+            accuracies = (quote["pixel_accuracy"], quote["class_accuracy"])
+            rows.append([quote["method"], "quoted, MSRC-21", quote["seconds"] or "-", *accuracies, "", ""])
         header = [
             "percent",
             "",

@@ -6,7 +6,7 @@ compared with published ones. Pixels whose truth is void (255) count nowhere.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -125,6 +125,17 @@ def scores_of(counts: Tensor, classes: Sequence[str]) -> Scores:
     )
 
 
+def comparable_scores(counts: Tensor, classes: Sequence[str]) -> Scores:
+    """`scores_of` with classes that are predicted but never true taken for absent.
+
+    To compare labellings of the same few images: the mean is then over the same classes for all, where one false pixel of
+    another class would bring in an IoU of 0. Raises as `scores_of`.
+    """
+    scores = scores_of(counts, classes)
+    true = dict(zip(classes, counts.sum(1).tolist(), strict=True))
+    return replace(scores, iou={name: value if true[name] else math.nan for name, value in scores.iou.items()})
+
+
 def image_mean_iou(prediction: Tensor, truth: Tensor, classes: Sequence[str]) -> float:
     """Mean IoU of one labelling [H, W] over the classes that its truth holds, in percent.
 
@@ -133,8 +144,7 @@ def image_mean_iou(prediction: Tensor, truth: Tensor, classes: Sequence[str]) ->
     """
     confusion = Confusion(classes)
     confusion.update(prediction, truth)
-    true = confusion.counts.sum(1).tolist()
-    return confusion.scores().mean_over(name for name, pixels in zip(classes, true, strict=True) if pixels)
+    return comparable_scores(confusion.counts, classes).mean_iou
 
 
 def check_classes(names: Iterable[str], known: Iterable[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Photographs given as files, folders and wildcards, and reading one of them."""
 
 import glob
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -50,8 +51,18 @@ def _is_image(path: Path) -> bool:
 
 
 def read_photo(path: Path) -> Tensor:
-    """An image file of any mode as it is meant to be seen: RGB, upright, uint8 [3, H, W]; raises as `load`."""
-    photo = ImageOps.exif_transpose(load(path))
+    """An image file of any mode as it is meant to be seen: RGB, upright, uint8 [3, H, W].
+
+    Raises as `load`, and ValueError for EXIF data that do not say which way is up.
+    """
+    photo = load(path)
+    try:
+        photo = ImageOps.exif_transpose(photo)
+    except (SyntaxError, struct.error, OSError, ValueError, TypeError, KeyError) as error:  # Pillow's words for damage
+        raise ValueError(
+            f"{path} has damaged EXIF data ({error}), so that its orientation is not known; wanted a photograph with "
+            "whole EXIF data, or without any"
+        ) from error
     if photo.mode.startswith("I;16"):  # Pillow would clip all but the darkest 256 of the grey levels to white
         photo = Image.fromarray((np.asarray(photo) >> 8).astype(np.uint8))
     return torch.from_numpy(np.array(photo.convert("RGB"))).permute(2, 0, 1).contiguous()

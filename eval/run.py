@@ -85,7 +85,7 @@ def run(options: Options, command: str) -> int:
         facts["borders"] = border_numbers(borders)
     if options.out is not None:
         save_report(options.out, scores, subset, facts)
-        if options.borders:
+        if options.borders and borders.bands():
             save_figure(trimap_figure(borders.bands()), options.out / "trimap.png")
         if options.pictures:
             save_figure(panel(album.examples, dataset.classes), options.out / "pictures.png")

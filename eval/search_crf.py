@@ -25,14 +25,14 @@ from eval.bench_record import origin
 from eval.command import exit_code
 from eval.crf_file import write_crf
 from eval.methods import FixedCRF
-from eval.metrics import Confusion, Scores, check_classes
+from eval.metrics import Confusion, Scores, check_classes, comparable_scores
 from eval.parallel import Workers
 from eval.search_grid import Cell, Grid, around, first_round, first_steps
 from eval.search_store import Store
 from eval.stored import Problems, Source
 from eval.tables import text_table
 
-Metric = Literal["mean_iou", "pixel_accuracy", "class_accuracy"]
+Metric = Literal["mean_iou", "pixel_accuracy", "class_accuracy", "weighted_iou"]
 RESULT, SHOWN = "crf.json", 12
 
 
@@ -45,9 +45,9 @@ class Options:
     rounds: int = 6
     """rounds behind the grid"""
     metric: Metric = "mean_iou"
-    """what is to be largest"""
+    """what is to be largest; the means are over the classes that the images hold"""
     classes: tuple[str, ...] = ()
-    """mean IoU over these classes only; all by default"""
+    """mean IoU over these classes only"""
     num_iterations: int = 10
     """mean-field iterations T"""
     normalization: Normalization = "after"
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: Options, argv: Sequence[str]) -> int:
     """Search, print the best cells and write the best. Raises OSError or ValueError where that cannot be done."""
     problems = Problems(options.source)
-    check_classes(options.classes, problems.classes)
+    check_present(options.classes, problems)
     if options.rounds < 0:
         raise ValueError(f"--rounds is {options.rounds}; wanted 0 or more")
     counting = Counting(options, problems)
@@ -90,9 +90,20 @@ def run(options: Options, argv: Sequence[str]) -> int:
     return 0
 
 
+def check_present(classes: Sequence[str], problems: Problems) -> None:
+    """Raise ValueError where there is no such class, or none of `classes` in the images: there is nothing to rank."""
+    check_classes(classes, problems.classes)
+    if classes and not {problems.classes[label] for label in problems.labels()} & set(classes):
+        raise ValueError(
+            f"none of the {len(problems)} images holds {', '.join(classes)}; wanted classes that are in them: raise "
+            "--images, or change --draw or --classes"
+        )
+
+
 def settings(options: Options) -> dict[str, Any]:
     """What makes counts comparable: those of other settings are not to be taken for ours."""
     source = {name: str(value) for name, value in asdict(options.source).items() if name not in ("images", "draw")}
+    source["scores"] = str(options.source.scores_fingerprint())
     return source | {name: getattr(options, name) for name in ("num_iterations", "normalization", "min_belief")}
 
 
@@ -145,7 +156,8 @@ class Search:
         confusion = Confusion(self.problems.classes)
         for name in self.problems.names:
             confusion.add(self.store.get(name, cell))
-        return measured(confusion.scores(), self.options.metric, self.options.classes)
+        scores = comparable_scores(confusion.counts, confusion.classes)
+        return measured(scores, self.options.metric, self.options.classes)
 
 
 def measured(scores: Scores, metric: Metric, classes: Sequence[str]) -> float:

@@ -11,13 +11,13 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import torch
 import tyro
-from numpy.lib.npyio import NpzFile
 from torch import Tensor
 
-from crfrnn.data import SegmentationSet, open_set
+from crfrnn.data import VOID, SegmentationSet, open_set
 from crfrnn.nets import SegmentationModel
-from eval.bench_inputs import read_unary, unary_among
+from eval.bench_inputs import load_arrays, read_unary, unary_among
 from eval.command import load_model
+from eval.provenance import fingerprint
 
 ENDINGS = (".npy", ".npz")
 
@@ -48,6 +48,11 @@ class Source:
     """so many images of the list, drawn at random; None for all"""
     draw: int = 10
     """seed of that draw"""
+
+    def scores_fingerprint(self) -> str | None:
+        """Of the content of the scores, or of the model that makes them; None for neither. Raises FileNotFoundError."""
+        path = self.unaries or self.checkpoint
+        return None if path is None else fingerprint(path)
 
 
 class Problems(Sequence[Problem]):
@@ -84,6 +89,13 @@ class Problems(Sequence[Problem]):
         unary = self._unary(sample.name, image)
         check_unary(unary, sample.name, self._dataset)
         return Problem(unary, image, sample.labels, sample.name)
+
+    def labels(self) -> set[int]:
+        """The labels that the truth of the images holds."""
+        found = torch.zeros(VOID + 1, dtype=torch.bool)
+        for index in self.indices:
+            found[self._dataset[index].labels.long()] = True
+        return set(found[:VOID].nonzero().flatten().tolist())
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_arrays": None, "_model": None}
@@ -127,11 +139,10 @@ def score_file(folder: Path, name: str) -> Path:
 
 def read_arrays(path: Path) -> Mapping[str, np.ndarray]:
     """The arrays of an .npz file with the scores of many images. Raises ValueError where it is none."""
-    loaded = np.load(path, allow_pickle=False)
-    if not isinstance(loaded, NpzFile):
+    loaded = load_arrays(path)
+    if isinstance(loaded, np.ndarray):
         raise ValueError(f"{path} holds one array; wanted an .npz with 'names' and 'logits', or a folder of such files")
-    with loaded:
-        return dict(loaded)
+    return loaded
 
 
 def check_scores(unaries: Path, names: Sequence[str]) -> None:

@@ -4,7 +4,10 @@ Each PNG is a palette image in VOC's colours with labels 0..20, as large as its 
 """
 
 import io
+import lzma
 import tarfile
+import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -48,11 +51,14 @@ def problems(archive: Path, sizes: Mapping[str, tuple[int, int]], competition: s
         raise FileNotFoundError(f"there is no archive {archive}")
     try:
         with tarfile.open(archive) as tar:
-            content = {member.name: read(tar, member) for member in tar.getmembers() if member.isfile()}
-    except (tarfile.TarError, EOFError, OSError) as error:
+            members = [member for member in tar.getmembers() if member.isfile()]
+            content = {member.name: read(tar, member) for member in members}
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         return [f"{archive} is no readable tar archive ({error}); pack it again"]
     wanted = {f"{folder}/{name}.png": size for name, size in sizes.items()}
+    counts = Counter(member.name for member in members)
     found = [
+        named("is there more than once", [path for path, count in counts.items() if count > 1], folder),
         named("is missing", [path for path in wanted if path not in content], folder),
         named("does not belong there", [path for path in content if path not in wanted], folder),
     ]

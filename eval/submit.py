@@ -7,7 +7,6 @@ The label maps stay in DIR/labels; a command that was interrupted goes on with t
 needed, nor read.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from tqdm import tqdm
 from crfrnn.data import VOC_CLASSES, read_image, write_labels
 from crfrnn.nets import infer
 from eval.command import exit_code, load_model
-from eval.files import replacing
+from eval.files import claim
+from eval.provenance import fingerprint
 from eval.submission import problems, write_archive
 
 ABOUT = "made_by.json"
@@ -90,7 +90,13 @@ def make(options: Options, images: dict[str, Path]) -> Path:
     if tuple(classes) != VOC_CLASSES:
         raise ValueError(f"{options.checkpoint} labels {len(classes)} classes, {classes[:3]}...; wanted those of VOC")
     folder = options.out / "labels"
-    claim(folder, {"checkpoint": str(options.checkpoint.resolve()), "iterations": options.iterations})
+    made_by = {
+        "checkpoint": str(options.checkpoint.resolve()),
+        "content": fingerprint(options.checkpoint),
+        "data": str(options.data.resolve()),
+        "iterations": options.iterations,
+    }
+    claim(folder / ABOUT, made_by)
     paths = {name: folder / f"{name}.png" for name in images}
     device = next(model.parameters()).device
     for name in tqdm([name for name in images if not paths[name].exists()], desc="labelling", unit="image"):
@@ -99,18 +105,6 @@ def make(options: Options, images: dict[str, Path]) -> Path:
     archive = options.out / f"{options.competition}_{options.split}.tar.gz"
     write_archive(paths, archive, options.competition, options.split)
     return archive
-
-
-def claim(folder: Path, made_by: dict[str, str | int | None]) -> None:
-    """Note in a new folder what its label maps are made by. Raises ValueError where an older one was made otherwise."""
-    about = folder / ABOUT
-    if about.exists():
-        if json.loads(about.read_text(encoding="utf-8")) != made_by:
-            raise ValueError(f"{folder} holds label maps of another model or T, see {about}; pass another --out")
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(about) as partial:
-        partial.write_text(json.dumps(made_by, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ TABLES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.csv"))
 
 
 def rows(table: str) -> list[dict[str, str]]:
-    """The rows of a table: `method`, scores in percent by their names, and `source`.
+    """The rows of a table: `method`, numbers by their names, scores in percent, "" for what is not known, and `source`.
 
     Raises ValueError where there is no such table.
     """

@@ -17,14 +17,15 @@ from eval.published import rows
 from eval.tables import text_table
 
 QUOTED, MEASURED = "quoted", "measured"
+TRIMAP = "voc2012_trimap_"
 
 
 @dataclass(frozen=True)
 class Options:
     table: Annotated[str, tyro.conf.Positional]
-    """voc2012_val, voc2012_test or msrc21"""
+    """voc2012_val, voc2012_test, voc2012_trimap_mean_iou (or _pixel_accuracy, _class_accuracy), or msrc21"""
     scores: tuple[Path, ...] = ()
-    """scores.json of our own runs, on the same images or not: their numbers say"""
+    """scores.json of our own runs, on the same images or not: their numbers say; for trimaps of eval.run --borders"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,26 +38,36 @@ def run(options: Options) -> int:
     """Print the table. Raises OSError or ValueError for unknown tables and files that hold no scores."""
     published = rows(options.table)
     measures = [name for name in published[0] if name not in ("method", "source")]
-    lines = [[row["method"], QUOTED, *(row[name] for name in measures), row["source"]] for row in published]
-    lines += [line for path in options.scores for line in ours(path, measures)]
+    lines = [[row["method"], QUOTED, *(row[name] or "-" for name in measures), row["source"]] for row in published]
+    lines += [line for path in options.scores for line in ours(path, options.table, measures)]
     print(text_table(["", "", *(name.replace("_", "\n") for name in measures), "source"], lines))
     return 0
 
 
-def ours(path: Path, measures: Sequence[str]) -> list[list[str]]:
-    """The rows of a scores.json. Raises ValueError where it is none."""
+def ours(path: Path, table: str, measures: Sequence[str]) -> list[list[str]]:
+    """The rows of a scores.json. Raises ValueError where it is none, or lacks the bands that trimaps are about."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         source = f"{path}, {content['images']} images"
-        scores = content["scores"]
+        scores = band_scores(content["borders"], table) if table.startswith(TRIMAP) else content["scores"]
     except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} holds no scores ({error!r}); wanted the scores.json of a run") from error
+        raise ValueError(
+            f"{path} holds no scores ({error!r}); wanted the scores.json of a run"
+            + (" of eval.run with --borders" if table.startswith(TRIMAP) else "")
+        ) from error
     return [[name, MEASURED, *(cell(score, measure) for measure in measures), source] for name, score in scores.items()]
+
+
+def band_scores(borders: dict, table: str) -> dict[str, dict[str, float]]:
+    """One measure of every row by the half width of the band, as the columns of the table call them."""
+    columns = [f"{width} px" for width in borders["half_widths"]]
+    curves = {row: scores[table.removeprefix(TRIMAP)] for row, scores in borders["bands"].items()}
+    return {row: dict(zip(columns, curve, strict=True)) for row, curve in curves.items()}
 
 
 def cell(score: dict, measure: str) -> str:
     """A measure, or the IoU of a class of that name; "-" where it is not there."""
-    value = score.get(measure, score["iou"].get(measure))
+    value = score.get(measure, score.get("iou", {}).get(measure))
     return "-" if value is None else f"{value:.2f}"
 
 

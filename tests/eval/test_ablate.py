@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from crfrnn import CRFRNN
+from crfrnn import CRFRNN, smoothness_kernel
 from eval.ablate import main
-from eval.ablate_cells import Cells, Running
+from eval.ablate_cells import Running
 from eval.ablate_report import columns
 from eval.crf_file import read_crf
 from eval.metrics import Confusion
@@ -81,7 +81,12 @@ def test_a_killed_ablation_goes_on(
     assert main(arguments("killed", "--kernels", "smoothness", "both")) == 0
     assert len(ran) == 1 + 4  # those of the kernel that had not been asked for
     assert main(arguments("killed", "--steps", "3")) == 2
-    assert "cells with another learning" in capsys.readouterr().err
+    assert "made with another learning" in capsys.readouterr().err
+    for path in (tmp_path / "killed" / "cells").glob("*.json"):
+        if path.name != "settings.json":
+            path.unlink()
+    assert main(arguments("killed", "--steps", "3")) == 2  # what was learned, but not scored, counts too
+    assert "made with another learning" in capsys.readouterr().err
 
 
 def test_trained_models(
@@ -93,6 +98,13 @@ def test_trained_models(
     assert main([*arguments, str(joint)]) == 0
     (cell,) = content(tmp_path / "out")
     assert (cell["training"], cell["seed"], len(cell["mean_iou"])) == ("joint", 0, 3)
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "joint.pt"
+    make_checkpoint(CRFRNN(3, [smoothness_kernel(theta_gamma=3, weight=20)])).rename(other)
+    assert main([*arguments, str(other), str(joint)]) == 0
+    first, second = content(tmp_path / "out")
+    assert (first["checkpoint"], second["mean_iou"]) == (str(other), cell["mean_iou"])
+    assert first["mean_iou"] != second["mean_iou"]
     plain = make_checkpoint()
     assert main([*arguments, str(plain)]) == 2
     assert "has no CRF" in capsys.readouterr().err
@@ -114,7 +126,6 @@ def test_bad_settings(arguments: Callable, capsys: pytest.CaptureFixture, more: 
     assert message in capsys.readouterr().err
 
 
-def test_cells_do_not_mix(tmp_path: Path) -> None:
-    assert Cells(tmp_path, {"a": 1}).settings != Cells(tmp_path, {"a": 2}).settings
+def test_columns() -> None:
     assert columns(5) == [0, 1, 2, 3, 4, 5]
     assert columns(20) == [0, 1, 2, 3, 5, 10, 20]

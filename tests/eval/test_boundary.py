@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from eval.boundary import BoundaryIoU, Trimap, distance_to_void, inner_border
+from crfrnn.data import Sample
+from eval.boundary import Borders, BoundaryIoU, Trimap, distance_to_void, inner_border
+from eval.boundary_report import border_numbers, border_table
 from eval.metrics import Confusion
 
 CLASSES = ["background", "cat", "dog"]
@@ -50,11 +52,16 @@ def test_scores_of_bands_are_those_of_a_confusion_matrix_within() -> None:
         assert scores == confusion.scores()
 
 
-def test_masks_without_void_are_told() -> None:
+def test_masks_without_void_have_no_bands() -> None:
     trimap = Trimap(CLASSES)
     trimap.update(*noisy(0, 5, 5, 0))
-    with pytest.raises(ValueError, match="no pixel lies near a void one"):
-        trimap.scores()
+    assert trimap.scores() == {}
+    borders = Borders(["network"], CLASSES)
+    borders(
+        Sample(torch.zeros(3, 5, 5, dtype=torch.uint8), noisy(0, 5, 5, 0)[1], "a"), {"network": noisy(0, 5, 5, 0)[0]}
+    )
+    assert "no trimaps: they need masks with a void frame" in border_table(borders)
+    assert border_numbers(borders)["half_widths"] == []
     with pytest.raises(ValueError, match=r"bands of \[0\] pixels; wanted one or more, each 1 or wider"):
         Trimap(CLASSES, (0,))
 
@@ -79,6 +86,15 @@ def test_boundary_iou_of_a_square_one_pixel_too_large() -> None:
     metric = BoundaryIoU(CLASSES, share=1 / 16.97)
     metric.update(prediction, truth)
     assert metric.scores()["cat"] == pytest.approx(100 * 6 / (20 + 26 - 6))
+    assert math.isnan(metric.scores()["dog"])
+
+
+def test_a_prediction_that_is_right_wherever_the_truth_is_known_is_full() -> None:
+    columns = torch.arange(40).expand(40, 40)
+    truth = torch.where(columns < 18, 0, torch.where(columns < 22, 255, 1))
+    metric = BoundaryIoU(CLASSES)
+    metric.update((columns >= 20).long(), truth)
+    assert metric.scores()["background"] == metric.scores()["cat"] == 100
     assert math.isnan(metric.scores()["dog"])
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from eval.metrics import Confusion, Scores, image_mean_iou
+from eval.metrics import Confusion, Scores, comparable_scores, image_mean_iou
 
 CLASSES = ["background", "cat", "dog", "cow"]
 
@@ -100,6 +100,13 @@ def test_nothing_to_score_is_an_error() -> None:
         Confusion(CLASSES).scores()
     with pytest.raises(ValueError, match="void"):
         scored([[0, 1]], [[255, 255]])
+
+
+def test_comparable_means_are_over_the_classes_of_the_truth() -> None:
+    counts = torch.tensor([[6, 2, 0], [1, 3, 1], [0, 0, 0]])
+    scores = comparable_scores(counts, ["a", "b", "c"])
+    assert scores.present == ["a", "b"]
+    assert scores.mean_iou == pytest.approx(100 * (6 / 9 + 3 / 7) / 2)
 
 
 def test_a_false_speck_does_not_count_as_a_class_of_its_image() -> None:

@@ -8,7 +8,7 @@ import torch
 
 import eval.search_crf
 from crfrnn import CRFRNN
-from crfrnn.data import VOCSegmentation
+from crfrnn.data import VOCSegmentation, read_labels, write_labels
 from eval.search_crf import Counting, Search, main
 from eval.search_grid import Cell, Grid, around, first_round, first_steps
 from eval.search_store import Store
@@ -34,7 +34,7 @@ def content(folder: Path) -> dict:
     return json.loads((folder / "crf.json").read_text())
 
 
-@pytest.mark.parametrize("metric", ["mean_iou", "class_accuracy"])
+@pytest.mark.parametrize("metric", ["mean_iou", "class_accuracy", "weighted_iou"])
 def test_cells_are_scored_and_the_best_is_kept(arguments: Callable, voc: Path, tmp_path: Path, metric: str) -> None:
     assert main(arguments("out", "--metric", metric)) == 0
     found = content(tmp_path / "out")
@@ -58,7 +58,8 @@ def test_cells_are_scored_and_the_best_is_kept(arguments: Callable, voc: Path, t
         np.sum(truth == label) if metric == "class_accuracy" else np.sum((truth == label) | (guess == label))
         for label in range(3)
     ]
-    assert values[0] == pytest.approx(100 * np.mean(np.divide(hits, out_of)))
+    weights = np.bincount(truth, minlength=3) if metric == "weighted_iou" else None
+    assert values[0] == pytest.approx(100 * np.average(np.divide(hits, out_of), weights=weights))
 
 
 def test_a_killed_search_goes_on(arguments: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,10 +86,22 @@ def test_a_killed_search_goes_on(arguments: Callable, tmp_path: Path, monkeypatc
     assert content(tmp_path / "killed")["tried"] != whole["tried"]
 
 
-def test_other_settings_are_refused(arguments: Callable, capsys: pytest.CaptureFixture) -> None:
+def test_other_settings_are_refused(arguments: Callable, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(arguments("out")) == 0
     assert main(arguments("out", "--normalization", "symmetric")) == 2
     assert "holds a search with normalization 'after'" in capsys.readouterr().err
+    np.save(tmp_path / "scores" / "a.npy", 2 * np.load(tmp_path / "scores" / "a.npy"))
+    assert main(arguments("out")) == 2
+    assert "holds a search with scores" in capsys.readouterr().err
+
+
+def test_classes_that_no_image_holds(arguments: Callable, voc: Path, capsys: pytest.CaptureFixture) -> None:
+    for path in (voc / "SegmentationClass").glob("*.png"):
+        labels = read_labels(path)
+        write_labels(path, torch.where(labels == 2, 0, labels))
+    absent = VOCSegmentation(voc, "val").classes[2]
+    assert main(arguments("out", "--classes", absent)) == 2
+    assert f"none of the 3 images holds {absent}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

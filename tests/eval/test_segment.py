@@ -134,18 +134,20 @@ def test_exif_rotation(checkpoint: Path, tmp_path: Path, suffix: str, orientatio
 
 
 def test_bad_images_are_named_and_passed_over(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    good, damaged, missing = (tmp_path / name for name in ("good.png", "damaged.png", "missing.png"))
+    good, damaged, missing, turned = (tmp_path / f"{name}.png" for name in ("good", "damaged", "missing", "turned"))
     Image.fromarray(PHOTO).save(good)
     damaged.write_bytes(good.read_bytes()[:500])
+    Image.fromarray(PHOTO).save(turned, exif=b"Exif\0\0garbage!")
     out = tmp_path / "out"
-    paths = [str(path) for path in (missing, damaged, good)]
+    paths = [str(path) for path in (missing, damaged, turned, good)]
     assert main([*paths, "--checkpoint", str(checkpoint), "--out", str(out)]) == 1
     assert sorted(path.name for path in out.iterdir()) == ["good_labels.png", "good_overlay.png"]
     errors = re.findall(r"eval\.segment: .*", capsys.readouterr().err)
-    assert len(errors) == 3
+    assert len(errors) == 4
     assert "missing.png" in errors[0]
     assert "damaged.png" in errors[1]
-    assert "2 of 3 images could not be read" in errors[2]
+    assert "turned.png has damaged EXIF data" in errors[2]
+    assert "3 of 4 images could not be read" in errors[3]
 
 
 def test_inputs_are_not_overwritten(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

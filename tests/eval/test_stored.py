@@ -93,3 +93,27 @@ def test_scores_that_do_not_fit(source: Source, scores: np.ndarray, message: str
     np.save(source.unaries / "a.npy", scores)
     with pytest.raises(ValueError, match=f"scores of a are .*{message}|scores of a .*{message}"):
         Problems(source)[0]
+
+
+def test_damaged_files_are_named(voc: Path, source: Source, tmp_path: Path) -> None:
+    whole = write_archive(voc, tmp_path / "all.npz")
+    whole.write_bytes(whole.read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"all\.npz cannot be read"):
+        Problems(replace(source, unaries=whole))
+    assert source.unaries is not None
+    (source.unaries / "a.npy").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"a\.npy cannot be read"):
+        Problems(source)[0]
+
+
+def test_fingerprints_tell_scores_apart(source: Source, tmp_path: Path) -> None:
+    assert source.unaries is not None
+    before = source.scores_fingerprint()
+    assert source.scores_fingerprint() == before
+    np.save(source.unaries / "a.npy", 2 * np.load(source.unaries / "a.npy"))
+    assert source.scores_fingerprint() != before
+    file = tmp_path / "scores.npz"
+    file.write_bytes(b"one")
+    one = replace(source, unaries=file).scores_fingerprint()
+    file.write_bytes(b"two")
+    assert replace(source, unaries=file).scores_fingerprint() != one

@@ -74,9 +74,24 @@ def test_a_wrong_archive(kind: str, tmp_path: Path) -> None:
     assert message in found[0]
 
 
+def test_an_image_that_is_there_twice(tmp_path: Path) -> None:
+    maps = write_maps(tmp_path / "maps")
+    with tarfile.open(tmp_path / "twice.tar.gz", "w:gz") as tar:
+        for name in [*SIZES, "2008_000001"]:
+            tar.add(maps[name], f"{FOLDER}/{name}.png")
+    (line,) = problems(tmp_path / "twice.tar.gz", SIZES, "comp6", "test")
+    assert line.startswith(f"{FOLDER}/2008_000001.png: is there more than once")
+
+
 def test_what_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / "text.tar.gz").write_text("text")
     assert "is no readable tar archive" in problems(tmp_path / "text.tar.gz", SIZES, "comp6", "test")[0]
+    good = tmp_path / "good.tar.gz"
+    write_archive(write_maps(tmp_path / "maps"), good, "comp6", "test")
+    content = bytearray(good.read_bytes())
+    content[60:80] = bytes(20)
+    good.write_bytes(content)
+    assert "is no readable tar archive" in problems(good, SIZES, "comp6", "test")[0]
     with pytest.raises(FileNotFoundError, match="no archive"):
         problems(tmp_path / "none.tar.gz", SIZES, "comp6", "test")
     with pytest.raises(ValueError, match="'comp3'; wanted one of comp5, comp6"):
@@ -123,7 +138,11 @@ def test_a_submission_from_a_checkpoint(devkit: Path, tmp_path: Path, capsys: py
     assert main(["--data", str(devkit), "--check", str(out / "comp6_test.tar.gz")]) == 0
     assert main(["--data", str(devkit), "--check", str(out / "comp6_test.tar.gz"), "--competition", "comp5"]) == 1
     assert main([*command, "--iterations", "3"]) == 2
-    assert "label maps of another model or T" in capsys.readouterr().err
+    assert "made with another iterations" in capsys.readouterr().err
+    torch.nn.init.normal_(model.network.fc8.weight)
+    save_checkpoint(checkpoint, model, architecture=architecture, classes=list(VOC_CLASSES))
+    assert main(command) == 2
+    assert "made with another content" in capsys.readouterr().err
     assert json.loads((out / "labels" / "made_by.json").read_text())["iterations"] is None
 
 
