@@ -1,13 +1,13 @@
 """What the commands of this folder share: loading a model, and errors as one line instead of a traceback."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from crfrnn.data import Parts
+from crfrnn.data import Parts, SegmentationSet
 from crfrnn.nets import SegmentationModel, load_checkpoint, model_from_checkpoint
 
 
@@ -37,3 +37,18 @@ def parts_of(checkpoint: Path) -> Parts | None:
     """The parts a model was trained on; None where it labels objects. Raises as `load_checkpoint`."""
     training: dict[str, Any] = load_checkpoint(checkpoint)["training"] or {}
     return Parts(**training["parts"]) if "parts" in training else None
+
+
+def check_labels(checkpoint: Path, classes: Sequence[str], dataset: SegmentationSet) -> None:
+    """Raise ValueError where a checkpoint's labels are not those of the data set, in number, order and name."""
+    if len(classes) != dataset.num_labels:
+        raise ValueError(
+            f"{checkpoint} has {len(classes)} labels, the data set in {dataset.root} has {dataset.num_labels}; "
+            "wanted equal numbers: evaluate on data of the kind the model was trained on"
+        )
+    for label, (ours, theirs) in enumerate(zip(classes, dataset.classes, strict=True)):
+        if ours != theirs:
+            raise ValueError(
+                f"label {label} is {ours!r} in {checkpoint} and {theirs!r} in {dataset.root}; wanted the same classes "
+                "in the same order. If only the names differ, name them alike in classes.txt of the data set"
+            )

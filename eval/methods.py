@@ -104,3 +104,7 @@ class GridCRF:
         kernel = grid_kernel(self.neighbours, self.theta_beta, self.weight)  # type: ignore[arg-type]
         crf = CRFRNN(num_labels, [kernel], self.num_iterations, "none", "scalar")
         return crf.requires_grad_(False)
+
+
+PARTS_CRF = FixedCRF(theta_alpha=13.0, theta_beta=3.0)
+"""For parts of objects (Tsogkas et al. 2015, arXiv 1505.02438): positions reach a quarter as far"""

@@ -3,13 +3,14 @@
 python -m eval.parts IMAGE... --checkpoint FILE --boxes BOXES.json --out DIR
 python -m eval.parts IMAGE... --checkpoint FILE --detect 0.7 --out DIR
 
-BOXES.json says where objects are: {"photo.jpg": [{"class": "person", "box": [left, top, right, bottom]}]}, in pixels. With
---detect, torchvision's Faster R-CNN finds them. Files are written as by eval.segment: NAME_labels.png and NAME_overlay.png.
+BOXES.json says where objects are: {"photo.jpg": [{"class": "person", "box": [left, top, right, bottom]}]}, in pixels; where
+images in several folders have one name, with as much of the path as tells them apart. With --detect, torchvision's Faster
+R-CNN finds them. Files are written as by eval.segment: NAME_labels.png and NAME_overlay.png.
 To score a model of parts on annotated images, use eval.run.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,13 +62,13 @@ def run(options: Options) -> int:
     labels = label_space(parts, classes)
     if options.iterations and model.crf is None:
         raise ValueError(f"--iterations is {options.iterations}, and {options.checkpoint} has no CRF; leave it out")
-    find = finder(options, [path.name for path in outputs], labels.object_classes, next(model.parameters()).device)
+    find = finder(options, list(outputs), labels.object_classes, next(model.parameters()).device)
     options.out.mkdir(parents=True, exist_ok=True)
     failed = False
     for path, stem in tqdm(outputs.items(), unit="image", desc="segmenting", leave=None):
         try:
             image = read_photo(path)
-            found = find[path.name](image)
+            found = find[path](image)
             beliefs = segment_boxes(model, image, found, parts, labels, options.scales, options.iterations)
         except (OSError, ValueError) as error:
             complain("eval.parts", error)
@@ -93,16 +94,31 @@ def check_options(options: Options) -> None:
         raise ValueError(f"--iterations is {options.iterations}; wanted 0 or more")
 
 
-def finder(options: Options, names: Sequence[str], classes: Sequence[str], device: torch.device) -> dict[str, Detector]:
-    """How to find the objects of every image, by its file name. Raises ValueError for an image without boxes."""
+def finder(
+    options: Options, paths: Sequence[Path], classes: Sequence[str], device: torch.device
+) -> dict[Path, Detector]:
+    """How to find the objects of every image. Raises ValueError for an image without boxes, and one entry for two images."""
     if options.boxes is None:
         assert options.detect is not None
-        return dict.fromkeys(names, torchvision_detector(classes, options.detect, device))
+        return dict.fromkeys(paths, torchvision_detector(classes, options.detect, device))
     boxes = read_boxes(options.boxes)
-    missing = [name for name in names if name not in boxes]
-    if missing:
-        raise ValueError(f"{options.boxes} has no entry for {missing[0]}; wanted a list for every image, if empty")
-    return {name: lambda _, name=name: boxes[name] for name in names}  # type: ignore[misc]
+    entries = {path: entry_of(path, boxes) for path in paths}
+    owners: dict[str, Path] = {}
+    for path, entry in entries.items():
+        if entry is None:
+            raise ValueError(f"{options.boxes} has no entry for {path.name}; wanted a list for every image, if empty")
+        if owners.setdefault(entry, path) != path:
+            raise ValueError(
+                f"the entry {entry!r} of {options.boxes} could be {owners[entry]} or {path}; wanted one for each, with as "
+                "much of its path as tells them apart"
+            )
+    return {path: lambda _, entry=entry: boxes[entry] for path, entry in entries.items()}  # type: ignore[misc]
+
+
+def entry_of(path: Path, names: Collection[str]) -> str | None:
+    """Which of `names` is the path, or its end, the longest where several are; None where none is."""
+    ends = [Path(*path.parts[i:]).as_posix() for i in range(len(path.parts))]
+    return next((end for end in ends if end in names), None)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ python -m eval.run --checkpoint FILE --data VOCdevkit --list val --iterations 0 
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,11 +19,11 @@ from crfrnn.data import Sample, SegmentationSet, open_set, part_names
 from crfrnn.nets import SegmentationModel
 from eval.boundary import Borders
 from eval.boundary_report import border_numbers, border_table, trimap_figure
-from eval.command import exit_code, load_model, parts_of
+from eval.command import check_labels, exit_code, load_model, parts_of
 from eval.crf_file import read_crf
 from eval.evaluate import Observer, evaluate
 from eval.figures import Album, panel, save_figure
-from eval.methods import FixedCRF, Method, mean_field, network_alone
+from eval.methods import PARTS_CRF, FixedCRF, Method, mean_field, network_alone
 from eval.metrics import check_classes
 from eval.provenance import commit, hardware
 from eval.report import JSON_NAME, report, save_report
@@ -42,6 +42,7 @@ class Options:
     classes: tuple[str, ...] = ()
     """classes with a mean IoU of their own, beside the mean over all; by default the parts, where labels are parts"""
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
+    """by default that of DeepLab; for a model of parts, whose positions reach less far, the one published for these"""
     crf: tuple[Path, ...] = ()
     """files of CRF parameters, as eval.search_crf and train.crf write them: rows of their own, named by their paths"""
     crf_untrained: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -68,7 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: Options, command: str) -> int:
     """Evaluate, print and save as `options` say. Raises OSError or ValueError where they cannot be followed."""
     check_options(options)
-    dataset = open_set(options.data, options.split, parts_of(options.checkpoint))
+    parts = parts_of(options.checkpoint)
+    if parts is not None and options.dense_crf == FixedCRF():
+        options = replace(options, dense_crf=PARTS_CRF)
+    dataset = open_set(options.data, options.split, parts)
     subset = check_classes(options.classes or part_names(dataset), dataset.classes)
     model, classes = load_model(options.checkpoint)
     check_labels(options.checkpoint, classes, dataset)
@@ -113,21 +117,6 @@ def check_options(options: Options) -> None:
         raise ValueError("--pictures needs --out: the folder to write pictures.png to")
     if options.out is not None and (options.out / JSON_NAME).exists():
         raise ValueError(f"{options.out / JSON_NAME} exists; pass another folder as --out, or remove the old results")
-
-
-def check_labels(checkpoint: Path, classes: Sequence[str], dataset: SegmentationSet) -> None:
-    """Raise ValueError where a checkpoint's labels are not those of the data set, in number, order and name."""
-    if len(classes) != dataset.num_labels:
-        raise ValueError(
-            f"{checkpoint} has {len(classes)} labels, the data set in {dataset.root} has {dataset.num_labels}; "
-            "wanted equal numbers: evaluate on data of the kind the model was trained on"
-        )
-    for label, (ours, theirs) in enumerate(zip(classes, dataset.classes, strict=True)):
-        if ours != theirs:
-            raise ValueError(
-                f"label {label} is {ours!r} in {checkpoint} and {theirs!r} in {dataset.root}; wanted the same classes "
-                "in the same order. If only the names differ, name them alike in classes.txt of the data set"
-            )
 
 
 def build_methods(options: Options, model: SegmentationModel, num_labels: int) -> list[Method]:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from crfrnn.data import write_labels
 from crfrnn.nets import SegmentationModel, infer
-from eval.command import complain, exit_code, load_model
+from eval.command import complain, exit_code, load_model, parts_of
 from eval.figures import overlay_figure, save_figure
 from eval.files import replacing
 from eval.photos import find_photos, read_photo
@@ -57,6 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: Options) -> int:
     """Segment all images; one that cannot be read is named on stderr and passed over, and makes the result 1."""
     outputs = plan_outputs(find_photos(options.images), options.out)
+    parts = parts_of(options.checkpoint)
+    if parts is not None and parts.side is not None:
+        raise ValueError(
+            f"{options.checkpoint} knows parts in crops around objects, at one scale; use eval.parts, with boxes"
+        )
     model, classes = load_model(options.checkpoint)
     check_crf(options, model)
     options.out.mkdir(parents=True, exist_ok=True)

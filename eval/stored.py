@@ -13,10 +13,10 @@ import torch
 import tyro
 from torch import Tensor
 
-from crfrnn.data import VOID, SegmentationSet, open_set
-from crfrnn.nets import SegmentationModel
+from crfrnn.data import VOID, SegmentationSet, allowed_labels, open_set
+from crfrnn.nets import SegmentationModel, restrict
 from eval.bench_inputs import load_arrays, read_unary, unary_among
-from eval.command import load_model
+from eval.command import check_labels, load_model, parts_of
 from eval.provenance import fingerprint
 
 ENDINGS = (".npy", ".npz")
@@ -71,7 +71,8 @@ class Problems(Sequence[Problem]):
         if (source.unaries is None) == (source.checkpoint is None):
             raise ValueError("wanted one of --unaries and --checkpoint: where the scores of the network come from")
         self.source = source
-        self._dataset = open_set(source.data, source.split)
+        parts = None if source.checkpoint is None else parts_of(source.checkpoint)
+        self._dataset = open_set(source.data, source.split, parts)
         self.indices = drawn(len(self._dataset), source.images, source.draw, rest)
         self.classes = self._dataset.classes
         self.names = [self._dataset.names[index] for index in self.indices]
@@ -84,9 +85,10 @@ class Problems(Sequence[Problem]):
         return len(self.indices)
 
     def __getitem__(self, number: int) -> Problem:  # type: ignore[override]
-        sample = self._dataset[self.indices[number]]
+        index = self.indices[number]
+        sample = self._dataset[index]
         image = sample.image[None].float()
-        unary = self._unary(sample.name, image)
+        unary = self._unary(index, sample.name, image)
         check_unary(unary, sample.name, self._dataset)
         return Problem(unary, image, sample.labels, sample.name)
 
@@ -101,12 +103,15 @@ class Problems(Sequence[Problem]):
         return {**self.__dict__, "_arrays": None, "_model": None}
 
     @torch.no_grad()
-    def _unary(self, name: str, image: Tensor) -> Tensor:
+    def _unary(self, index: int, name: str, image: Tensor) -> Tensor:
         if self.source.checkpoint is not None:
             if self._model is None:
-                self._model = load_model(self.source.checkpoint)[0].eval()
+                model, classes = load_model(self.source.checkpoint)
+                check_labels(self.source.checkpoint, classes, self._dataset)
+                self._model = model.eval()
             device = next(self._model.parameters()).device
-            return self._model.unary(image.to(device)).cpu()
+            unary = self._model.unary(image.to(device))
+            return restrict(unary, allowed_labels(self._dataset, index)).cpu()
         assert self.source.unaries is not None
         size = (image.shape[2], image.shape[3])
         if self.source.unaries.is_dir():

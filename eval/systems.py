@@ -10,9 +10,8 @@ from torch import Tensor
 from crfrnn.data import Sample, SegmentationSet
 from crfrnn.nets import infer
 from eval.bench_inputs import read_unary
-from eval.command import load_model
+from eval.command import check_labels, load_model
 from eval.methods import FixedCRF, Method, mean_field, network_alone
-from eval.run import check_labels
 
 
 @dataclass(frozen=True)

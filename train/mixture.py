@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from crfrnn.data import CocoSegmentation, SegmentationSet, VOCSegmentation, open_set
+from crfrnn.data import CocoSegmentation, Parts, SegmentationSet, VOCSegmentation, open_set
 from train.recipes import Recipe, Source, Stage
 
 ALONE = (Source(count=1, split=""),)
@@ -29,20 +29,22 @@ def open_sets(
         for source in stage.mixture.values():
             key = (source.data, source.split, source.masks, source.joint)
             if key not in opened:
-                opened[key] = open_source(source, data, coco, targets)
+                opened[key] = open_source(source, data, coco, targets, recipe.parts)
             check_labels(opened[key], dataset.num_labels + (recipe.extra_labels if source.joint else 0), source)
             sets[name].append(opened[key])
     return sets
 
 
-def open_source(source: Source, data: Path, coco: Path | None, targets: Path | None) -> SegmentationSet:
+def open_source(
+    source: Source, data: Path, coco: Path | None, targets: Path | None, parts: Parts | None = None
+) -> SegmentationSet:
     """The data set of a source. Raises ValueError where its folder is not known, and as the data set does."""
     masks = source.masks if source.masks is None or targets is None else str(targets.resolve() / source.masks)
     if source.data == "coco":
         if coco is None:
             raise ValueError(f"the recipe takes images from COCO (list {source.split}); pass its folder as --coco")
         return CocoSegmentation(coco, source.split, "joint" if source.joint else "voc", masks=masks)
-    return open_set(data, source.split) if masks is None else VOCSegmentation(data, source.split, masks=masks)
+    return open_set(data, source.split, parts) if masks is None else VOCSegmentation(data, source.split, masks=masks)
 
 
 def check_mixture(recipe: Recipe, name: str, stage: Stage) -> None:

@@ -1,5 +1,6 @@
 """The model as it enters a stage."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -38,9 +39,9 @@ def start_model(run: Run, name: str, init: str | None) -> SegmentationModel:
     before = previous(run, name)
     source = None if before is None else run.out / f"{before}.pt"
     if source is not None and source.exists():
-        continue_from(model, source)
+        continue_from(model, source, run.dataset.classes)
     elif init is not None and init.endswith(".pt"):
-        continue_from(model, Path(init))
+        continue_from(model, Path(init), run.dataset.classes)
     elif before is not None:
         raise FileNotFoundError(
             f"stage {name!r} begins where {before!r} ends, and there is no {source}; run {before!r} too, or pass a "
@@ -62,13 +63,20 @@ def previous(run: Run, name: str) -> str | None:
     return start or (earlier[-1] if earlier else None)
 
 
-def continue_from(model: SegmentationModel, checkpoint: Path) -> None:
+def continue_from(model: SegmentationModel, checkpoint: Path, classes: Sequence[str]) -> None:
     """Give `model` the weights of a checkpoint: of the same network, or of a coarser stage of it, with or without a CRF.
 
-    A CRF that only one of the two has is left out, or starts anew.
+    A CRF that only one of the two has is left out, or starts anew. Where the checkpoint labels other things than
+    `classes`, however many, the scores and the CRF start anew.
     """
-    trained, _ = model_from_checkpoint(checkpoint)
+    trained, names = model_from_checkpoint(checkpoint)
     tensors = trained.state_dict()
+    others = list(names) != list(classes)
+    if others:
+        print(
+            f"{checkpoint} was trained on other labels ({', '.join(names[:3])}, ...); the scores and the CRF start anew"
+        )
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("crf.")}
     if trained.network.variant != model.network.variant:
         start_from(model.network, trained.network)
         tensors = {
@@ -76,6 +84,8 @@ def continue_from(model: SegmentationModel, checkpoint: Path) -> None:
             **{name: tensor for name, tensor in tensors.items() if name.startswith("crf.")},
         }
     load_tensors(model, tensors, accept_missing=["crf"], accept_left_over=["crf"])
+    if others:
+        model.network.reset_scores()
 
 
 def freeze(model: SegmentationModel, network: bool, layers: tuple[str, ...]) -> None:

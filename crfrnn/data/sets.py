@@ -39,5 +39,5 @@ def allowed_labels(dataset: SegmentationSet, index: int) -> Tensor | None:
 
 
 def part_names(dataset: SegmentationSet) -> tuple[str, ...]:
-    """All labels but the background, where they are parts of objects; else none."""
-    return dataset.classes[1:] if isinstance(dataset, PartSegmentation) else ()
+    """The labels that are parts of objects; not the background, whole objects and the rest of them."""
+    return dataset.labels.part_names if isinstance(dataset, PartSegmentation) else ()

@@ -14,7 +14,7 @@ from crfrnn.data import Parts, read_labels
 from crfrnn.data.parts import PASCAL_PARTS, Box, PartLabels, Region
 from crfrnn.nets import build_model, save_checkpoint
 from eval.boxes import Found
-from eval.parts import main
+from eval.parts import entry_of, main
 from eval.wild import label_space, merge, segment_boxes
 
 PARTS = Parts(classes=("bottle", "pottedplant"), side=20, margin=0.25)
@@ -153,6 +153,9 @@ def test_what_does_not_fit_is_said(
     )  # fmt: skip
     json_file = tmp_path / "other.json"
     json_file.write_text(json.dumps({"other.jpg": []}))
+    (tmp_path / "deep").mkdir()
+    twin = tmp_path / "deep" / "photo.jpg"
+    Image.new("RGB", (9, 9)).save(twin)
     guided = ["--checkpoint", model, "--boxes", boxes]
     for argv, message in (
         ([photo, "--checkpoint", model], "either --boxes FILE or --detect SCORE"),
@@ -162,6 +165,13 @@ def test_what_does_not_fit_is_said(
         ([photo, *guided, "--iterations", "-1"], "--iterations is -1"),
         ([photo, "--checkpoint", str(tmp_path / "objects.pt"), "--boxes", boxes], "labels no parts; use eval.segment"),
         ([photo, "--checkpoint", model, "--boxes", str(json_file)], "has no entry for photo.jpg"),
+        ([str(tmp_path), *guided, "--out", str(tmp_path / "out")], "the entry 'photo.jpg' of"),
     ):
         assert main(argv) == 2
         assert message in capsys.readouterr().err
+
+
+def test_an_entry_may_tell_folders_apart() -> None:
+    entries = ["a.jpg", "one/a.jpg", "b.jpg"]
+    for path, wanted in (("x/one/a.jpg", "one/a.jpg"), ("x/two/a.jpg", "a.jpg"), ("a.jpg", "a.jpg"), ("c.jpg", None)):
+        assert entry_of(Path(path), entries) == wanted

@@ -47,6 +47,12 @@ def test_scores_from_a_checkpoint(voc: Path, make_checkpoint: Callable) -> None:
         assert torch.equal(problem.unary, model.eval().unary(problem.image))
 
 
+def test_a_checkpoint_of_as_many_other_labels(voc: Path, make_checkpoint: Callable) -> None:
+    path = make_checkpoint(classes=("background", "cat head", "cat body"))
+    with pytest.raises(ValueError, match="label 1 is 'cat head'"):
+        Problems(Source(voc, checkpoint=path, images=None))[0]
+
+
 def test_a_draw_and_what_it_leaves(source: Source) -> None:
     own, rest = (Problems(replace(source, images=3, draw=1), rest).names for rest in (False, True))
     assert sorted(own + rest) == list("abcd")

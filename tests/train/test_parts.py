@@ -10,8 +10,11 @@ import torch
 
 from crfrnn.data import Parts, open_set
 from crfrnn.nets import build_model, load_checkpoint
+from crfrnn.nets.conditioning import IMPOSSIBLE
 from eval.command import parts_of
 from eval.run import main as evaluate_main
+from eval.segment import main as segment_main
+from eval.stored import Problems, Source
 from tests.part_files import pascal_object, write_pascal
 from tests.train.children import without_pictures
 from train.mixture import ALONE
@@ -79,7 +82,9 @@ def test_a_run_leaves_scores_by_part_and_the_compatibility(finished: Path) -> No
     assert not (finished / "network-compatibility.png").exists()
 
 
-def test_a_checkpoint_says_what_its_labels_are(finished: Path, root: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_says_what_its_labels_are(
+    finished: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     parts = parts_of(finished / "joint.pt")
     assert parts == Parts(classes=("cat", "cow"), merge="coarse", side=24, smallest=8, given_class=True)
     argv = f"--checkpoint {finished / 'joint.pt'} --data {root} --list own --iterations 5 --out {tmp_path / 'scores'}"
@@ -89,6 +94,12 @@ def test_a_checkpoint_says_what_its_labels_are(finished: Path, root: Path, tmp_p
     trained = json.loads((finished / "scores.json").read_text())["scores"]
     assert again["scores"]["CRF-RNN T=5"] == trained["CRF-RNN, T = 5"]
     assert again["scores"]["network"] != trained["network alone"]  # the network within the joint model
+    assert again["dense_crf"]["theta_alpha"] == 13
+    assert segment_main(["photo.jpg", "--checkpoint", str(finished / "joint.pt")]) == 2
+    assert "in crops around objects, at one scale; use eval.parts" in capsys.readouterr().err
+    problem = Problems(Source(root, checkpoint=finished / "joint.pt", split="own", images=None))[0]
+    impossible = (problem.unary[0] == IMPOSSIBLE).flatten(1).all(1)
+    assert 0 < impossible.sum() < len(CLASSES) - 1
 
 
 def test_an_interrupted_run_ends_in_the_same_bits(

@@ -1,13 +1,13 @@
 """What a stage begins with: nothing, ImageNet, another stage, another network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
-from crfrnn import CRFRNN
-from crfrnn.data import VOCSegmentation
+from crfrnn import CRFRNN, smoothness_kernel
+from crfrnn.data import TOY_CLASSES, VOCSegmentation
 from crfrnn.nets import SegmentationModel, build_model, save_checkpoint
 from train.distributed import Processes
 from train.interrupt import Stop
@@ -30,13 +30,15 @@ def stage(**changes: object) -> Stage:
     return Stage(steps=1, batch_size=1, lr=1.0, **changes)
 
 
-def saved(path: Path, network: str, crf: CRFRNN | None = None) -> SegmentationModel:
+def saved(
+    path: Path, network: str, crf: CRFRNN | None = None, classes: Sequence[str] = TOY_CLASSES
+) -> SegmentationModel:
     """A checkpoint of random weights, in the score layers too."""
     architecture = {"name": network, "num_labels": 6, "width": 0.02}
     model = build_model(**architecture, crf=crf)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter)
-    save_checkpoint(path, model, architecture=architecture, classes=list("abcdef"))
+    save_checkpoint(path, model, architecture=architecture, classes=list(classes))
     return model
 
 
@@ -81,6 +83,19 @@ def test_a_checkpoint_takes_the_place_of_a_stage_that_was_not_run(run: Callable,
     saved(tmp_path / "wrong.pt", "deeplab")
     with pytest.raises(ValueError, match="no stage before"):
         start_model(chain, "second", str(tmp_path / "wrong.pt"))
+
+
+def test_as_many_labels_of_another_kind_start_anew(
+    run: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain = run(first=stage(), second=stage(trains="joint"))
+    theirs = CRFRNN(6, [smoothness_kernel(theta_gamma=7, weight=1)])
+    other = saved(tmp_path / "other.pt", "fcn-32s", theirs, classes="abcdef")
+    model = start_model(chain, "second", str(tmp_path / "other.pt"))
+    assert torch.equal(model.network.fc7.weight, other.network.fc7.weight)
+    assert not torch.equal(model.network.score_fr.weight, other.network.score_fr.weight)
+    assert torch.equal(model.crf.cell.compatibility, 1 - torch.eye(6))
+    assert "was trained on other labels (a, b, c, ...)" in capsys.readouterr().out
 
 
 def test_a_stage_may_have_a_dropout_of_its_own(run: Callable, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ what is 50 pixels away says little about them. Label penalties begin lower for p
 """
 
 from crfrnn.data import Parts
-from eval.methods import FixedCRF
+from eval.methods import PARTS_CRF
 from train.recipes.schema import Crf, Recipe, Stage
 
 NETWORK = Stage(
@@ -31,7 +31,7 @@ JOINT = Stage(
 RECIPE = Recipe(
     stages={"network": NETWORK, "joint": JOINT},
     crf=Crf(theta_alpha=13.0, theta_beta=3.0, theta_gamma=3.0, compatibility="adjacency"),
-    dense_crf=FixedCRF(w=5.0, theta_alpha=13.0, theta_beta=3.0, smoothness_w=3.0, theta_gamma=3.0),
+    dense_crf=PARTS_CRF,
     parts=Parts(classes=("person",), merge="coarse"),
     train_list="person_train",
     val_list="person_val",

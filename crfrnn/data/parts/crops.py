@@ -1,5 +1,6 @@
 """Cutting an image around an object, at a scale where all objects are of one size, and putting results back."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -27,16 +28,19 @@ class Region(NamedTuple):
 def region_around(box: Box, image_size: tuple[int, int], side: float, margin: float) -> Region:
     """The box and `margin` times its longer side around it, at a scale at which that side has `side` pixels.
 
-    What would lie outside of the image [H, W] is left out. Raises ValueError where the box has no pixel within the image.
+    What would lie outside of the image [H, W] is left out. Raises ValueError where the box has no pixel within the image, or
+    its longer side is below a pixel, as in coordinates from 0 to 1.
     """
     height, width = image_size
+    if not all(map(math.isfinite, box)) or box.longer_side < 1:
+        raise ValueError(f"the box {tuple(box)} is not as large as a pixel; wanted left, top, right, bottom in pixels")
     if box.right <= max(box.left, 0) or box.bottom <= max(box.top, 0) or box.left >= width or box.top >= height:
         raise ValueError(
             f"the box {tuple(box)} has no pixel within an image of {width} x {height}; wanted left, top, right, bottom in "
             "pixels"
         )
     more = margin * box.longer_side
-    left, top = max(0, round(box.left - more)), max(0, round(box.top - more))
+    left, top = min(max(0, round(box.left - more)), width - 1), min(max(0, round(box.top - more)), height - 1)
     right, bottom = min(width, round(box.right + more)), min(height, round(box.bottom + more))
     right, bottom = max(right, left + 1), max(bottom, top + 1)
     factor = side / box.longer_side

@@ -121,7 +121,10 @@ class PartSegmentation(Dataset[Sample]):
             return Sample(image, self._map(annotation), entry.name)
         assert self.parts.side is not None
         given = self._given_class(entry)
-        region = region_around(entry.found.box, size, self.parts.side, self.parts.margin)
+        try:
+            region = region_around(entry.found.box, size, self.parts.side, self.parts.margin)
+        except ValueError as error:
+            raise ValueError(f"{entry.title} in {self.root}: {error}") from error
         labels = cut_labels(self._map(annotation, given), region)
         return Sample(to_uint8(cut(image, region)), labels, entry.title)
 

@@ -63,6 +63,11 @@ class PartLabels:
         self.names = tuple(names)
         self.mirrored = tuple(mirrors.get(label, label) for label in range(len(names)))
 
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """The names of the labels that are parts, not whole objects or what is left of them."""
+        return tuple(self.names[label] for label in sorted(set(self._labels.values())))
+
     def label(self, object_class: str, part: str) -> int | None:
         """The label of a part; None where it has none of its own."""
         return self._labels.get((object_class, part))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 
@@ -27,11 +28,21 @@ class Struct:
         return str(value.ravel()[0])
 
     def numbers(self, field: str) -> NDArray[Any]:
-        """A field of numbers in one row."""
+        """A field of finite numbers in one row."""
         value = self.array(field)
         if value.dtype.kind not in "uifb":
             raise ValueError(f"{self.where}.{field} holds {value.dtype}; wanted numbers")
+        if not np.isfinite(value).all():
+            raise ValueError(f"{self.where}.{field} holds NaN or infinity; wanted finite numbers")
         return value.ravel()
+
+    def texts(self, field: str) -> list[str]:
+        """A text from each cell of a field."""
+        cells = self.cells(field)
+        for i, cell in enumerate(cells, 1):
+            if cell.dtype.kind != "U" or cell.size != 1:
+                raise ValueError(f"{self.where}.{field}({i}) is {list(cell.shape)} of {cell.dtype}; wanted a text")
+        return [str(cell.ravel()[0]) for cell in cells]
 
     def structs(self, field: str) -> list["Struct"]:
         """The structs of a field, which may be empty."""

@@ -1,6 +1,6 @@
 """Which parts count as one: from every annotated part by itself to the few labels that results are published on."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from crfrnn.data.parts.vocabulary import without_number
 
@@ -52,7 +52,10 @@ def merged(object_class: str, part: str, merge: Merge) -> str:
     """The name of what `part` of an object class is counted as.
 
     Hands belong to the lower arms, feet to the lower legs and the neck to the torso where "coarse" leaves them no label.
+    Raises ValueError for an unknown `merge`.
     """
+    if merge not in get_args(Merge):
+        raise ValueError(f"merge is {merge!r}; wanted one of {', '.join(get_args(Merge))}")
     if merge == "none":
         return part
     name = without_number(part)

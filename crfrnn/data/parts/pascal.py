@@ -80,10 +80,14 @@ class PascalPart:
 def read_annotation(path: str | PathLike[str]) -> Annotation:
     """Read one .mat file of PASCAL-Part.
 
-    Raises FileNotFoundError where there is none, and ValueError, with the file and the field in it, where it is damaged, has
-    an unknown class or part, masks of different sizes, values that are no masks, or an object without a pixel.
+    Raises FileNotFoundError where there is none, and ValueError, with the file and the field in it, where it is damaged, is
+    of another image than its name says, has an unknown class or part, masks of different sizes, values that are no masks, or
+    an object without a pixel.
     """
-    objects = read_struct(Path(path), "anno").structs("objects")
+    anno = read_struct(Path(path), "anno")
+    if anno.text("imname") != Path(path).stem:
+        raise ValueError(f"{anno.where} is of the image {anno.text('imname')!r}; wanted that of the file's own name")
+    objects = anno.structs("objects")
     if not objects:
         raise ValueError(f"{path} holds no object; wanted at least one")
     found = tuple(_read_object(each) for each in objects)

@@ -112,6 +112,7 @@ def test_aeroplanes_are_found_by_their_annotation(tmp_path: Path) -> None:
     write_oid(tmp_path)
     dataset = open_set(tmp_path, "all", Parts(classes=("aeroplane",), side=12, margin=0))
     assert dataset.names == ["a_1", "a_2", "b_1"]  # the second has no parts, but is an aeroplane
+    assert part_names(dataset) == ("verticalStabilizer", "nose", "wing", "wheel")
     assert dataset[2].labels.shape == (8, 12)
 
 
@@ -120,6 +121,14 @@ def test_a_region_stays_in_the_image() -> None:
     assert region == (0, 0, 8, 5, (10, 16))
     with pytest.raises(ValueError, match="has no pixel within an image of 8 x 10"):
         region_around(Box(8, 1, 9, 3), (10, 8), side=8, margin=0.5)
+    # Half a pixel within the image is rounded to the last column.
+    assert region_around(Box(7.6, 1, 12, 3), (10, 8), side=8, margin=0)[:4] == (7, 1, 8, 3)
+
+
+@pytest.mark.parametrize("box", [Box(0.1, 0.2, 0.6, 0.9), Box(1, 1, float("inf"), 4), Box(float("nan"), 1, 2, 3)])
+def test_boxes_that_are_not_in_pixels(box: Box) -> None:
+    with pytest.raises(ValueError, match="is not as large as a pixel"):
+        region_around(box, (10, 8), side=8, margin=0.5)
 
 
 def test_cutting_takes_what_the_region_says() -> None:

@@ -34,6 +34,7 @@ def test_objects_and_parts_together() -> None:
     assert labels.names == ("background", "bottle cap", "bottle body", "person", "diningtable")
     assert labels.label("person", "head") is None
     assert labels.rest("person") == 3
+    assert labels.part_names == ("bottle cap", "bottle body")
 
 
 def test_sides_change_places_in_the_mirror_where_they_are_labels() -> None:
@@ -59,5 +60,7 @@ def test_wrong_classes_are_named() -> None:
         PartLabels(PASCAL_PARTS, ["cart"])
     with pytest.raises(ValueError, match="'cat' was given twice"):
         PartLabels(PASCAL_PARTS, ["cat"], ["cat"])
+    with pytest.raises(ValueError, match="merge is 'Coarse'; wanted one of none, numbers, published, coarse"):
+        PartLabels(PASCAL_PARTS, ["cat"], merge="Coarse")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="would be 389 labels; wanted 2 to 255"):
         PartLabels(PASCAL_PARTS, list(PASCAL_PARTS), merge="none")

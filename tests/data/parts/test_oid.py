@@ -69,7 +69,8 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"nose": outlines([(301, 999, polygon(1, 1, 2, 2))])}, "a nose belongs to aeroplane 999"),
+        ({"nose": outlines([(301, np.nan, polygon(1, 1, 2, 2))])}, "nose.parentId holds NaN or infinity"),
+        ({"meta": structs([{"image": structs([{"set": cells(["train", np.zeros((0, 0))])}])}])}, r"set\(2\) is \[0, 0\]"),
         ({"aeroplane": outlines([(101, 7, polygon(1, 1, 4, 6))])}, "aeroplane 101 is in image 7"),
         ({"wing": outlines([(401, 101, polygon(1, 1, 2, 2)[:, :2])])}, r"wing: the polygon of 401 is \[2, 2\]"),
         ({"wing": outlines([(401, 101, polygon(1, 1, np.nan, 2))])}, "wing: the polygon of 401"),
@@ -83,3 +84,11 @@ def test_what_is_wrong_in_the_file_is_named(tmp_path: Path, changes: dict, messa
     write_oid(tmp_path, **changes)
     with pytest.raises(ValueError, match=rf"anno\.mat.*{message}"):
         AeroplaneOID(tmp_path, "train")
+
+
+def test_parts_of_no_aeroplane_are_left_out_and_counted(tmp_path: Path) -> None:
+    noses = [(301, 999, polygon(1, 1, 2, 2)), (302, 101, polygon(1, 1, 2, 2))]
+    write_oid(tmp_path, nose=outlines(noses))
+    with pytest.warns(UserWarning, match="1 parts are left out.* number 999 of a nose"):
+        source = AeroplaneOID(tmp_path, "train")
+    assert PartSegmentation(source, Parts(classes=("aeroplane",)))[0].labels.eq(3).any()

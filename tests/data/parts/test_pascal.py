@@ -109,6 +109,12 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, wrong: dict, message: 
         read_annotation(path)
 
 
+def test_a_file_of_another_image_is_named(tmp_path: Path) -> None:
+    path = write_pascal(tmp_path, "a", [pascal_object("cat", MASK)]).rename(tmp_path / "Annotations_Part" / "b.mat")
+    with pytest.raises(ValueError, match=r"b\.mat: anno is of the image 'a'"):
+        read_annotation(path)
+
+
 def test_a_file_without_objects_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.mat holds no object"):
         read_annotation(write_pascal(tmp_path, "a", []))
