@@ -7,15 +7,15 @@ from typing import Any
 
 import torch
 
-from crfrnn.data import Parts, SegmentationSet
+from crfrnn.data import COCO_LABELS, Parts, SegmentationSet, open_set
 from crfrnn.nets import SegmentationModel, load_checkpoint, model_from_checkpoint
 
 
 def exit_code(name: str, command: Callable[[], int]) -> int:
-    """The result of `command`; 2, with a line on stderr, where input or numbers were no good."""
+    """The result of `command`; 2, with a line on stderr, where input or numbers were no good, or an extra is missing."""
     try:
         return command()
-    except (OSError, ValueError, FloatingPointError) as error:
+    except (OSError, ValueError, FloatingPointError, ImportError) as error:
         complain(name, error)
         return 2
 
@@ -37,6 +37,15 @@ def parts_of(checkpoint: Path) -> Parts | None:
     """The parts a model was trained on; None where it labels objects. Raises as `load_checkpoint`."""
     training: dict[str, Any] = load_checkpoint(checkpoint)["training"] or {}
     return Parts(**training["parts"]) if "parts" in training else None
+
+
+def open_for(checkpoint: Path, root: Path, split: str) -> SegmentationSet:
+    """The images of a list, with the labels that the model of a checkpoint knows: parts of objects, COCO's own categories.
+
+    Raises as `load_checkpoint` and the data sets do.
+    """
+    own = tuple(load_checkpoint(checkpoint)["classes"]) == COCO_LABELS["coco"].classes
+    return open_set(root, split, parts_of(checkpoint), "coco" if own else "voc")
 
 
 def check_labels(checkpoint: Path, classes: Sequence[str], dataset: SegmentationSet) -> None:

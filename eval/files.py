@@ -20,15 +20,16 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def claim(about: Path, settings: Mapping[str, Any]) -> None:
-    """Note in the file `about` what everything else in its folder is made with; a folder that is new or empty is made ours.
+def claim(about: Path, settings: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> None:
+    """Note in the file `about` what everything else in its folder is made with, and `facts` beside it.
 
-    Raises ValueError where the folder holds files that were made with other settings.
+    A folder that is new, or holds nothing else, becomes ours. Raises ValueError where it holds files that were made with
+    other settings, or nobody knows how.
     """
     wanted = json.loads(json.dumps(settings))
     about.parent.mkdir(parents=True, exist_ok=True)
     if any(path != about for path in about.parent.iterdir()):
-        found = json.loads(about.read_text(encoding="utf-8")) if about.exists() else {}
+        found = json.loads(about.read_text(encoding="utf-8"))["settings"] if about.exists() else {}
         different = sorted(name for name in found | wanted if found.get(name) != wanted.get(name))
         if different:
             raise ValueError(
@@ -37,4 +38,4 @@ def claim(about: Path, settings: Mapping[str, Any]) -> None:
             )
         return
     with replacing(about) as partial:
-        partial.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps({"settings": wanted, **(facts or {})}, indent=2) + "\n", encoding="utf-8")

@@ -15,11 +15,11 @@ import tyro
 from torch import Tensor
 
 from crfrnn import CRFRNN
-from crfrnn.data import Sample, SegmentationSet, open_set, part_names
+from crfrnn.data import Sample, SegmentationSet, part_names
 from crfrnn.nets import SegmentationModel
 from eval.boundary import Borders
 from eval.boundary_report import border_numbers, border_table, trimap_figure
-from eval.command import check_labels, exit_code, load_model, parts_of
+from eval.command import check_labels, exit_code, load_model, open_for, parts_of
 from eval.crf_file import read_crf
 from eval.evaluate import Observer, evaluate
 from eval.figures import Album, panel, save_figure
@@ -72,7 +72,7 @@ def run(options: Options, command: str) -> int:
     parts = parts_of(options.checkpoint)
     if parts is not None and options.dense_crf == FixedCRF():
         options = replace(options, dense_crf=PARTS_CRF)
-    dataset = open_set(options.data, options.split, parts)
+    dataset = open_for(options.checkpoint, options.data, options.split)
     subset = check_classes(options.classes or part_names(dataset), dataset.classes)
     model, classes = load_model(options.checkpoint)
     check_labels(options.checkpoint, classes, dataset)

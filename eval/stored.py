@@ -16,7 +16,7 @@ from torch import Tensor
 from crfrnn.data import VOID, SegmentationSet, allowed_labels, open_set
 from crfrnn.nets import SegmentationModel, restrict
 from eval.bench_inputs import load_arrays, read_unary, unary_among
-from eval.command import check_labels, load_model, parts_of
+from eval.command import check_labels, load_model, open_for
 from eval.provenance import fingerprint
 
 ENDINGS = (".npy", ".npz")
@@ -71,8 +71,11 @@ class Problems(Sequence[Problem]):
         if (source.unaries is None) == (source.checkpoint is None):
             raise ValueError("wanted one of --unaries and --checkpoint: where the scores of the network come from")
         self.source = source
-        parts = None if source.checkpoint is None else parts_of(source.checkpoint)
-        self._dataset = open_set(source.data, source.split, parts)
+        self._dataset = (
+            open_set(source.data, source.split)
+            if source.checkpoint is None
+            else open_for(source.checkpoint, source.data, source.split)
+        )
         self.indices = drawn(len(self._dataset), source.images, source.draw, rest)
         self.classes = self._dataset.classes
         self.names = [self._dataset.names[index] for index in self.indices]

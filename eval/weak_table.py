@@ -20,7 +20,8 @@ import tyro
 
 from crfrnn.data import VOCSegmentation
 from eval.command import exit_code
-from eval.files import replacing
+from eval.files import claim, replacing
+from eval.metrics import check_classes
 from eval.report import JSON_NAME
 from eval.run import spread
 from eval.tables import text_table
@@ -121,6 +122,10 @@ def run(options: Options) -> int:
     unknown = [name for name in options.rows if name not in ROWS]
     if unknown:
         raise ValueError(f"there is no row {unknown[0]!r}; wanted some of {', '.join(ROWS)}")
+    dataset = VOCSegmentation(options.data, "train_aug")
+    check_classes(options.classes, dataset.classes)
+    if not options.only_table:
+        claim(options.out / "settings.json", settings(options, dataset.names))
     for command in [] if options.only_table else commands(options):
         print(shlex.join(command), flush=True)
         code = subprocess.run([sys.executable, *command[1:]], check=False).returncode
@@ -128,6 +133,18 @@ def run(options: Options) -> int:
             return code
     write_table(options)
     return 0
+
+
+def settings(options: Options, names: Sequence[str]) -> dict[str, Any]:
+    """What all rows of one folder have in common, given the names of train_aug."""
+    return {
+        "data": str(options.data.resolve()),
+        "train_aug": list(names),
+        "init": options.init,
+        "steps": options.steps,
+        "masks": options.masks,
+        "val_list": options.val_list,
+    }
 
 
 def commands(options: Options) -> list[list[str]]:
@@ -197,9 +214,9 @@ def cells(result: dict[str, Any], classes: Sequence[str]) -> list[str]:
     for row in SCORES:
         scores = result["scores"][row]
         found.append(f"{scores['mean_iou']:.1f}")
-        values = [scores["iou"][name] for name in classes]
+        values = [scores["iou"][name] for name in classes if scores["iou"][name] is not None]
         if classes:
-            found.append(f"{sum(values) / len(values):.1f}")
+            found.append(f"{sum(values) / len(values):.1f}" if values else "-")
     return found
 
 

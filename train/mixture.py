@@ -1,9 +1,11 @@
 """What the batches of a stage are made of: sources of images with different annotations, each with a list of its own."""
 
+import json
 from pathlib import Path
 
 from crfrnn.data import CocoSegmentation, Parts, SegmentationSet, VOCSegmentation, open_set
 from train.recipes import Recipe, Source, Stage
+from train.targets import PARAMETERS
 
 ALONE = (Source(count=1, split=""),)
 """What a batch is made of that has nothing but images with masks."""
@@ -30,7 +32,7 @@ def open_sets(
             key = (source.data, source.split, source.masks, source.joint)
             if key not in opened:
                 opened[key] = open_source(source, data, coco, targets, recipe.parts)
-            check_labels(opened[key], dataset.num_labels + (recipe.extra_labels if source.joint else 0), source)
+            check_labels(opened[key], dataset, recipe.extra_labels if source.joint else 0, source)
             sets[name].append(opened[key])
     return sets
 
@@ -44,7 +46,16 @@ def open_source(
         if coco is None:
             raise ValueError(f"the recipe takes images from COCO (list {source.split}); pass its folder as --coco")
         return CocoSegmentation(coco, source.split, "joint" if source.joint else "voc", masks=masks)
+    if source.annotation == "boxes" and masks is not None:
+        check_rect(Path(masks) / PARAMETERS)
     return open_set(data, source.split, parts) if masks is None else VOCSegmentation(data, source.split, masks=masks)
+
+
+def check_rect(parameters: Path) -> None:
+    """Raise ValueError where label maps are known to be no boxes: masks would give away more than boxes do."""
+    kind = json.loads(parameters.read_text(encoding="utf-8"))["settings"]["kind"] if parameters.exists() else "rect"
+    if kind != "rect":
+        raise ValueError(f"{parameters.parent} holds maps of the kind {kind!r}; boxes are to be those of `rect`")
 
 
 def check_mixture(recipe: Recipe, name: str, stage: Stage) -> None:
@@ -55,6 +66,8 @@ def check_mixture(recipe: Recipe, name: str, stage: Stage) -> None:
             raise ValueError(f"{where} has {source.count} images in a batch; wanted at least 1, or no such source")
         if source.annotation == "boxes" and source.e_step.method != "em-fixed":
             raise ValueError(f"{where} has boxes and the E-step {source.e_step.method}; boxes go with em-fixed alone")
+        if source.annotation == "boxes" and source.masks is None:
+            raise ValueError(f"{where} has boxes and no `masks`; wanted the maps of Bbox-Rect that train.targets makes")
         if source.joint and (source.data != "coco" or source.annotation != "pixels" or stage.trains != "network"):
             raise ValueError(f"{where} is joint; that goes with the masks of COCO, in a stage that trains a network")
     total = sum(source.count for source in stage.mixture.values())
@@ -65,13 +78,20 @@ def check_mixture(recipe: Recipe, name: str, stage: Stage) -> None:
         )
 
 
-def check_labels(dataset: SegmentationSet, wanted: int, source: Source) -> None:
-    """Raise ValueError where a data set has labels that the network does not score."""
-    if dataset.num_labels != wanted:
+def check_labels(opened: SegmentationSet, dataset: SegmentationSet, extra: int, source: Source) -> None:
+    """Raise ValueError where a source has other labels than those of `dataset` and `extra` ones behind them."""
+    wanted = dataset.num_labels + extra
+    if opened.num_labels != wanted:
         raise ValueError(
-            f"the list {source.split} has {dataset.num_labels} labels, the network scores {wanted} for it; wanted equal "
+            f"the list {source.split} has {opened.num_labels} labels, the network scores {wanted} for it; wanted equal "
             "numbers: the labels of the validation list, and behind them as many as `extra_labels` for a joint source"
         )
+    for label, (ours, theirs) in enumerate(zip(dataset.classes, opened.classes, strict=False)):
+        if ours != theirs:
+            raise ValueError(
+                f"label {label} is {ours!r} in {dataset.root} and {theirs!r} in the list {source.split}; wanted the same "
+                "labels in the same order"
+            )
 
 
 def shares(stage: Stage, world: int) -> int:

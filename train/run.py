@@ -55,7 +55,10 @@ def train(options: Options, out: Path, device: torch.device, group: Processes, s
     """Run the stages that `options` ask for and show what came out. Raises as its parts do."""
     recipe = options.recipe
     data = options.data or make_toy(Path("runs") / "toy-data")
-    dataset, validation = (open_set(data, name, recipe.parts) for name in (recipe.train_list, recipe.val_list))
+    validation = open_set(data, recipe.val_list, recipe.parts, recipe.coco_labels)
+    # Where all batches come from lists of their own, there may be no masks for a training list.
+    listed = recipe.crf.compatibility == "adjacency" or not all(stage.mixture for stage in recipe.stages.values())
+    dataset = open_set(data, recipe.train_list, recipe.parts, recipe.coco_labels) if listed else validation
     sets = open_sets(recipe, dataset, data, options.coco, options.targets)
     run = Run(recipe, dataset, validation, out, device, group, stop, sets, final_images=2 if options.dry_run else None)
     check_stages(options)

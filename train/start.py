@@ -13,6 +13,7 @@ from crfrnn.data.parts import adjacency, adjacency_penalties
 from crfrnn.nets import (
     SegmentationModel,
     build_model,
+    label_groups,
     load_imagenet,
     load_tensors,
     model_from_checkpoint,
@@ -67,7 +68,8 @@ def continue_from(model: SegmentationModel, checkpoint: Path, classes: Sequence[
     """Give `model` the weights of a checkpoint: of the same network, or of a coarser stage of it, with or without a CRF.
 
     A CRF that only one of the two has is left out, or starts anew. Where the checkpoint labels other things than
-    `classes`, however many, the scores and the CRF start anew.
+    `classes`, however many, the scores and the CRF start anew; where it has more or fewer scores that count as background,
+    those of the labels are kept.
     """
     trained, names = model_from_checkpoint(checkpoint)
     tensors = trained.state_dict()
@@ -83,9 +85,20 @@ def continue_from(model: SegmentationModel, checkpoint: Path, classes: Sequence[
             **{f"network.{name}": tensor for name, tensor in model.network.state_dict().items()},
             **{name: tensor for name, tensor in tensors.items() if name.startswith("crf.")},
         }
+    elif trained.extra_labels != model.extra_labels:
+        for name in label_groups(model)[0]:
+            tensors[name] = grafted(tensors[name], model.state_dict()[name])
     load_tensors(model, tensors, accept_missing=["crf"], accept_left_over=["crf"])
     if others:
         model.network.reset_scores()
+
+
+def grafted(theirs: Tensor, ours: Tensor) -> Tensor:
+    """`ours` with `theirs` in the place that both have, from the first label on."""
+    common = tuple(slice(min(sizes)) for sizes in zip(theirs.shape, ours.shape, strict=True))
+    result = ours.clone()
+    result[common] = theirs[common]
+    return result
 
 
 def freeze(model: SegmentationModel, network: bool, layers: tuple[str, ...]) -> None:

@@ -7,7 +7,6 @@ Writes DIR/rect/<name>.png and DIR/seg/<name>.png, in each folder with a paramet
 that it can be interrupted and started again. `python -m train.run --recipe weak_box_seg --targets DIR` trains on them.
 """
 
-import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -21,10 +20,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from crfrnn.data import (
-    VOC_CLASSES,
     Box,
     CocoSegmentation,
     VOCSegmentation,
+    class_names,
     list_names,
     object_boxes,
     read_boxes,
@@ -35,7 +34,7 @@ from crfrnn.data import (
 )
 from crfrnn.weak import SegSettings, rect_targets, seg_targets
 from eval.command import exit_code
-from eval.files import replacing
+from eval.files import claim
 from eval.provenance import commit, hardware
 
 PARAMETERS = "parameters.json"
@@ -69,9 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: Options, command: str) -> int:
     """Write what is not there yet. Raises OSError or ValueError where data or folder are no good."""
     names, read = open_boxes(options)
-    for kind in options.kinds:
-        claim(options.out / kind, settings(options, kind), command)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    origin = {"command": command, "commit": commit(), "hardware": hardware(device)}
+    for kind in options.kinds:
+        claim(options.out / kind / PARAMETERS, settings(options, kind), origin)
     written = 0
     for index, name in enumerate(tqdm(names, desc="targets", unit="image", disable=len(names) < 20)):
         files = {kind: options.out / kind / f"{name}.png" for kind in options.kinds}
@@ -101,50 +101,46 @@ def open_boxes(options: Options) -> tuple[list[str], Read]:
         return coco.names, lambda index: (coco.image(index), coco.boxes(index))
     if options.boxes == "xml":
         root, names = list_names(options.data, options.split)
+        classes = class_names(root)
         return names, lambda index: (
             read_image(root / "JPEGImages" / f"{names[index]}.jpg"),
-            read_boxes(root / "Annotations" / f"{names[index]}.xml", VOC_CLASSES),
+            read_boxes(root / "Annotations" / f"{names[index]}.xml", classes),
         )
     masks = VOCSegmentation(options.data, options.split)
     if options.boxes == "regions":
         return masks.names, lambda index: (masks[index].image, region_boxes(masks[index].labels))
-    folder = object_folder(masks.root)
+    files = object_files(masks.root, masks.names)
 
     def read(index: int) -> tuple[Tensor, list[Box]]:
         image, labels, name = masks[index]
-        return image, object_boxes(read_labels(folder / f"{name}.png"), labels)
+        return image, object_boxes(read_labels(files[name]), labels)
 
     return masks.names, read
 
 
-def object_folder(root: Path) -> Path:
-    """The folder with masks of objects. Raises FileNotFoundError where there is none."""
-    for name in ("SegmentationObjectAug", "SegmentationObject"):
-        if (root / name).is_dir():
-            return root / name
-    raise FileNotFoundError(
-        f"{root} has no masks of objects (SegmentationObject); pass --boxes regions to put boxes around the connected "
-        "regions of the class masks, or --boxes xml"
-    )
+def object_files(root: Path, names: Sequence[str]) -> dict[str, Path]:
+    """The masks of objects of every image, VOC's own where train_aug has none. Raises FileNotFoundError for missing ones."""
+    folders = [root / name for name in ("SegmentationObjectAug", "SegmentationObject")]
+    there = {path for folder in folders if folder.is_dir() for path in folder.iterdir()}
+    files = {name: next((f for folder in folders if (f := folder / f"{name}.png") in there), None) for name in names}
+    missing = [name for name, file in files.items() if file is None]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(names)} images, such as {missing[0]}, have no masks of objects in {folders[0]} or "
+            f"{folders[1].name}; pass --boxes regions to put boxes around the connected regions of the class masks, "
+            "--boxes xml, or a list without these images"
+        )
+    return {name: file for name, file in files.items() if file is not None}
 
 
 def settings(options: Options, kind: str) -> dict[str, Any]:
     """What the label maps of one folder have in common."""
-    return {"kind": kind, "boxes": options.boxes, "seg": asdict(options.seg) if kind == "seg" else None}
-
-
-def claim(folder: Path, wanted: dict[str, Any], command: str) -> None:
-    """Make a folder and write down what is in it. Raises ValueError where it holds something made otherwise."""
-    path = folder / PARAMETERS
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        if found != wanted:
-            raise ValueError(f"{folder} holds label maps made with {found}; wanted {wanted}: choose another --out")
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    origin = {"settings": wanted, "command": command, "commit": commit(), "hardware": hardware(torch.device("cpu"))}
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+    return {
+        "kind": kind,
+        "data": str(options.data.resolve()),
+        "boxes": options.boxes,
+        "seg": asdict(options.seg) if kind == "seg" else None,
+    }
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from crfrnn.data.parts import Parts, PartSegmentation
 from crfrnn.data.sbd import SBDSegmentation
 from crfrnn.data.sets import SegmentationSet, allowed_labels, mirrored_labels, open_set, part_names
 from crfrnn.data.toy import TOY_CLASSES, make_toy
-from crfrnn.data.voc import VOC_CLASSES, VOID, Sample, VOCSegmentation, list_names
+from crfrnn.data.voc import VOC_CLASSES, VOID, Sample, VOCSegmentation, class_names, list_names
 
 if TYPE_CHECKING:
     from crfrnn.data.transforms import MEAN_RGB, JointTransform, seeded, test_transform, train_transform
@@ -35,6 +35,7 @@ __all__ = [
     "SegmentationSet",
     "VOCSegmentation",
     "allowed_labels",
+    "class_names",
     "clipped",
     "colorize",
     "list_names",

@@ -124,7 +124,10 @@ def region_boxes(labels: Tensor) -> list[Box]:
     Objects of one class that touch get one box, the parts of an object that another covers in part get several. Needs
     scipy (extra `sbd`).
     """
-    from scipy import ndimage
+    try:
+        from scipy import ndimage
+    except ImportError as error:
+        raise ImportError("connected regions need scipy; pip install 'crfrnn[sbd]'") from error
 
     boxes = []
     for label in labels.unique().tolist():

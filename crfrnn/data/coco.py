@@ -197,8 +197,16 @@ def _read_annotations(root: Path, split: str, labels: LabelName) -> dict[str, _E
             for image in content["images"]
         }
         found = [_read_annotation(annotation) for annotation in content["annotations"]]
+        categories = {int(each["id"]): str(each["name"]) for each in content["categories"]}
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file} is damaged or no instance annotation of COCO ({error!r}); fetch it again") from error
+    renamed = [(number, name) for number, name in categories.items() if COCO_CATEGORIES.get(number) != name]
+    if renamed:
+        number, name = renamed[0]
+        raise ValueError(
+            f"{file}: category {number} is {name!r}, in COCO {COCO_CATEGORIES.get(number, 'nothing')!r}; wanted COCO's own "
+            "categories and their numbers"
+        )
     for number, category, image, crowd, outline, box in found:
         if category not in COCO_CATEGORIES:
             raise ValueError(f"{file}, annotation {number}: there is no category {category} in COCO")

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = tyro.cli(Options, args=argv, prog="python -m crfrnn.data.coco_list", description=__doc__)
     try:
         total, lines = write_list(options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         print(f"crfrnn.data.coco_list: {error}", file=sys.stderr)
         return 2
     print(f"{options.out}: {lines} of {total} images have {options.pixels} pixels of VOC's classes or more")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from crfrnn.data.coco import CocoSegmentation, is_coco
+from crfrnn.data.coco import CocoSegmentation, LabelName, is_coco
 from crfrnn.data.msrc import MSRC21, is_msrc
 from crfrnn.data.parts import Parts, PartSegmentation, open_parts
 from crfrnn.data.sbd import SBDSegmentation, is_sbd
@@ -14,15 +14,20 @@ from crfrnn.data.voc import VOCSegmentation
 SegmentationSet = VOCSegmentation | MSRC21 | CocoSegmentation | SBDSegmentation | PartSegmentation
 
 
-def open_set(root: str | PathLike[str], split: str | PathLike[str], parts: Parts | None = None) -> SegmentationSet:
-    """The images of a list: of MSRC-21, COCO (with VOC's labels) or SBD where `root` is laid out so, else as VOC is.
+def open_set(
+    root: str | PathLike[str],
+    split: str | PathLike[str],
+    parts: Parts | None = None,
+    coco_labels: LabelName = "voc",
+) -> SegmentationSet:
+    """The images of a list: of MSRC-21, COCO (with `coco_labels`) or SBD where `root` is laid out so, else as VOC is.
 
     Where `parts` asks for parts of objects, those of PASCAL-Part or AeroplaneOID. Raises as the data sets do.
     """
     if parts is not None and parts.wanted:
         return open_parts(root, split, parts)
     if is_coco(Path(root)):
-        return CocoSegmentation(root, split)
+        return CocoSegmentation(root, split, coco_labels)
     if is_sbd(Path(root)):
         return SBDSegmentation(root, split)
     return MSRC21(root, split) if is_msrc(Path(root)) else VOCSegmentation(root, split)

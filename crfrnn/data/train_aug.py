@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = tyro.cli(Options, args=argv, prog="python -m crfrnn.data.train_aug", description=__doc__)
     try:
         report = make_train_aug(options.voc, options.sbd)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         print(f"crfrnn.data.train_aug: {error}", file=sys.stderr)
         return 2
     print(report)

@@ -73,7 +73,7 @@ class VOCSegmentation(Dataset[Sample]):
 
     def __init__(self, root: str | PathLike[str], split: str | PathLike[str], *, masks: str | None = None) -> None:
         self.root = _find_root(Path(root))
-        self.classes = _read_classes(self.root / "classes.txt")
+        self.classes = class_names(self.root)
         list_file = _find_list(self.root, split)
         self._entries = _read_list(self.root, list_file, masks)
         _check_files(list_file, self._entries)
@@ -132,7 +132,9 @@ def _find_root(root: Path) -> Path:
     raise FileNotFoundError(f"{root} holds neither JPEGImages nor VOC2012/JPEGImages; pass the VOCdevkit folder")
 
 
-def _read_classes(path: Path) -> tuple[str, ...]:
+def class_names(root: Path) -> tuple[str, ...]:
+    """The names of the labels of a set in VOC's layout. Raises ValueError where its classes.txt is malformed."""
+    path = root / "classes.txt"
     if not path.is_file():
         return VOC_CLASSES
     classes = tuple(_lines(path))

@@ -7,7 +7,7 @@ from crfrnn.nets.deeplab import DeepLab, DeepLabMSc
 from crfrnn.nets.fcn import FCN
 from crfrnn.nets.field import parameter_count, receptive_field
 from crfrnn.nets.inference import infer
-from crfrnn.nets.loading import load_tensors, start_from
+from crfrnn.nets.loading import label_groups, load_tensors, start_from
 from crfrnn.nets.weights import load_imagenet
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "SegmentationModel",
     "build_model",
     "infer",
+    "label_groups",
     "load_checkpoint",
     "load_imagenet",
     "load_tensors",

@@ -57,6 +57,7 @@ class FCNVariant:
 
 VARIANTS: dict[str, DeepLabVariant | FCNVariant] = {
     "deeplab": DeepLabVariant(4, 4, 4096, pool_kernel=2),
+    "deeplab-pool3": DeepLabVariant(4, 4, 4096),
     "deeplab-7x7": DeepLabVariant(7, 4, 4096),
     "deeplab-4x4": DeepLabVariant(4, 8, 4096),
     "deeplab-largefov": DeepLabVariant(3, 12, 1024, average_pool=True),

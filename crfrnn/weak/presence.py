@@ -1,7 +1,6 @@
 """Which labels an image is known to hold: what the E-steps are told in place of the labels of pixels."""
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
@@ -27,9 +26,9 @@ def box_labels(maps: Tensor, num_labels: int) -> Tensor:
     outside of all boxes, or void. Raises as `present_labels`.
     """
     check_maps(maps, num_labels)
-    inside = F.one_hot(maps.long(), VOID + 1).bool()[..., :num_labels]
-    inside[..., 0] = True
-    return rearrange(inside, "b h w l -> b l h w")
+    inside = rearrange(maps, "b h w -> b 1 h w") == torch.arange(num_labels, device=maps.device).view(-1, 1, 1)
+    inside[:, 0] = True
+    return inside
 
 
 def check_maps(labels: Tensor, num_labels: int) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -201,3 +202,13 @@ def test_sizes_have_to_agree(coco: Callable) -> None:
     Image.new("RGB", (4, 4)).save(root / "train" / "000000000009.jpg")
     with pytest.raises(ValueError, match="wanted equal sizes"):
         CocoSegmentation(root, "train")[0]
+
+
+def test_categories_of_another_set(coco: Callable) -> None:
+    root = coco()
+    file = root / "annotations" / "instances_train.json"
+    content = json.loads(file.read_text())
+    content["categories"][0]["name"] = "balloon"
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="category 1 is 'balloon', in COCO 'person'"):
+        CocoSegmentation(root, "train")

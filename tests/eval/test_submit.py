@@ -143,7 +143,7 @@ def test_a_submission_from_a_checkpoint(devkit: Path, tmp_path: Path, capsys: py
     save_checkpoint(checkpoint, model, architecture=architecture, classes=list(VOC_CLASSES))
     assert main(command) == 2
     assert "made with another content" in capsys.readouterr().err
-    assert json.loads((out / "labels" / "made_by.json").read_text())["iterations"] is None
+    assert json.loads((out / "labels" / "made_by.json").read_text())["settings"]["iterations"] is None
 
 
 def test_what_cannot_be_submitted(

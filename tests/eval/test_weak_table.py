@@ -85,10 +85,12 @@ def test_a_table_beside_what_is_published(
         return SimpleNamespace(returncode=0)
 
     monkeypatch.setattr(subprocess, "run", call)
+    argv = ["--data", str(data), "--out", str(out), "--masks", "2", "--classes", "cat", "dog"]
+    assert main([*argv, "--rows", "em-adapt"]) == 0
+    called.clear()
     finish(out / "em-adapt", 30.0)
     (out / "em-fixed").mkdir(parents=True)
     (out / "em-fixed" / "recipe.json").touch()
-    argv = ["--data", str(data), "--out", str(out), "--masks", "2", "--classes", "cat", "dog"]
     assert main([*argv, "--rows", "em-adapt", "em-fixed", "mil", "full"]) == 143  # of the run that was stopped
     assert called == [("em-fixed", True), ("mil", False)]
     assert main([*argv, "--rows", "em-adapt", "em-fixed", "full"]) == 0
@@ -102,6 +104,14 @@ def test_a_table_beside_what_is_published(
     assert json.loads((out / "table.json").read_text())["full"]["commit"] == "abc"
     assert main([*argv, "--rows", "all"]) == 2
     assert "there is no row 'all'" in capsys.readouterr().err
-    assert main([*argv, "--masks", "9"]) == 2
+    for more, message in (
+        (["--masks", "9"], "made with another masks"),
+        (["--steps", "9"], "made with another steps"),
+        (["--classes", "cta"], "there is no class 'cta'"),
+    ):
+        assert main([*argv, *more]) == 2
+        assert message in capsys.readouterr().err
+    assert main([*argv, "--masks", "9", "--out", str(tmp_path / "other")]) == 2
+    assert "wanted fewer, so that some are left" in capsys.readouterr().err
     assert main([*argv, "--only-table"]) == 0
     assert len(called) == 3

@@ -49,6 +49,7 @@ def test_parameters_of_the_branches_and_of_fcn() -> None:
     ("name", "field", "without_padding"),
     [
         ("deeplab", 308, 128),
+        ("deeplab-pool3", 308, 128),
         ("deeplab-7x7", 404, 224),
         ("deeplab-4x4", 404, 224),
         ("deeplab-largefov", 404, 224),

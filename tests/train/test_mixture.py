@@ -1,6 +1,7 @@
 """Runs over mixtures: interrupted, in two processes, seen in TensorBoard, with COCO beside VOC, and what cannot be mixed."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import train.board
 import train.loop
 from crfrnn.data import VOCSegmentation, write_labels
 from crfrnn.nets import model_from_checkpoint
+from eval.command import open_for
 from tests.coco_files import annotation, write_coco
 from tests.train.children import result, start, start_pair, without_pictures
 from tests.train.interruptions import interrupted_in
@@ -186,6 +188,7 @@ def stage_of(**mixture: Source) -> Stage:
         (stage_of(a=replace(MASKS, joint=True)), "'a' of stage 'only' is joint"),
         (stage_of(a=replace(MASKS, data="coco")), "pass its folder as --coco"),
         (stage_of(a=replace(MASKS, data="coco", split="other")), "21 labels, the network scores 6"),
+        (stage_of(a=replace(BOXES, masks=None)), "'a' of stage 'only' has boxes and no `masks`"),
     ],
 )
 def test_what_cannot_be_mixed_is_said(toy: Path, tmp_path: Path, stage: Stage, message: str) -> None:
@@ -193,6 +196,51 @@ def test_what_cannot_be_mixed_is_said(toy: Path, tmp_path: Path, stage: Stage, m
     coco = write_coco(tmp_path, "other", [], (8, 8), (1,)) if "21 labels" in message else None
     with pytest.raises(ValueError, match=message):
         open_sets(recipe, VOCSegmentation(toy, "train"), toy, coco, None)
+
+
+def test_boxes_are_not_taken_from_finer_maps(toy: Path, tmp_path: Path) -> None:
+    data = ["--data", str(toy), "--out", str(tmp_path), "--list", "train"]
+    assert make_targets([*data, "--boxes", "regions", "--kinds", "seg", "--seg.num-iterations", "1"]) == 0
+    recipe = replace(RECIPE, stages={"only": stage_of(a=replace(BOXES, masks="seg"))})
+    with pytest.raises(ValueError, match="maps of the kind 'seg'; boxes are to be those of `rect`"):
+        open_sets(recipe, VOCSegmentation(toy, "train"), toy, None, tmp_path)
+
+
+def test_as_many_labels_with_other_names(toy: Path, tmp_path: Path) -> None:
+    coco = write_coco(tmp_path / "coco", "other", [], (8, 8), (1,))
+    data = tmp_path / "toy"
+    shutil.copytree(toy, data)
+    (data / "classes.txt").write_text("\n".join(f"label{i}" for i in range(21)))
+    recipe = replace(RECIPE, stages={"only": stage_of(a=replace(MASKS, data="coco", split="other"))})
+    with pytest.raises(ValueError, match=r"label 0 is 'label0' in .* and 'background' in the list other"):
+        open_sets(recipe, VOCSegmentation(data, "train"), data, coco, None)
+
+
+def test_boxes_alone_need_no_masks_to_train_on(toy: Path, tmp_path: Path) -> None:
+    data, targets = tmp_path / "toy", tmp_path / "targets"
+    shutil.copytree(toy, data)
+    assert make_targets(["--data", str(data), "--out", str(targets), "--list", "train", "--boxes", "regions"]) == 0
+    for name in VOCSegmentation(data, "train").names:
+        (data / "SegmentationClass" / f"{name}.png").unlink()
+    stage = replace(stage_of(boxes=BOXES, images=replace(IMAGES, masks="rect")), steps=1, validate_every=0)
+    recipe = write_recipe(tmp_path / "recipe", replace(RECIPE, stages={"network": stage}))
+    argv = ["--recipe", recipe, "--data", str(data), "--targets", str(targets), "--out", str(tmp_path / "run")]
+    assert main(argv) == 0
+
+
+def test_categories_of_coco_itself(tmp_path: Path) -> None:
+    square = [[0, 0, 30, 0, 30, 30, 0, 30]]
+    coco = write_coco(
+        tmp_path / "coco", "train", [annotation(52, square), annotation(17, square, 10)], (40, 40), (9, 10)
+    )
+    stage = replace(NETWORK, steps=1, batch_size=1, mixture={}, validate_every=0)
+    own = replace(RECIPE, coco_labels="coco", train_list="train", val_list="train", stages={"network": stage})
+    argv = ["--recipe", write_recipe(tmp_path / "recipe", own), "--data", str(coco), "--out", str(tmp_path / "run")]
+    assert main(argv) == 0
+    checkpoint = tmp_path / "run" / "network.pt"
+    _, classes = model_from_checkpoint(checkpoint)
+    assert (len(classes), classes[47]) == (81, "banana")
+    assert open_for(checkpoint, coco, "train")[0].labels[5, 5] == 47
 
 
 def test_targets_that_are_not_there_are_named(toy: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a stage begins with: nothing, ImageNet, another stage, another network."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from crfrnn import CRFRNN, smoothness_kernel
 from crfrnn.data import TOY_CLASSES, VOCSegmentation
-from crfrnn.nets import SegmentationModel, build_model, save_checkpoint
+from crfrnn.nets import SegmentationModel, build_model, model_from_checkpoint, save_checkpoint
 from train.distributed import Processes
 from train.interrupt import Stop
 from train.recipes import Recipe, Stage
@@ -96,6 +97,25 @@ def test_as_many_labels_of_another_kind_start_anew(
     assert not torch.equal(model.network.score_fr.weight, other.network.score_fr.weight)
     assert torch.equal(model.crf.cell.compatibility, 1 - torch.eye(6))
     assert "was trained on other labels (a, b, c, ...)" in capsys.readouterr().out
+
+
+def test_labels_are_kept_where_scores_behind_them_come_or_go(run: Callable, tmp_path: Path) -> None:
+    """From Cross-Joint with COCO's other categories to the labels alone, and back."""
+    architecture = {"name": "fcn-32s", "num_labels": 6, "width": 0.02, "extra_labels": 3}
+    joint = build_model(**architecture)
+    for parameter in joint.parameters():
+        torch.nn.init.normal_(parameter)
+    save_checkpoint(tmp_path / "first.pt", joint, architecture=architecture, classes=list(TOY_CLASSES))
+    chain = run(first=stage(), second=stage())
+    plain = start_model(chain, "second", None)
+    assert torch.equal(plain.network.score_fr.weight, joint.network.score_fr.weight[:6])
+    assert torch.equal(plain.network.score_fr.bias, joint.network.score_fr.bias[:6])
+    saved(tmp_path / "first.pt", "fcn-32s")
+    chain = replace(chain, recipe=replace(chain.recipe, extra_labels=3))
+    more = start_model(chain, "second", None)
+    kept = model_from_checkpoint(tmp_path / "first.pt")[0].network.score_fr.weight
+    assert more.network.score_fr.weight.shape[0] == 9
+    assert torch.equal(more.network.score_fr.weight[:6], kept)
 
 
 def test_a_stage_may_have_a_dropout_of_its_own(run: Callable, tmp_path: Path) -> None:

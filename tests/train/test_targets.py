@@ -67,15 +67,18 @@ def test_what_is_there_is_kept_and_what_is_not_is_made(
     assert len(list(out.rglob("*.png"))) == 4
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert run("--boxes", "regions", "--seg.w", "7") == 2
-    assert "holds label maps made with" in capsys.readouterr().err
+    assert "holds files made with another seg" in capsys.readouterr().err
     assert run("--boxes", "regions", "--seg.w", "7", "--kinds", "rect") == 0  # Bbox-Rect has no CRF
+    other = make_toy(tmp_path / "other", num_train=1, num_val=2, size=(48, 56))
+    assert run("--boxes", "regions", "--data", str(other)) == 2
+    assert "holds files made with another data" in capsys.readouterr().err
 
 
 def test_boxes_around_objects(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     root = make_toy(tmp_path / "toy", num_train=1, num_val=1, size=(48, 56))
     argv = ["--data", str(root), "--list", "val", "--out", str(tmp_path / "out")]
     assert main(argv) == 2
-    assert "no masks of objects" in capsys.readouterr().err
+    assert "have no masks of objects" in capsys.readouterr().err
     labels, objects = (torch.zeros(48, 56, dtype=torch.uint8) for _ in range(2))
     labels[5:30, 4:40], objects[5:30, 4:22], objects[5:30, 22:40] = 3, 1, 2  # two that touch
     (root / "SegmentationObject").mkdir()
@@ -92,6 +95,22 @@ def test_boxes_around_objects(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     assert not torch.equal(got["rect"], got["seg"])
 
 
+def test_masks_of_objects_are_vocs_own_where_train_aug_has_none(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    root = make_toy(tmp_path / "toy", num_train=1, num_val=2, size=(48, 56))
+    objects = torch.zeros(48, 56, dtype=torch.uint8)
+    objects[5:30, 4:22] = 1
+    for folder, name in (("SegmentationObjectAug", "val_00000"), ("SegmentationObject", "val_00001")):
+        (root / folder).mkdir()
+        write_labels(root / folder / f"{name}.png", objects)
+        write_labels(root / "SegmentationClass" / f"{name}.png", 3 * objects)
+    argv = ["--data", str(root), "--list", "val", "--kinds", "rect", "--out", str(tmp_path / "out")]
+    assert main(argv) == 0
+    assert torch.equal(read_labels(tmp_path / "out" / "rect" / "val_00001.png"), 3 * objects)
+    (root / "SegmentationObject" / "val_00001.png").unlink()
+    assert main(argv) == 2
+    assert "1 of 2 images, such as val_00001, have no masks of objects" in capsys.readouterr().err
+
+
 def test_boxes_of_annotations_need_no_masks(tmp_path: Path, toy: Path, capsys: pytest.CaptureFixture) -> None:
     root = tmp_path / "VOC2012"
     for folder in ("JPEGImages", "Annotations", "ImageSets/Segmentation"):
@@ -105,9 +124,12 @@ def test_boxes_of_annotations_need_no_masks(tmp_path: Path, toy: Path, capsys: p
     argv = ["--data", str(root), "--list", "train", "--boxes", "xml", "--kinds", "rect", "--out", str(tmp_path / "out")]
     assert main(argv) == 0
     assert torch.equal(read_labels(tmp_path / "out" / "rect" / "a.png"), rect_targets([Box(8, 1, 2, 9, 10)], 48, 56))
+    (root / "classes.txt").write_text("background\ndog\ncat")
+    assert main([*argv[:-1], str(tmp_path / "own")]) == 0
+    assert torch.equal(read_labels(tmp_path / "own" / "rect" / "a.png"), rect_targets([Box(2, 1, 2, 9, 10)], 48, 56))
     (root / "Annotations" / "a.xml").write_text(xml.replace("48", "99").replace(">9<", ">90<"))  # of another photograph
     assert main([*argv[:-1], str(tmp_path / "other")]) == 2
-    assert "a: Box(label=8" in capsys.readouterr().err
+    assert "a: Box(label=2" in capsys.readouterr().err
 
 
 def test_boxes_of_coco(tmp_path: Path, toy: Path) -> None:

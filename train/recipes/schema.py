@@ -34,7 +34,8 @@ class Source:
     split: str
     """their list"""
     annotation: Literal["pixels", "boxes", "image"] = "pixels"
-    """what is known: the labels of pixels, boxes (maps of Bbox-Rect, by em-fixed), or which labels occur in the crop"""
+    """what is known: the labels of pixels, boxes (maps of Bbox-Rect as `masks`, by em-fixed), or which labels occur in the
+    crop, of masks or of such maps of boxes"""
     weight: float = 1.0
     """what its loss is multiplied by, before the losses of all sources are added"""
     data: Literal["data", "coco"] = "data"
@@ -144,7 +145,10 @@ class Recipe:
     """scores behind those of the labels that count as background, for a source that tells them apart"""
     parts: Parts = field(default_factory=Parts)
     """parts of objects as labels, see crfrnn.data.parts; none by default"""
+    coco_labels: Literal["voc", "coco"] = "voc"
+    """labels where --data is COCO: VOC's 21, or background and COCO's own 80"""
     train_list: str = "train_aug"
+    """images with masks, for stages without a mixture"""
     val_list: str = "val"
     val_images: int | None = None
     """score so many images of the list, evenly spaced, while training; None for all. The final table is over all"""
