@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 import tyro
 
-from crfrnn.nets.checkpoint import save_checkpoint
-from crfrnn.nets.conversion import Conversion, convert
-from crfrnn.nets.sources import Order
+from crfrnn.nets.weights.checkpoint import save_checkpoint
+from crfrnn.nets.weights.conversion import Conversion, convert
+from crfrnn.nets.weights.sources import Order
 
 
 @dataclass(frozen=True)

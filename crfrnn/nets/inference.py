@@ -3,7 +3,7 @@
 import torch
 
 from crfrnn.nets.assembly import Network, SegmentationModel
-from crfrnn.nets.field import receptive_field
+from crfrnn.nets.receptive_field import receptive_field
 
 
 @torch.no_grad()

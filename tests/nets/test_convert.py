@@ -9,9 +9,9 @@ from torch import Tensor
 
 from crfrnn import CRFRNN
 from crfrnn.nets import SegmentationModel, build_model, model_from_checkpoint, save_checkpoint
-from crfrnn.nets.conversion import convert
 from crfrnn.nets.convert import main
-from crfrnn.nets.weights import TORCHVISION_NAMES
+from crfrnn.nets.weights.conversion import convert
+from crfrnn.nets.weights.imagenet import TORCHVISION_NAMES
 from tests.caffe_bytes import net
 
 WIDTH, LABELS = 1 / 16, 3

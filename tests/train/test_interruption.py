@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-import crfrnn.nets.checkpoint
+import crfrnn.nets.weights.checkpoint
 import train.loop
 from crfrnn.nets import load_checkpoint
 from tests.train.children import die, result, start
@@ -37,7 +37,7 @@ def nth(function: Callable, count: int, action: Callable[[], None]) -> Callable:
 
 def die_before_renaming() -> None:
     """With the second checkpoint complete under its temporary name."""
-    crfrnn.nets.checkpoint.os.replace = nth(os.replace, 2, die)
+    crfrnn.nets.weights.checkpoint.os.replace = nth(os.replace, 2, die)
 
 
 def die_in_a_step() -> None:

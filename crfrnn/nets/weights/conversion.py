@@ -11,11 +11,11 @@ from torch import Tensor
 from crfrnn.data.voc import VOC_CLASSES
 from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.assembly import NETWORKS, SegmentationModel, build_model
-from crfrnn.nets.decimation import decimate_fc6, decimate_fc7
-from crfrnn.nets.loading import load_tensors
-from crfrnn.nets.mapping import SCORE_WEIGHTS, Entry, Source, by_target
-from crfrnn.nets.sources import Order, read_source
-from crfrnn.nets.weights import TRUNK_SCALE
+from crfrnn.nets.weights.decimation import decimate_fc6, decimate_fc7
+from crfrnn.nets.weights.imagenet import TRUNK_SCALE
+from crfrnn.nets.weights.loading import load_tensors
+from crfrnn.nets.weights.mapping import SCORE_WEIGHTS, Entry, Source, by_target
+from crfrnn.nets.weights.sources import Order, read_source
 
 
 @dataclass(frozen=True)

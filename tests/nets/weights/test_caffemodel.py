@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from crfrnn.nets.caffemodel import read_caffemodel
+from crfrnn.nets.weights.caffemodel import read_caffemodel
 from tests.caffe_bytes import blob, chunk, net, new_layer, number
 
 RNG = np.random.default_rng(0)

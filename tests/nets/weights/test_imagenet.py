@@ -10,7 +10,7 @@ from torch import Tensor
 
 from crfrnn.nets import DeepLab, build_model, load_imagenet
 from crfrnn.nets.variants import BLOCKS, CONVOLUTIONS
-from crfrnn.nets.weights import TORCHVISION_NAMES, from_torchvision_state, load_vgg16
+from crfrnn.nets.weights.imagenet import TORCHVISION_NAMES, from_torchvision_state, load_vgg16
 
 
 @pytest.fixture(scope="module")

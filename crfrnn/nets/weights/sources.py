@@ -11,13 +11,13 @@ from torch import Tensor
 
 from crfrnn.kernels import appearance_kernel, smoothness_kernel
 from crfrnn.meanfield import CRFRNN
-from crfrnn.nets.caffemodel import read_caffemodel
-from crfrnn.nets.checkpoint import FORMAT
-from crfrnn.nets.crfasrnn import THETAS, is_crfasrnn, is_pair_term, pair_term, published_settings, read_crfasrnn
-from crfrnn.nets.mapping import SCORE_WEIGHTS, Entry, Source, entry, recognise, to_rgb
 from crfrnn.nets.variants import CONVOLUTIONS, VARIANTS, FCNVariant
 from crfrnn.nets.vgg import MEAN_RGB
-from crfrnn.nets.weights import CAFFE_MEAN_BGR, TORCHVISION_NAMES, from_torchvision_state
+from crfrnn.nets.weights.caffemodel import read_caffemodel
+from crfrnn.nets.weights.checkpoint import FORMAT
+from crfrnn.nets.weights.crfasrnn import THETAS, is_crfasrnn, is_pair_term, pair_term, published_settings, read_crfasrnn
+from crfrnn.nets.weights.imagenet import CAFFE_MEAN_BGR, TORCHVISION_NAMES, from_torchvision_state
+from crfrnn.nets.weights.mapping import SCORE_WEIGHTS, Entry, Source, entry, recognise, to_rgb
 
 Order = Literal["rgb", "bgr"]
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from crfrnn.meanfield import CRFRNN
-from crfrnn.nets.mapping import Entry, Source, entry, to_rgb
 from crfrnn.nets.vgg import MEAN_RGB
-from crfrnn.nets.weights import CAFFE_MEAN_BGR
+from crfrnn.nets.weights.imagenet import CAFFE_MEAN_BGR
+from crfrnn.nets.weights.mapping import Entry, Source, entry, to_rgb
 
 PAIR_TERM = ("crfrnn.spatial_ker_weights", "crfrnn.bilateral_ker_weights", "crfrnn.compatibility_matrix")
 THETAS = ("crf.initial_bandwidths_0", "crf.initial_bandwidths_1", "crf.log_bandwidth_scales")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from crfrnn.nets.decimation import decimate_fc6, decimate_fc7
 from crfrnn.nets.variants import CONVOLUTIONS
 from crfrnn.nets.vgg import VGG16
+from crfrnn.nets.weights.decimation import decimate_fc6, decimate_fc7
 
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 """What the VGG authors' convolutions expect to be subtracted from a BGR image in 0..255."""
@@ -44,7 +44,7 @@ Tensors = dict[str, torch.Tensor]
 def load_imagenet(network: VGG16, source: str | os.PathLike) -> list[str]:
     """Fill conv1_1 ... conv5_3, and fc6 and fc7 where the source has them, with ImageNet weights.
 
-    fc6 and fc7 are decimated to the size of the network's (see `crfrnn.nets.decimation`). Returns the names of the layers
+    fc6 and fc7 are decimated to the size of the network's (see `crfrnn.nets.weights.decimation`). Returns the names of the layers
     left as they were.
 
     Args:

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from crfrnn.nets.decimation import decimate_fc6, decimate_fc7, taps
+from crfrnn.nets.weights.decimation import decimate_fc6, decimate_fc7, taps
 
 
 @pytest.mark.parametrize(("kernel", "kept"), [(7, [0, 1, 2, 3, 4, 5, 6]), (4, [0, 2, 4, 6]), (3, [0, 3, 6])])

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from crfrnn import CRFRNN
 from crfrnn.nets import build_model
-from crfrnn.nets.conversion import convert
-from crfrnn.nets.crfasrnn import PAIR_TERM, pair_term
+from crfrnn.nets.weights.conversion import convert
+from crfrnn.nets.weights.crfasrnn import PAIR_TERM, pair_term
 from tests.caffe_bytes import net
 from tests.dense_meanfield import dense_features, dense_kernel
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from crfrnn.nets.weights import fold_input
+from crfrnn.nets.weights.imagenet import fold_input
 
 SEES_COLOURS = ("network.conv1_1", "network.data_conv")
 """The layers that look at the image itself; data_conv is the first branch of the MSc networks."""
