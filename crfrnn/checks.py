@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from crfrnn.kernels import IMAGE, Kernel
+from crfrnn.kernels.normalizers import NORMALIZATIONS
 from crfrnn.lattice.checks import all_finite
-from crfrnn.normalisers import NORMALIZATIONS
 
 
 def check_settings(
@@ -95,10 +95,10 @@ def check_call(
 
 
 def warn_small_range(image: Tensor) -> bool:
-    """Warn where `image` looks like 0..1, which theta_beta in grey levels would take for one flat colour."""
+    """Warn where `image` looks like 0..1, which theta_beta in gray levels would take for one flat color."""
     if 0 < float(image.detach().amax()) <= 1:
         warnings.warn(
-            "the image that guides the CRF lies in 0..1; theta_beta counts grey levels of 0..255, so pass the raw image "
+            "the image that guides the CRF lies in 0..1; theta_beta counts gray levels of 0..255, so pass the raw image "
             "(image * 255)",
             stacklevel=5,
         )

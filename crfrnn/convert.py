@@ -3,10 +3,10 @@
 What makes beliefs equal is this. A penalty C [L, L] acts as P_i = C m_i on the message m_i. Softmax ignores what is added
 to all labels of a pixel, so that C and C + 1 v^T, for any vector v, are the same model: sum_l' v(l') m_i(l') has no l in
 it. Potts as a reward, -w I, and as a penalty, w (1 - I), differ by w 1 1^T and are therefore equal, whatever the
-normalisation; and so are CRF-RNN's -I and this project's 1 - I.
+normalization; and so are CRF-RNN's -I and this project's 1 - I.
 
-Where a model has no counterpart the functions raise ValueError and say why. Bandwidths are in pixels and in grey levels
-of 0..255, see `grey_levels`; every model here keeps the message of a pixel to itself.
+Where a model has no counterpart the functions raise ValueError and say why. Bandwidths are in pixels and in gray levels
+of 0..255, see `gray_levels`; every model here keeps the message of a pixel to itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ def from_pydensecrf(num_labels: int, terms: Sequence[PairwiseTerm], num_iteratio
     normalizations = {NAMES[NormalizationType(term.normalization)] for term in terms}
     if len(normalizations) != 1:
         raise ValueError(
-            f"the terms have normalisations {sorted(normalizations)}; wanted one for all terms, and at least one term"
+            f"the terms have normalizations {sorted(normalizations)}; wanted one for all terms, and at least one term"
         )
     penalties = [penalty(term.compat, num_labels).cpu() for term in terms]
     weights = stacked(penalties)
@@ -135,23 +135,23 @@ def from_convcrf(
     """The layer and the factor for its logits that come nearest to a GaussCRF with `conf`: `crf(factor * logits, image)`.
 
     ConvCRF mixes x = (unary_weight - weight) log p + weight sum_m compat_m K_m Q; the first factor goes to the logits,
-    the second to the kernel weights. Without normalisation it sums over pixels averaged in blocks of blur x blur, one
+    the second to the kernel weights. Without normalization it sums over pixels averaged in blocks of blur x blur, one
     blur^2-th of the sum over all. It does not transfer that messages end at a window of filter_size x filter_size
     blocks, nor the start: ConvCRF makes its first message of log-probabilities, this layer of beliefs.
 
     Args:
-        theta_alpha: position bandwidth of the colour kernel where conf has use_bias False (its default): only the window
+        theta_alpha: position bandwidth of the color kernel where conf has use_bias False (its default): only the window
             limits that kernel then, so that a number must be chosen.
     """
     if conf.get("convcomp"):
         raise ValueError("conf has convcomp=True, a learned compatibility; wanted False: there is no rule for it")
     if conf["norm"] not in CONVCRF_NORMALIZATIONS:
         raise ValueError(f"norm is {conf['norm']!r}; wanted one of {', '.join(CONVCRF_NORMALIZATIONS)}")
-    colour, place = conf["col_feats"], conf["pos_feats"]
-    alpha = colour["sdims"] if colour["use_bias"] else theta_alpha
+    color, place = conf["col_feats"], conf["pos_feats"]
+    alpha = color["sdims"] if color["use_bias"] else theta_alpha
     if alpha is None:
         raise ValueError(
-            "conf has use_bias=False, a colour kernel without positions that ends at the window; wanted a theta_alpha in "
+            "conf has use_bias=False, a color kernel without positions that ends at the window; wanted a theta_alpha in "
             "pixels to put in its place"
         )
     weight = 1.0 if conf["weight"] is None else float(conf["weight_init"])
@@ -159,7 +159,7 @@ def from_convcrf(
     scale = weight / conf["blur"] ** 2 if conf["norm"] == "none" else weight
     kernels = [
         smoothness_kernel(place["sdims"], scale * place["compat"]),
-        appearance_kernel(alpha, colour["schan"], scale * colour["compat"]),
+        appearance_kernel(alpha, color["schan"], scale * color["compat"]),
     ]
     return CRFRNN(num_labels, kernels, num_iterations, CONVCRF_NORMALIZATIONS[conf["norm"]]), factor
 
@@ -198,8 +198,8 @@ def to_convcrf(crf: CRFRNN, filter_size: int = 11) -> dict[str, Any]:
     }
 
 
-def grey_levels(bandwidth: float, std: float = 1.0) -> float:
-    """theta_beta, srgb or schan in grey levels of 0..255, from one for images (grey / 255 - mean) / std."""
+def gray_levels(bandwidth: float, std: float = 1.0) -> float:
+    """theta_beta, srgb or schan in gray levels of 0..255, from one for images (gray / 255 - mean) / std."""
     return 255 * std * bandwidth
 
 

@@ -1,6 +1,6 @@
 """Mean-field inference in a fully connected CRF, unrolled as a recurrent network.
 
-The energy of a labelling x of N pixels (Kraehenbuehl & Koltun 2011, eq. 1-3) is
+The energy of a labeling x of N pixels (Kraehenbuehl & Koltun 2011, eq. 1-3) is
 
     E(x) = sum_i psi_u(x_i) + sum_{i<j} mu(x_i, x_j) sum_m w_m k_m(f_i, f_j),
 
@@ -11,7 +11,7 @@ and one iteration of mean field (Zheng et al. 2015, Algorithm 1) replaces the be
     symbol   variable        shape                    meaning
     U        unary           [B, N, L]                logits of the network: unary = -psi_u
     Q        beliefs         [B, N, L]                softmax over labels; Q starts as softmax(unary)
-    K_m      kernels         M of them, [N, N]        normalised Gaussian kernels of the image
+    K_m      kernels         M of them, [N, N]        normalized Gaussian kernels of the image
     W_m      kernel_weights  [M], [M, L], [M, L, L]   a number, one per label, or a matrix over labels
     mu       compatibility   [L, L]                   penalty for label l beside label l'; Potts: 1 - I
 
@@ -33,20 +33,20 @@ from einops import einsum, repeat
 from torch import Tensor
 
 from crfrnn.checks import check_call, check_settings, check_tolerance, warn_small_range
-from crfrnn.fused import can_fuse, label_matrices, mean_field
+from crfrnn.fused.mean_field import can_fuse, label_matrices, mean_field
 from crfrnn.kernels import (
     IMAGE,
     Kernel,
     Kernels,
     LatticeKernels,
+    Normalization,
     appearance_kernel,
     build_kernels,
     smoothness_kernel,
 )
 from crfrnn.labels import hidden_labels
-from crfrnn.normalisers import Normalization
-from crfrnn.opaque import OpaqueLayer
 from crfrnn.state import MeanFieldState, to_image, to_pixels, widened
+from crfrnn.tracing import OpaqueLayer
 
 AnyKernels = Kernels | LatticeKernels
 
@@ -162,7 +162,7 @@ class CRFRNN(nn.Module):
 
     @property
     def bandwidths(self) -> list[Tensor]:
-        """The bandwidths of every kernel: of positions (pixels) first, then of the guide (grey levels).
+        """The bandwidths of every kernel: of positions (pixels) first, then of the guide (gray levels).
 
         The initial ones times exp(log_bandwidth_scales), exactly 1 until something is learned: exp(log(theta)) would miss
         theta by rounding, and that moves points over the borders of the lattice.
@@ -246,7 +246,7 @@ class CRFRNN(nn.Module):
             )
 
     def build_kernels(self, guides: Mapping[str, Tensor], like: Tensor) -> AnyKernels:
-        """The normalised kernels of a batch of images, for beliefs of the size, dtype and device of `like` [B, _, H, W]."""
+        """The normalized kernels of a batch of images, for beliefs of the size, dtype and device of `like` [B, _, H, W]."""
         return build_kernels(
             self.kernels,
             [theta.to(like) for theta in self.bandwidths],
@@ -286,7 +286,12 @@ class CRFRNN(nn.Module):
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> CRFRNN:
         """The layer that `settings` describes, as it starts; load a state dict into it for what was learned."""
-        return cls(**{**settings, "kernels": [Kernel(**kernel) for kernel in settings["kernels"]]})
+        # Until 2026 the field `neighbors` was spelled `neighbours`; checkpoints and crf.json files of then load, too.
+        kernels = [
+            Kernel(**{name.replace("neighbours", "neighbors"): value for name, value in kernel.items()})
+            for kernel in settings["kernels"]
+        ]
+        return cls(**{**settings, "kernels": kernels})
 
 
 _TRACED = OpaqueLayer(CRFRNN)

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import tyro
 from tqdm import tqdm
 
-from crfrnn.normalisers import Normalization
+from crfrnn.kernels import Normalization
 from eval.ablate_cells import Cells, Learned, Ready, Running
 from eval.ablate_report import write_report
 from eval.bench_record import origin

@@ -12,14 +12,14 @@ from eval.accuracy_measures import Row
 
 PANELS = (
     ("raw scale", "raw scale (1 is exact)", 1.0),
-    ("normalised error", "normalised error, %", 100.0),
+    ("normalized error", "normalized error, %", 100.0),
     ("equal labels", "labels equal to exact mean field, %", 100.0),
 )
 DPI = 130
 
 
 def accuracy_figure(rows: Sequence[Row]) -> Figure:
-    """Panels of rows of appearance kernels: one line of panels per unary, theta_beta along x, a colour per theta_alpha."""
+    """Panels of rows of appearance kernels: one line of panels per unary, theta_beta along x, a color per theta_alpha."""
     names = list(dict.fromkeys(row["unary"] for row in rows))
     figure = Figure(figsize=(4.2 * len(PANELS), 3.6 * len(names) + 0.6), dpi=DPI)
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
@@ -29,7 +29,7 @@ def accuracy_figure(rows: Sequence[Row]) -> Figure:
             _panel(axes, [row for row in rows if row["unary"] == name], *panel)
             axes.set_title(f"{panel[1]}\n{name} unaries", fontsize=10)
     for axes in grid[-1]:
-        axes.set_xlabel("theta_beta, grey levels")
+        axes.set_xlabel("theta_beta, gray levels")
     lines = grid[0, 0].get_lines()
     figure.legend(handles=lines, loc="outside lower center", ncols=len(lines) // 2, frameon=False, fontsize=9)
     return figure

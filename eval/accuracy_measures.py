@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 
 def gaussian_features(image: Tensor, theta_position: float, theta_color: float | None = None) -> Tensor:
-    """Features [N, D] of an image [C, H, W]: column and row over theta_position, then colours over theta_color."""
+    """Features [N, D] of an image [C, H, W]: column and row over theta_position, then colors over theta_color."""
     rows, columns = torch.meshgrid(*(torch.arange(length) for length in image.shape[1:]), indexing="ij")
     parts = [rearrange(torch.stack([columns, rows]), "d h w -> (h w) d") / theta_position]
     if theta_color is not None:
@@ -46,7 +46,7 @@ def exact_kernel(features: Tensor) -> Tensor:
 
 
 def exact_mean_field(unaries: Tensor, kernels: Sequence[Tensor], weights: Sequence[float], iterations: int) -> Tensor:
-    """Beliefs [U, N, L] after some iterations with Potts penalties and symmetric normalisation.
+    """Beliefs [U, N, L] after some iterations with Potts penalties and symmetric normalization.
 
     Args:
         unaries: logits [U, N, L], U problems with the same kernels.
@@ -67,7 +67,7 @@ def exact_mean_field(unaries: Tensor, kernels: Sequence[Tensor], weights: Sequen
 
 
 def raw_figures(approximate: Tensor, exact: Tensor) -> tuple[float, float]:
-    """The scale c that minimises |approximate - c exact|, and the relative RMS error after the best scale.
+    """The scale c that minimizes |approximate - c exact|, and the relative RMS error after the best scale.
 
     That error is the sine of the angle between the two, min_s |s approximate - exact| / |exact|.
     """
@@ -89,11 +89,11 @@ def filter_figures(features: Tensor, kernel: Tensor, values: Tensor, dilate: boo
     approximate, exact = lattice.filter(with_ones[None])[0], kernel @ with_ones
     scale, error = raw_figures(approximate[:, :-1], exact[:, :-1])
     # A pixel that the lattice does not reach would divide by zero; it reaches each pixel at least from itself.
-    normalised = [sums[:, :-1] / sums[:, -1:] for sums in (approximate, exact)]
+    normalized = [sums[:, :-1] / sums[:, -1:] for sums in (approximate, exact)]
     return {
         "raw scale": scale,
         "raw error": error,
-        "normalised error": relative_rms(*normalised),
+        "normalized error": relative_rms(*normalized),
         "vertices per pixel": lattice.num_vertices / features.shape[0],
     }
 

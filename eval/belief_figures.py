@@ -23,7 +23,7 @@ COLOURS = {"score": "magma", "belief": "viridis"}
 
 
 def belief_figure(photo: Tensor, seen: Iterations, label: str, truth: Tensor | None = None) -> Figure:
-    """Scores above, beliefs below, of the network and after every iteration, with colour bars and curves.
+    """Scores above, beliefs below, of the network and after every iteration, with color bars and curves.
 
     Args:
         photo: uint8 [3, H, W].
@@ -115,7 +115,7 @@ def _show(axes: Axes, picture: Tensor, title: str) -> None:
 
 
 def _draw(axes: Axes, kind: str, maps: dict[str, list[np.ndarray]], t: int) -> AxesImage:
-    """One map; all maps of a kind share their colours, so that iterations can be compared."""
+    """One map; all maps of a kind share their colors, so that iterations can be compared."""
     low, high = (0.0, 1.0)
     if kind == "score":
         low, high = min(map(np.min, maps[kind])), max(map(np.max, maps[kind]))

@@ -3,7 +3,7 @@
 python -m eval.beliefs IMAGE --label NAME --checkpoint FILE --out DIR              the CRF-RNN of a checkpoint
 python -m eval.beliefs IMAGE --label NAME --scores FILE.npz --truth MASK --out DIR stored scores, and a fixed dense CRF
 
-For IMAGE.jpg it writes IMAGE_NAME.png, all iterations side by side with colour bars and curves (change of the beliefs, free
+For IMAGE.jpg it writes IMAGE_NAME.png, all iterations side by side with color bars and curves (change of the beliefs, free
 energy, mean IoU where --truth gives a mask), and IMAGE_NAME.gif, the same as an animation.
 """
 

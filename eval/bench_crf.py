@@ -3,7 +3,7 @@ all systems give the same result.
 
 python -m eval.bench_crf --image PHOTO.jpg --out eval/results/bench_crf.json        (pip install -e '.[bench]')
 
-Smoothness theta_gamma 3 and appearance (80, 13) or (160, 3), symmetric normalisation, T = 10, from the building of the
+Smoothness theta_gamma 3 and appearance (80, 13) or (160, 3), symmetric normalization, T = 10, from the building of the
 lattices to the last beliefs. Runs of the systems alternate and medians are compared, so that a drift of the machine
 cancels; only ratios of one run mean something. Without --image a drawn scene is used, without --unary noise that is as
 smooth as the scores of a network.

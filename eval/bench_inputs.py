@@ -31,7 +31,7 @@ def guide_image(path: Path | None, size: tuple[int, int] = COMMON_SIZE) -> Tenso
 
 
 def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """An image [1, 3, H, W] at another size (height, width), bicubic and antialiased, in whole grey levels."""
+    """An image [1, 3, H, W] at another size (height, width), bicubic and antialiased, in whole gray levels."""
     if image.shape[-2:] == size:
         return image
     return F.interpolate(image, size=size, mode="bicubic", antialias=True).round_().clamp_(0, 255)

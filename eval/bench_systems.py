@@ -1,7 +1,7 @@
 """The systems that `eval.bench_crf` times, each as a function without arguments, and the check that they agree.
 
 Every function computes the same thing from the same input, from the building of the lattices to the last result:
-smoothness theta_gamma 3 (weight 3) and appearance (weight 10) with Potts penalties and symmetric normalisation.
+smoothness theta_gamma 3 (weight 3) and appearance (weight 10) with Potts penalties and symmetric normalization.
 """
 
 import importlib

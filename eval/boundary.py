@@ -1,4 +1,4 @@
-"""How good a labelling is near the borders of objects: scores in bands around them, and boundary IoU."""
+"""How good a labeling is near the borders of objects: scores in bands around them, and boundary IoU."""
 
 from collections.abc import Sequence
 
@@ -94,7 +94,7 @@ class BoundaryIoU:
 
 
 def inner_border(mask: Tensor, d: int) -> Tensor:
-    """The pixels of a mask, bool [H, W], within d steps to any of eight neighbours of one outside it or of the image."""
+    """The pixels of a mask, bool [H, W], within d steps to any of eight neighbors of one outside it or of the image."""
     outside = F.pad((~mask)[None, None].float(), (1, 1, 1, 1), value=1.0)
     return mask & (F.max_pool2d(outside, 2 * d + 1, stride=1, padding=d)[0, 0, 1:-1, 1:-1] > 0)
 

@@ -65,10 +65,10 @@ def run(options: Options, argv: Sequence[str]) -> int:
     layers |= read_layers(options.crf, options.iterations, len(problems.classes), taken=[NETWORK, *layers])
     for layer in layers.values():
         layer.min_belief = options.min_belief
-    labelling = Labelling(problems, layers)
+    labeling = Labeling(problems, layers)
     confusions = {name: Confusion(problems.classes) for name in (NETWORK, *layers)}
     seconds = dict.fromkeys(confusions, 0.0)
-    with Workers(labelling, options.workers) as workers:
+    with Workers(labeling, options.workers) as workers:
         for counts in tqdm(workers.map(range(len(problems))), "images", len(problems), unit="image"):
             for name, (matrix, time_taken) in counts.items():
                 confusions[name].add(matrix)
@@ -104,7 +104,7 @@ def read_layers(
     return layers
 
 
-class Labelling:
+class Labeling:
     """Labels an image in every way; counts pixels by true and predicted label and takes the time."""
 
     def __init__(self, problems: Problems, layers: Mapping[str, CRFRNN]) -> None:
@@ -150,7 +150,7 @@ def plain(row: Scores, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def gains(scores: Mapping[str, Scores]) -> Figure:
-    """Bars: points of mean IoU over the network alone; published parameters in grey."""
+    """Bars: points of mean IoU over the network alone; published parameters in gray."""
     rows = [(name, row.mean_iou - scores[NETWORK].mean_iou) for name, row in scores.items() if name != NETWORK]
     names, points = zip(*reversed(rows), strict=True)
     figure = Figure(figsize=(8, 1.2 + 0.32 * len(rows)), dpi=130, layout="constrained")
@@ -159,7 +159,7 @@ def gains(scores: Mapping[str, Scores]) -> Figure:
     axes.bar_label(bars, [f"{value:+.2f}" for value in points], padding=3)
     axes.margins(x=0.12)
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel(f"points of mean IoU over the network alone ({scores[NETWORK].mean_iou:.2f}); grey: published")
+    axes.set_xlabel(f"points of mean IoU over the network alone ({scores[NETWORK].mean_iou:.2f}); gray: published")
     return figure
 
 

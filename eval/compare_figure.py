@@ -1,4 +1,4 @@
-"""Images under several labellings, each with a close-up where they differ, as one figure."""
+"""Images under several labelings, each with a close-up where they differ, as one figure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ TITLE_INCHES, GAP_INCHES = 0.24, 0.03
 
 @dataclass(frozen=True)
 class Comparison:
-    """One image under several labellings.
+    """One image under several labelings.
 
     Attributes:
         image: uint8 [3, H, W].
@@ -39,9 +39,9 @@ class Comparison:
         return [self.name, *(f"{column}  {scores.get(column, '')}".rstrip() for column in self.labels)]
 
     def pictures(self, classes: Sequence[str]) -> list[Tensor]:
-        """The image, then the labels of every column over a grey copy of it, uint8 [3, H, W] each."""
-        grey = self.image.float().mean(0, keepdim=True).to(torch.uint8).expand(3, -1, -1)
-        return [self.image, *(overlay(grey, labels, classes) for labels in self.labels.values())]
+        """The image, then the labels of every column over a gray copy of it, uint8 [3, H, W] each."""
+        gray = self.image.float().mean(0, keepdim=True).to(torch.uint8).expand(3, -1, -1)
+        return [self.image, *(overlay(gray, labels, classes) for labels in self.labels.values())]
 
     def crop(self, picture: Tensor) -> Tensor:
         """The close-up of a picture [..., H, W]."""

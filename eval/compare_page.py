@@ -74,7 +74,7 @@ def _source(picture: Tensor, enlarge: bool = False) -> str:
 
 
 def _legend(comparisons: Sequence[Comparison], classes: Sequence[str]) -> dict[str, str]:
-    """Names and colours of the labels in sight."""
+    """Names and colors of the labels in sight."""
     maps = [labels.flatten() for each in comparisons for labels in each.labels.values()]
     names = {}
     for label in torch.cat(maps).unique().tolist():

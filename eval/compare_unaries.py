@@ -3,7 +3,7 @@
 python -m eval.compare_unaries --unaries SCORES.npz --data VOCdevkit --out FILE.json       (pip install -e '.[bench]')
 
 Every image goes through pydensecrf2, through `CRFRNN`, and through `CRFRNN(..., min_belief=...)`, one after the other, from
-the building of the lattices to the beliefs, with symmetric normalisation and T = 10. The scores are read as
+the building of the lattices to the beliefs, with symmetric normalization and T = 10. The scores are read as
 eval/bench_inputs.py says. Times are from one run, so that only their ratios mean something.
 """
 
@@ -55,7 +55,7 @@ SETTINGS = (Weights(4, 49, 5, 3, 3), Weights(4, 67, 3, 3, 1))
 
 @dataclass
 class Sums:
-    """What one way of labelling adds up to over the set."""
+    """What one way of labeling adds up to over the set."""
 
     confusion: Confusion
     seconds: float = 0.0

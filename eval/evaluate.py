@@ -1,4 +1,4 @@
-"""Score several ways of labelling on a set, every image read and run through the network once."""
+"""Score several ways of labeling on a set, every image read and run through the network once."""
 
 from collections.abc import Callable, Sequence
 
@@ -26,7 +26,7 @@ def evaluate(
     """Scores of every row of `methods`, all over the unaries of `model`.
 
     Images go one at a time and at their own size, in float32 on the device of the model; CRFs in `methods` have to be
-    on the same. The model is put into evaluation mode meanwhile. In a distributed run (torch.distributed is initialised)
+    on the same. The model is put into evaluation mode meanwhile. In a distributed run (torch.distributed is initialized)
     each process takes its share of the images, and all get the scores of the whole.
 
     Args:

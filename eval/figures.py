@@ -1,4 +1,4 @@
-"""Pictures of labellings: an image with its labels, and panels that set several labellings side by side."""
+"""Pictures of labelings: an image with its labels, and panels that set several labelings side by side."""
 
 import itertools
 import textwrap
@@ -57,7 +57,7 @@ class Album:
 
 
 def overlay(image: Tensor, labels: Tensor, classes: Sequence[str]) -> Tensor:
-    """The image with every label's colour half transparent over it and solid along its edges, uint8 [3, H, W].
+    """The image with every label's color half transparent over it and solid along its edges, uint8 [3, H, W].
 
     The label called "background" is left unpainted, so that its part of the photograph stays as it is.
 
@@ -80,7 +80,7 @@ def overlay(image: Tensor, labels: Tensor, classes: Sequence[str]) -> Tensor:
 
 
 def edges(labels: Tensor) -> Tensor:
-    """Where a pixel's label differs from that of one of its four neighbours, bool [H, W]."""
+    """Where a pixel's label differs from that of one of its four neighbors, bool [H, W]."""
     found = torch.zeros_like(labels, dtype=torch.bool)
     below, beside = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
     found[1:] |= below
@@ -105,7 +105,7 @@ def overlay_figure(image: Tensor, labels: Tensor, classes: Sequence[str]) -> Fig
 def panel(examples: Sequence[Example], classes: Sequence[str]) -> Figure:
     """A grid with a row per example: the image, then an overlay per column of labels, with one legend below.
 
-    The overlays are on the image in grey, where the colour of a label cannot be taken for that of an object.
+    The overlays are on the image in gray, where the color of a label cannot be taken for that of an object.
 
     Raises ValueError where there is no example, or their columns differ.
     """
@@ -119,8 +119,8 @@ def panel(examples: Sequence[Example], classes: Sequence[str]) -> Figure:
     grid = figure.add_gridspec(len(examples), len(titles), height_ratios=heights, wspace=0.02, hspace=0.02)
     grid.update(left=0, right=1, bottom=legend.height / height, top=1 - title_height / height)
     for i, example in enumerate(examples):
-        grey = example.image.float().mean(0, keepdim=True).to(torch.uint8).expand(3, -1, -1)
-        pictures = [example.image, *(overlay(grey, labels, classes) for labels in example.labels.values())]
+        gray = example.image.float().mean(0, keepdim=True).to(torch.uint8).expand(3, -1, -1)
+        pictures = [example.image, *(overlay(gray, labels, classes) for labels in example.labels.values())]
         for j, picture in enumerate(pictures):
             axes = figure.add_subplot(grid[i, j])
             axes.imshow(picture.permute(1, 2, 0).numpy(), interpolation="lanczos")
@@ -148,7 +148,7 @@ def matrix_figure(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
 
 
 def matrices_figure(matrices: Mapping[str, Tensor], classes: Sequence[str]) -> Figure:
-    """Matrices [L, L] by their titles, as `matrix_figure` shows one, side by side with one scale of colours.
+    """Matrices [L, L] by their titles, as `matrix_figure` shows one, side by side with one scale of colors.
 
     Beyond 40 labels cells are too small for their values, which are left out.
     """
@@ -181,7 +181,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 class Legend:
-    """Names and colours of the labels in some maps, laid out in columns at the bottom of a figure.
+    """Names and colors of the labels in some maps, laid out in columns at the bottom of a figure.
 
     Attributes:
         width, height: of the figure and of the legend itself, in inches; at least the width asked for.
@@ -194,8 +194,8 @@ class Legend:
         self.patches = []
         for label in present:
             name = "void" if label == VOID else classes[label]
-            colour = "none" if name == "background" else palette[label]
-            self.patches.append(Patch(facecolor=colour, edgecolor="0.4", linewidth=0.5, label=name))
+            color = "none" if name == "background" else palette[label]
+            self.patches.append(Patch(facecolor=color, edgecolor="0.4", linewidth=0.5, label=name))
         inch = points / 72
         entry = inch * (0.65 * max(len(str(patch.get_label())) for patch in self.patches) + 4)
         self.width = max(width, entry)

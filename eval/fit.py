@@ -64,21 +64,21 @@ def fit(
         )
     crf = variant.build(num_labels)
     groups = parameter_groups(crf, learning)
-    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
     description = {"variant": _plain(variant), "learning": _plain(learning), "seed": seed}
-    losses = _resume(last, crf, optimiser, description)
+    losses = _resume(last, crf, optimizer, description)
     symmetric = variant.compatibility == "symmetric"
     with crf.cell.compatibility.register_hook(_symmetric) if symmetric else nullcontext():
         for step in tqdm(
             range(len(losses), learning.steps), "learning", disable=quiet, initial=len(losses), leave=None
         ):
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = group["base_lr"] * (1 - step / learning.steps)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             losses.append(_step(crf, [problems[i] for i in batch(len(problems), step, learning.batch_size, seed)]))
-            optimiser.step()
+            optimizer.step()
             if len(losses) % SAVE_EVERY == 0:
-                state = {"crf": crf.state_dict(), "optimiser": optimiser.state_dict(), "losses": losses}
+                state = {"crf": crf.state_dict(), "optimizer": optimizer.state_dict(), "losses": losses}
                 with replacing(last) as partial:
                     torch.save(state | description, partial)
     return crf.requires_grad_(False), losses
@@ -128,15 +128,15 @@ def _symmetric(gradient: Tensor) -> Tensor:
     return (gradient + gradient.T) / 2
 
 
-def _resume(last: Path, crf: CRFRNN, optimiser: torch.optim.Optimizer, description: dict[str, Any]) -> list[float]:
-    """The losses so far, after bringing layer and optimiser to where an interrupted fit stood, if there was one."""
+def _resume(last: Path, crf: CRFRNN, optimizer: torch.optim.Optimizer, description: dict[str, Any]) -> list[float]:
+    """The losses so far, after bringing layer and optimizer to where an interrupted fit stood, if there was one."""
     if not last.exists():
         return []
     state = torch.load(last, weights_only=True)
     if any(state[name] != value for name, value in description.items()):
         raise ValueError(f"{last} is from a fit with other settings; remove it, or choose another folder")
     crf.load_state_dict(state["crf"])
-    optimiser.load_state_dict(state["optimiser"])
+    optimizer.load_state_dict(state["optimizer"])
     return state["losses"]
 
 

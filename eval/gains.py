@@ -40,13 +40,13 @@ class Result:
 def label_set(
     systems: Sequence[System], dataset: SegmentationSet, indices: Sequence[int], columns: Sequence[str]
 ) -> tuple[list[Result], dict[str, Scores]]:
-    """Every image labelled by every system; results of the images, and scores of the columns over all of them.
+    """Every image labeled by every system; results of the images, and scores of the columns over all of them.
 
     Images whose truth is void throughout are left out. Raises as reading an image and the systems do.
     """
     results = []
     total = {column: Confusion(dataset.classes) for column in columns}
-    for index in tqdm(indices, desc="labelling", unit="image"):
+    for index in tqdm(indices, desc="labeling", unit="image"):
         sample = dataset[index]
         if not (sample.labels != VOID).any():
             continue
@@ -73,7 +73,7 @@ def pick(gains: Mapping[str, float], count: int) -> dict[str, list[str]]:
 
 
 def close_up(before: Tensor, after: Tensor, truth: Tensor) -> tuple[int, int, int]:
-    """The square (top, left, side) where two labellings [H, W] differ most near the borders in the truth.
+    """The square (top, left, side) where two labelings [H, W] differ most near the borders in the truth.
 
     Where they agree near all borders, it is the square with most of the borders.
     """

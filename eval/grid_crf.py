@@ -49,20 +49,20 @@ class Options:
     """folder for the results"""
     tune_list: str | None = None
     """list of the images to tune on; without it, --images of the list itself"""
-    neighbours: int = 8
+    neighbors: int = 8
     """of a pixel of the grid: 4 or 8"""
     grid_weights: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     """weights of the grid kernel to try"""
     grid_betas: tuple[float, ...] = (8.0, 16.0, 32.0, 64.0)
-    """its theta_beta to try, grey levels"""
+    """its theta_beta to try, gray levels"""
     weights: tuple[float, ...] = (3.0, 5.0, 10.0)
     """weights of the appearance kernel to try"""
     alphas: tuple[float, ...] = (30.0, 60.0, 100.0)
     """its theta_alpha to try, pixels"""
     betas: tuple[float, ...] = (5.0, 10.0, 20.0)
-    """its theta_beta to try, grey levels"""
+    """its theta_beta to try, gray levels"""
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
-    """what stays fixed of the fully connected CRF: its smoothness kernel, iterations and normalisation"""
+    """what stays fixed of the fully connected CRF: its smoothness kernel, iterations and normalization"""
     noise: float = 0.0
     """standard deviation of noise added to every score: those of a network are smooth, and leave a grid CRF little to do"""
     pictures: int = 5
@@ -124,7 +124,7 @@ def candidates(options: Options) -> dict[str, list[Pairwise]]:
     grid = product(options.grid_weights, options.grid_betas)
     dense = product(options.weights, options.alphas, options.betas)
     return {
-        GRID: [GridCRF(w, beta, options.neighbours, fixed.num_iterations) for w, beta in grid],
+        GRID: [GridCRF(w, beta, options.neighbors, fixed.num_iterations) for w, beta in grid],
         DENSE: [replace(fixed, w=w, theta_alpha=alpha, theta_beta=beta) for w, alpha, beta in dense],
     }
 
@@ -160,7 +160,7 @@ def tune(tried: Sequence[Pairwise], problems: Noisy, num_labels: int, name: str)
     confusions = [Confusion(problems.classes) for _ in tried]
     for problem in problems.walk(f"tuning the {name}"):
         for crf, confusion in zip(layers, confusions, strict=True):
-            confusion.update(labelled(crf(problem.unary, problem.image)), problem.truth)
+            confusion.update(labeled(crf(problem.unary, problem.image)), problem.truth)
     accuracies = [confusion.scores().pixel_accuracy for confusion in confusions]
     return tried[accuracies.index(max(accuracies))]
 
@@ -172,7 +172,7 @@ def sweep(best: Pairwise, problems: Noisy, num_labels: int, name: str) -> dict[f
     confusions = {factor: Confusion(problems.classes) for factor in FACTORS}
     shrinking = Shrinking([str(factor) for factor in FACTORS])
     for problem in problems.walk(f"weights of the {name}"):
-        labels = {factor: labelled(crf(problem.unary, problem.image)) for factor, crf in layers.items()}
+        labels = {factor: labeled(crf(problem.unary, problem.image)) for factor, crf in layers.items()}
         for factor, own in labels.items():
             confusions[factor].update(own, problem.truth)
         shrinking.update({str(factor): own for factor, own in labels.items()}, problem.truth)
@@ -187,7 +187,7 @@ def scaled(pairwise: Pairwise, factor: float) -> Pairwise:
     return replace(pairwise, w=factor * pairwise.w, smoothness_w=factor * pairwise.smoothness_w)
 
 
-def labelled(logits: Tensor) -> Tensor:
+def labeled(logits: Tensor) -> Tensor:
     """The most likely labels, uint8 [H, W], of logits [1, L, H, W]."""
     return logits[0].argmax(0).to(torch.uint8)
 
@@ -235,12 +235,12 @@ def compare(best: dict[str, Pairwise], problems: Noisy, pictures: int) -> Compar
     seconds = dict.fromkeys(layers, 0.0)
     examples: list[tuple[int, Example]] = []
     for problem in problems.walk("comparing"):
-        labels = {UNARY: labelled(problem.unary)}
+        labels = {UNARY: labeled(problem.unary)}
         for name, crf in layers.items():
             start = time.perf_counter()
             logits = crf(problem.unary, problem.image)
             seconds[name] += (time.perf_counter() - start) / len(problems)
-            labels[name] = labelled(logits)
+            labels[name] = labeled(logits)
         for name, confusion in confusions.items():
             confusion.update(labels[name], problem.truth)
         shrinking.update(labels, problem.truth)

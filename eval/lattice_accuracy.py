@@ -8,10 +8,10 @@ kernel for every theta_gamma, with and without `dilate`:
 
     raw scale          c that makes |lattice - c exact| smallest: what the lattice gives where the exact sum gives 1
     raw error          relative RMS error of the raw sums after the best scale
-    normalised error   relative RMS error of the sums over those of ones, as they enter mean field
+    normalized error   relative RMS error of the sums over those of ones, as they enter mean field
 
 and for the appearance kernels, beside a smoothness kernel of theta_gamma 3, the share of pixels whose label after T = 10
-iterations equals that of exact mean field (weights 3 and 10, symmetric normalisation), as the lattice and as the unary
+iterations equals that of exact mean field (weights 3 and 10, symmetric normalization), as the lattice and as the unary
 has it. All this with unaries that are smooth noise, where mean field has much to decide, and with those of a network where
 --unary gives them. Figures are means over the photographs.
 """
@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--crop", nargs=2, type=int, default=CROP, metavar=("H", "W"), help="size of the crop (80 125)")
     found.add_argument("--theta-alpha", nargs="+", type=float, default=THETA_ALPHAS, help="pixels (20 40 80 160)")
-    found.add_argument("--theta-beta", nargs="+", type=float, default=THETA_BETAS, help="grey levels (3 5 13)")
+    found.add_argument("--theta-beta", nargs="+", type=float, default=THETA_BETAS, help="gray levels (3 5 13)")
     found.add_argument("--theta-gamma", nargs="+", type=float, default=THETA_GAMMAS, help="pixels (1 3 10)")
     found.add_argument("--out", type=Path, help="JSON file for the figures; the plot goes beside it as PNG")
     return found
@@ -120,7 +120,7 @@ HEADER = (
     "vertices\nper pixel",
     "raw\nscale",
     "raw\nerror",
-    "normalised\nerror",
+    "normalized\nerror",
     "labels as exact\nmean field",
     "the unary\nitself",
 )
@@ -129,7 +129,7 @@ HEADER = (
 def cells(row: Row) -> list[str]:
     """A row of figures as text, shares in percent."""
     bandwidths = f"({row['thetas'][0]:g}, {row['thetas'][1]:g})" if "thetas" in row else f"{row['theta_gamma']:g}"
-    shares = ("raw error", "normalised error", "equal labels", "equal labels of the unary")
+    shares = ("raw error", "normalized error", "equal labels", "equal labels of the unary")
     percent = [f"{100 * row[name]:.1f} %" if name in row else "-" for name in shares]
     return [
         row["unary"],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from crfrnn import CRFRNN, appearance_kernel, grid_kernel, smoothness_kernel
-from crfrnn.normalisers import Normalization
+from crfrnn.kernels import Normalization
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ def mean_field(crf: CRFRNN, rows: Mapping[int, str]) -> Method:
 
 @dataclass(frozen=True)
 class FixedCRF:
-    """A fixed dense CRF behind the network, as in DeepLab: Potts, one weight per kernel, nothing learnt."""
+    """A fixed dense CRF behind the network, as in DeepLab: Potts, one weight per kernel, nothing learned."""
 
     w: float = 5.0
     """weight of the appearance kernel"""
     theta_alpha: float = 50.0
     """appearance kernel: pixels"""
     theta_beta: float = 10.0
-    """appearance kernel: grey levels of 0..255"""
+    """appearance kernel: gray levels of 0..255"""
     smoothness_w: float = 3.0
     """weight of the smoothness kernel"""
     theta_gamma: float = 3.0
@@ -68,7 +68,7 @@ class FixedCRF:
     num_iterations: int = 10
     """mean-field iterations T"""
     normalization: Normalization = "after"
-    """where the kernels are normalised; DeepLab divides after filtering"""
+    """where the kernels are normalized; DeepLab divides after filtering"""
 
     def build(self, num_labels: int, min_belief: float = 0.0) -> CRFRNN:
         """This CRF over `num_labels` labels, without gradients; `min_belief` as of CRFRNN.
@@ -92,16 +92,16 @@ class FixedCRF:
 
 @dataclass(frozen=True)
 class GridCRF:
-    """A contrast-sensitive grid CRF: Potts, one weight, nothing learnt, every edge counted once with its weight."""
+    """A contrast-sensitive grid CRF: Potts, one weight, nothing learned, every edge counted once with its weight."""
 
     weight: float
     theta_beta: float
-    neighbours: int = 8
+    neighbors: int = 8
     num_iterations: int = 10
 
     def build(self, num_labels: int) -> CRFRNN:
         """This CRF over `num_labels` labels, without gradients. Raises ValueError where a parameter makes no sense."""
-        kernel = grid_kernel(self.neighbours, self.theta_beta, self.weight)  # type: ignore[arg-type]
+        kernel = grid_kernel(self.neighbors, self.theta_beta, self.weight)  # type: ignore[arg-type]
         crf = CRFRNN(num_labels, [kernel], self.num_iterations, "none", "scalar")
         return crf.requires_grad_(False)
 

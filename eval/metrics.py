@@ -1,4 +1,4 @@
-"""Scores of a labelling over a whole set, by the rules of PASCAL VOC. All scores are in percent.
+"""Scores of a labeling over a whole set, by the rules of PASCAL VOC. All scores are in percent.
 
 One confusion matrix is summed over all images. The mean of the scores of single images is another number and cannot be
 compared with published ones. Pixels whose truth is void (255) count nowhere.
@@ -22,8 +22,8 @@ class Scores:
     Attributes:
         iou: of every class, true positives / (true positives + false positives + false negatives). NaN marks a class
             that neither truth nor prediction holds; one that is predicted but never true has 0.
-        pixel_accuracy: share of the pixels that are labelled right ("Global").
-        class_accuracy: share of its pixels that are labelled right, averaged over the classes of the truth ("Average").
+        pixel_accuracy: share of the pixels that are labeled right ("Global").
+        class_accuracy: share of its pixels that are labeled right, averaged over the classes of the truth ("Average").
         weighted_iou: mean of the IoU, each class weighted by its share of the true pixels (frequency-weighted IoU).
     """
 
@@ -53,7 +53,7 @@ class Scores:
 
 
 class Confusion:
-    """The confusion matrix of a labelling, summed over the images of a set.
+    """The confusion matrix of a labeling, summed over the images of a set.
 
     Args:
         classes: the names of the labels 0, 1, ...
@@ -128,7 +128,7 @@ def scores_of(counts: Tensor, classes: Sequence[str]) -> Scores:
 def comparable_scores(counts: Tensor, classes: Sequence[str]) -> Scores:
     """`scores_of` with classes that are predicted but never true taken for absent.
 
-    To compare labellings of the same few images: the mean is then over the same classes for all, where one false pixel of
+    To compare labelings of the same few images: the mean is then over the same classes for all, where one false pixel of
     another class would bring in an IoU of 0. Raises as `scores_of`.
     """
     scores = scores_of(counts, classes)
@@ -137,7 +137,7 @@ def comparable_scores(counts: Tensor, classes: Sequence[str]) -> Scores:
 
 
 def image_mean_iou(prediction: Tensor, truth: Tensor, classes: Sequence[str]) -> float:
-    """Mean IoU of one labelling [H, W] over the classes that its truth holds, in percent.
+    """Mean IoU of one labeling [H, W] over the classes that its truth holds, in percent.
 
     To watch single images by. A false speck of another class takes from the IoU of the true one below it, but does not
     enter the mean as a class of IoU 0, which would outweigh everything else in the image. Raises as `Confusion`.

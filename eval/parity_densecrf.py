@@ -1,4 +1,4 @@
-"""Compare crfrnn.densecrf with pydensecrf2 on a photograph: every normalisation, kernel type and kind of compat.
+"""Compare crfrnn.densecrf with pydensecrf2 on a photograph: every normalization, kernel type and kind of compat.
 
 python -m eval.parity_densecrf --image PHOTO.jpg --out eval/results/parity_densecrf.json    (pip install -e '.[bench]')
 
@@ -6,7 +6,7 @@ Both run the same lines, with nothing but the module exchanged: Gaussian sxy 3 a
 are beliefs within 1e-3 everywhere, equal labels at 99.9 % of the pixels, and the same helper outputs, KL numbers and
 single steps; the exit code is 1 where one is missed.
 
-Without normalisation a pixel hears the sum over all its neighbours, hundreds of times the mean. The weights are a
+Without normalization a pixel hears the sum over all its neighbors, hundreds of times the mean. The weights are a
 hundredth there: with terms of thousands, float32 rounding alone moves beliefs by more than 1e-3 in either program.
 """
 
@@ -92,7 +92,7 @@ def helper_outputs(module: ModuleType, energy: np.ndarray, image: np.ndarray) ->
         "unary_from_labels, no 0": helpers.unary_from_labels(labels, count, 0.7, zero_unsure=False),
         "create_pairwise_gaussian": helpers.create_pairwise_gaussian((3, 7), image.shape[:2]),
         "create_pairwise_bilateral": helpers.create_pairwise_bilateral((80, 60), (13, 3, 5), image, chdim=2),
-        "create_pairwise_bilateral, grey": helpers.create_pairwise_bilateral((80, 60), 13, image[..., 0]),
+        "create_pairwise_bilateral, gray": helpers.create_pairwise_bilateral((80, 60), 13, image[..., 0]),
     }
 
 
@@ -165,7 +165,7 @@ def tables(grid: Sequence[dict[str, Any]], rest: Sequence[dict[str, Any]]) -> st
         ]
         for (thetas, normalization, kind), rows in groups.items()
     ]
-    header = ["(sxy, srgb)", "normalisation", "compat", "max |dQ|", "equal labels", "met"]
+    header = ["(sxy, srgb)", "normalization", "compat", "max |dQ|", "equal labels", "met"]
     others = [
         [row["what"], "other shape" if row["max difference"] is None else f"{row['max difference']:.1e}", _met([row])]
         for row in rest

@@ -63,6 +63,6 @@ def read_photo(path: Path) -> Tensor:
             f"{path} has damaged EXIF data ({error}), so that its orientation is not known; wanted a photograph with "
             "whole EXIF data, or without any"
         ) from error
-    if photo.mode.startswith("I;16"):  # Pillow would clip all but the darkest 256 of the grey levels to white
+    if photo.mode.startswith("I;16"):  # Pillow would clip all but the darkest 256 of the gray levels to white
         photo = Image.fromarray((np.asarray(photo) >> 8).astype(np.uint8))
     return torch.from_numpy(np.array(photo.convert("RGB"))).permute(2, 0, 1).contiguous()

@@ -1,6 +1,6 @@
 """Published parameters of fixed dense CRFs, as `FixedCRF`s.
 
-DeepLab's are cross-validated, each for one network, and belong to normalisation after filtering (Chen et al. 2015, released
+DeepLab's are cross-validated, each for one network, and belong to normalization after filtering (Chen et al. 2015, released
 settings by model); those of Kraehenbuehl & Koltun 2011 are the defaults of their code, version 1 and version 2 (which
 pydensecrf wraps); those of CRF-RNN are what its training begins with (Zheng et al. 2015).
 """

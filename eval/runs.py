@@ -102,7 +102,7 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
 
 
 def curves(folders: Sequence[Path], names: Sequence[str]) -> Figure:
-    """Loss and mean IoU over the steps of every stage, a colour for each run."""
+    """Loss and mean IoU over the steps of every stage, a color for each run."""
     stages = list(dict.fromkeys(stage for folder in folders for stage in stages_of(folder)))
     figure = Figure(figsize=(3.4 * len(stages) + 0.6, 5.4), dpi=110, layout="constrained")
     grid = figure.subplots(2, len(stages), squeeze=False, sharex="col")
@@ -126,19 +126,19 @@ def stages_of(folder: Path) -> list[str]:
     return [stage for stage in recipe["stages"] if (folder / "tensorboard" / stage).is_dir()]
 
 
-def draw(axes: Sequence[Axes], events: Path, colour: str, name: str) -> None:
+def draw(axes: Sequence[Axes], events: Path, color: str, name: str) -> None:
     """The curves of one stage of one run."""
     log = EventAccumulator(str(events), size_guidance={"scalars": 0}).Reload()
     loss = log.Scalars("loss")
     width = max(1, len(loss) // SMOOTHING)
     means = [statistics.fmean(event.value for event in loss[i - width : i]) for i in range(width, len(loss) + 1)]
-    axes[0].plot([event.step for event in loss[width - 1 :]], means, color=colour, label=name)
+    axes[0].plot([event.step for event in loss[width - 1 :]], means, color=color, label=name)
     rows = [tag for tag in log.Tags()["scalars"] if tag.startswith("mean IoU/")]
     for row in rows:
         scores = log.Scalars(row)
         style, marker = (":", "x") if row == NETWORK and len(rows) > 1 else ("-", "o")
         steps, values = [score.step for score in scores], [score.value for score in scores]
-        axes[1].plot(steps, values, style, color=colour, marker=marker, markersize=4)
+        axes[1].plot(steps, values, style, color=color, marker=marker, markersize=4)
 
 
 if __name__ == "__main__":

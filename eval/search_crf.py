@@ -20,7 +20,7 @@ import tyro
 from tqdm import tqdm
 
 from crfrnn import CRFRNN
-from crfrnn.normalisers import Normalization
+from crfrnn.kernels import Normalization
 from eval.bench_record import origin
 from eval.command import exit_code
 from eval.crf_file import write_crf
@@ -51,7 +51,7 @@ class Options:
     num_iterations: int = 10
     """mean-field iterations T"""
     normalization: Normalization = "after"
-    """where the kernels are normalised; DeepLab divides after filtering"""
+    """where the kernels are normalized; DeepLab divides after filtering"""
     min_belief: float = 0.0
     """see CRFRNN: 0.02 saves a third of the time for next to no difference"""
     workers: int = 1
@@ -145,7 +145,7 @@ class Search:
         missing = {i: [cell for cell in cells if not self.store.has(name, cell)] for i, name in enumerate(names)}
         tasks = {i: own for i, own in missing.items() if own}
         total = len(cells) * len(names)
-        with tqdm(desc=title, total=total, initial=total - sum(map(len, tasks.values())), unit="labelling") as bar:
+        with tqdm(desc=title, total=total, initial=total - sum(map(len, tasks.values())), unit="labeling") as bar:
             for name, counts in self.workers.map(list(tasks.items())):
                 self.store.add(name, counts)
                 bar.update(len(counts))

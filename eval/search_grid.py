@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Cell(NamedTuple):
-    """Parameters of a fixed dense CRF: appearance (w, pixels, grey levels) and smoothness (w, pixels)."""
+    """Parameters of a fixed dense CRF: appearance (w, pixels, gray levels) and smoothness (w, pixels)."""
 
     w: float
     theta_alpha: float
@@ -29,7 +29,7 @@ class Grid:
     theta_alpha: tuple[float, ...] = (50, 60, 70, 80, 90, 100)
     """appearance kernel: pixels"""
     theta_beta: tuple[float, ...] = (3, 4, 5, 6, 7, 8, 9, 10)
-    """appearance kernel: grey levels of 0..255"""
+    """appearance kernel: gray levels of 0..255"""
     smoothness_w: tuple[float, ...] = (3,)
     """weights of the smoothness kernel"""
     theta_gamma: tuple[float, ...] = (3,)
@@ -56,7 +56,7 @@ def first_steps(grid: Grid) -> dict[str, float]:
 
 
 def around(best: Cell, steps: Mapping[str, float]) -> list[Cell]:
-    """The neighbours of `best`: one step forth and back along each axis, as long as that stays positive."""
+    """The neighbors of `best`: one step forth and back along each axis, as long as that stays positive."""
     moved = [
         best._replace(**{name: getattr(best, name) + sign * step}) for name, step in steps.items() for sign in (-1, 1)
     ]

@@ -1,6 +1,6 @@
-"""The shrinking bias: what labellings keep of thin structures and of small objects.
+"""The shrinking bias: what labelings keep of thin structures and of small objects.
 
-A CRF between neighbouring pixels pays for the length of borders, so that cutting off a leg is cheaper than keeping it
+A CRF between neighboring pixels pays for the length of borders, so that cutting off a leg is cheaper than keeping it
 (Kraehenbuehl & Koltun 2011 make the point for dense CRFs); recall by thickness and by area shows who does it.
 """
 
@@ -63,7 +63,7 @@ class Kept:
 
 
 class Shrinking:
-    """Counts, over images, the labelled pixels that rows get right, by thickness and by area.
+    """Counts, over images, the labeled pixels that rows get right, by thickness and by area.
 
     The area of a pixel is that of its class in its image.
     """
@@ -91,7 +91,7 @@ class Shrinking:
         }
 
     def shares(self) -> Kept:
-        """How many percent of all labelled pixels lie in each bin."""
+        """How many percent of all labeled pixels lie in each bin."""
         return Kept(*((100 * total / total.sum()).tolist() for total in self._total))
 
 

@@ -1,6 +1,6 @@
 """The archive that the evaluation server of PASCAL VOC takes: results/VOC2012/Segmentation/COMP_test_cls/ID.png.
 
-Each PNG is a palette image in VOC's colours with labels 0..20, as large as its photograph.
+Each PNG is a palette image in VOC's colors with labels 0..20, as large as its photograph.
 """
 
 import io
@@ -90,9 +90,9 @@ def fault(path: str, content: bytes, size: tuple[int, int]) -> str:
         return f"{path} holds {picture.mode} pixels; wanted a palette PNG, as crfrnn.data.write_labels makes them"
     if picture.size != size:
         return f"{path} is {picture.size[0]} x {picture.size[1]}; wanted {size[0]} x {size[1]} as its photograph"
-    colours = np.array(picture.getpalette(), dtype=np.uint8).reshape(-1, 3)[: len(VOC_CLASSES)]
-    if not np.array_equal(colours, voc_palette()[: len(VOC_CLASSES)].numpy()):
-        return f"{path} has other colours than VOC's palette; write it with crfrnn.data.write_labels"
+    colors = np.array(picture.getpalette(), dtype=np.uint8).reshape(-1, 3)[: len(VOC_CLASSES)]
+    if not np.array_equal(colors, voc_palette()[: len(VOC_CLASSES)].numpy()):
+        return f"{path} has other colors than VOC's palette; write it with crfrnn.data.write_labels"
     wrong = sorted(set(np.unique(np.array(picture)).tolist()) - set(range(len(VOC_CLASSES))))
     if wrong:
         return f"{path} holds the label {wrong[0]}; wanted 0..{len(VOC_CLASSES) - 1}, without void"

@@ -99,7 +99,7 @@ def make(options: Options, images: dict[str, Path]) -> Path:
     claim(folder / ABOUT, made_by)
     paths = {name: folder / f"{name}.png" for name in images}
     device = next(model.parameters()).device
-    for name in tqdm([name for name in images if not paths[name].exists()], desc="labelling", unit="image"):
+    for name in tqdm([name for name in images if not paths[name].exists()], desc="labeling", unit="image"):
         batch = read_image(images[name])[None].to(device, torch.float32)
         write_labels(paths[name], infer(model, batch, options.iterations)[0].argmax(0).to("cpu", torch.uint8))
     archive = options.out / f"{options.competition}_{options.split}.tar.gz"

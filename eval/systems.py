@@ -16,7 +16,7 @@ from eval.methods import FixedCRF, Method, mean_field, network_alone
 
 @dataclass(frozen=True)
 class System:
-    """A network and the ways of labelling with its scores.
+    """A network and the ways of labeling with its scores.
 
     Attributes:
         unary: (sample, RGB image [1, 3, H, W] in 0..255) -> logits [1, L, H, W].

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from crfrnn import CRFRNN, Kernel, appearance_kernel, grid_kernel, smoothness_kernel
-from crfrnn.normalisers import Normalization
+from crfrnn.kernels import Normalization
 from eval.search_grid import Cell
 
 KernelNames = Literal["smoothness", "appearance", "both", "grid"]

@@ -10,7 +10,7 @@ def dense_kernel(features: Tensor) -> Tensor:
 
 
 def dense_features(image: Tensor, theta_position: float, theta_color: float | None = None) -> Tensor:
-    """Features [N, D] of an image [C, H, W]: x and y over theta_position, then colours over theta_color."""
+    """Features [N, D] of an image [C, H, W]: x and y over theta_position, then colors over theta_color."""
     channels, height, width = image.shape
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     parts = [torch.stack([x, y], -1).reshape(-1, 2).to(image) / theta_position]
@@ -19,7 +19,7 @@ def dense_features(image: Tensor, theta_position: float, theta_color: float | No
     return torch.cat(parts, 1)
 
 
-def dense_normalised(kernel: Tensor, normalization: str, exclude_self: bool) -> Tensor:
+def dense_normalized(kernel: Tensor, normalization: str, exclude_self: bool) -> Tensor:
     """The kernel divided by its row sums in one of the four ways."""
     kernel = kernel - torch.diag(kernel.diag()) if exclude_self else kernel
     inverse = 1 / kernel.sum(1)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from crfrnn import CRFRNN, appearance_kernel, native, smoothness_kernel
-from crfrnn.fused import mean_field
+from crfrnn.fused.mean_field import mean_field
 
 # Exact in float32, and such that no pixel lies where simplices meet by anything but its zeros.
 GAMMA, ALPHA, BETA = 1.3125, 4.1875, 61.0
@@ -45,7 +45,7 @@ def layer(labels: int, compatibility: str = "potts", form: str = "scalar", norma
     crf = CRFRNN(labels, KERNELS, normalization=normalization, kernel_weights=form, compatibility=mu).double()
     with torch.no_grad():
         crf.cell.kernel_weights += 0.3 * torch.randn_like(crf.cell.kernel_weights)
-        # Raw sums over many neighbours would saturate the beliefs.
+        # Raw sums over many neighbors would saturate the beliefs.
         crf.cell.kernel_weights *= 0.1 if normalization == "none" else 1
     return crf
 

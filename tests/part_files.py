@@ -62,7 +62,7 @@ def person(top: int = 1) -> dict:
 
 
 def polygon(left: float, top: float, right: float, bottom: float) -> np.ndarray:
-    """A rectangle through the centres of its corner pixels, which count from 1."""
+    """A rectangle through the centers of its corner pixels, which count from 1."""
     return np.array([[left, right, right, left], [top, top, bottom, bottom]], float)
 
 

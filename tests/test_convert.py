@@ -15,12 +15,12 @@ from crfrnn.convert import (
     from_convcrf,
     from_crfasrnn,
     from_pydensecrf,
-    grey_levels,
+    gray_levels,
     to_convcrf,
     to_crfasrnn,
     to_pydensecrf,
 )
-from tests.dense_meanfield import dense_features, dense_kernel, dense_normalised
+from tests.dense_meanfield import dense_features, dense_kernel, dense_normalized
 
 LABELS, HEIGHT, WIDTH, ITERATIONS = 3, 6, 7, 4
 NORMALIZATIONS = [dcrf.NO_NORMALIZATION, dcrf.NORMALIZE_BEFORE, dcrf.NORMALIZE_AFTER, dcrf.NORMALIZE_SYMMETRIC]
@@ -104,7 +104,7 @@ def kernels_of(image: Tensor, thetas: tuple[float, float, float], normalization:
     """Smoothness and appearance [N, N] for theta_gamma, theta_alpha, theta_beta."""
     gamma, alpha, beta = thetas
     features = [dense_features(image[0], gamma), dense_features(image[0], alpha, beta)]
-    return [dense_normalised(dense_kernel(f), normalization, exclude_self=False) for f in features]
+    return [dense_normalized(dense_kernel(f), normalization, exclude_self=False) for f in features]
 
 
 @pytest.mark.parametrize("convention", ["caffe", "keras", "pytorch"])
@@ -142,15 +142,15 @@ def conf_of(norm: str, weight: str | None) -> dict[str, Any]:
 
 def convcrf_beliefs(conf: dict[str, Any], unary: Tensor, image: Tensor) -> Tensor:
     """ConvCRF with the whole image in its window. Its start, a message of log-probabilities, is that of mean field here."""
-    place, colour = conf["pos_feats"], conf["col_feats"]
+    place, color = conf["pos_feats"], conf["col_feats"]
     norm = {"sym": "symmetric", "none": "none"}[conf["norm"]]
-    kernels = kernels_of(image, (place["sdims"], colour["sdims"], colour["schan"]), norm)
+    kernels = kernels_of(image, (place["sdims"], color["sdims"], color["schan"]), norm)
     mixed = conf["weight"] is not None
     log_p = unary[0].flatten(1).log_softmax(0)
     first, second = (conf["unary_weight"] - conf["weight_init"], conf["weight_init"]) if mixed else (1, 1)
     x = first * log_p
     for _ in range(ITERATIONS):
-        message = place["compat"] * x.softmax(0) @ kernels[0].T + colour["compat"] * x.softmax(0) @ kernels[1].T
+        message = place["compat"] * x.softmax(0) @ kernels[0].T + color["compat"] * x.softmax(0) @ kernels[1].T
         x = first * log_p + second * message
     return x.softmax(0)
 
@@ -167,15 +167,15 @@ def test_convcrf_both_ways(norm: str, weight: str | None) -> None:
     np.testing.assert_allclose(convcrf_beliefs(to_convcrf(crf), factor * unary, image), wanted, atol=1e-5)
 
 
-def test_convcrf_blur_and_colour_scale() -> None:
+def test_convcrf_blur_and_color_scale() -> None:
     conf = {**conf_of("none", None), "blur": 4}
     assert [kernel.weight for kernel in from_convcrf(LABELS, conf)[0].kernels] == [0.5 / 16, 0.9 / 16]
     conf["col_feats"] = {**conf["col_feats"], "use_bias": False}
     with pytest.raises(ValueError, match="theta_alpha"):
         from_convcrf(LABELS, conf)
     assert from_convcrf(LABELS, conf, theta_alpha=9.0)[0].kernels[1].theta_position == 9
-    assert grey_levels(0.1) == pytest.approx(25.5)
-    assert grey_levels(0.1, std=0.225) == pytest.approx(5.7375)
+    assert gray_levels(0.1) == pytest.approx(25.5)
+    assert gray_levels(0.1, std=0.225) == pytest.approx(5.7375)
 
 
 def test_what_has_no_counterpart_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""The free energy against enumeration of every labelling of a tiny graph."""
+"""The free energy against enumeration of every labeling of a tiny graph."""
 
 import itertools
 
@@ -8,20 +8,20 @@ from torch import Tensor
 
 from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
 from crfrnn.free_energy import free_energy
-from tests.dense_meanfield import dense_features, dense_kernel, dense_normalised
+from tests.dense_meanfield import dense_features, dense_kernel, dense_normalized
 
 LABELS, HEIGHT, WIDTH = 3, 2, 3
 KERNELS = [smoothness_kernel(1.3, 0.7), appearance_kernel(2.0, 60.0, 0.9)]
 
 
 def log_partition(unary: Tensor, pair: Tensor, mu: Tensor) -> Tensor:
-    """log sum over all labellings of exp(-E), E = -sum_i U_i(x_i) + sum_{i<j} mu(x_i, x_j) pair_ij; unary [N, L]."""
+    """log sum over all labelings of exp(-E), E = -sum_i U_i(x_i) + sum_{i<j} mu(x_i, x_j) pair_ij; unary [N, L]."""
     count = len(unary)
     energies = []
-    for labelling in itertools.product(range(unary.shape[1]), repeat=count):
-        energy = -sum(unary[i, label] for i, label in enumerate(labelling))
+    for labeling in itertools.product(range(unary.shape[1]), repeat=count):
+        energy = -sum(unary[i, label] for i, label in enumerate(labeling))
         for i, j in itertools.combinations(range(count), 2):
-            energy = energy + mu[labelling[i], labelling[j]] * pair[i, j]
+            energy = energy + mu[labeling[i], labeling[j]] * pair[i, j]
         energies.append(energy)
     return torch.logsumexp(-torch.stack(energies), 0)
 
@@ -37,7 +37,7 @@ def test_it_bounds_the_partition_function(normalization: str, compatibility: str
     unary = torch.randn(1, LABELS, HEIGHT, WIDTH, dtype=torch.float64)
     image = 255 * torch.rand(1, 3, HEIGHT, WIDTH, dtype=torch.float64)
     raw = [dense_kernel(dense_features(image[0], 1.3)), dense_kernel(dense_features(image[0], 2.0, 60.0))]
-    pair = sum(kernel.weight * dense_normalised(k, normalization, True) for kernel, k in zip(KERNELS, raw, strict=True))
+    pair = sum(kernel.weight * dense_normalized(k, normalization, True) for kernel, k in zip(KERNELS, raw, strict=True))
     bound = -log_partition(unary[0].flatten(1).T, pair, mu.double())
     energies = torch.cat([state.free_energy() for state in crf.iterate(unary, image)])
     assert (energies >= bound).all()
@@ -50,7 +50,7 @@ def test_it_is_minus_log_z_where_pixels_are_independent() -> None:
     torch.testing.assert_close(free_energy(unary.softmax(-1), unary, torch.zeros_like(unary)), wanted)
 
 
-def test_certain_beliefs_have_the_energy_of_their_labelling() -> None:
+def test_certain_beliefs_have_the_energy_of_their_labeling() -> None:
     """One pixel, label 1: unary energy -2, half of the penalty 3, no entropy and no NaN."""
     beliefs = torch.tensor([[[0.0, 1.0]]])
     got = free_energy(beliefs, torch.tensor([[[5.0, 2.0]]]), torch.tensor([[[7.0, 3.0]]]))

@@ -23,16 +23,16 @@ def test_planted_weights_compatibility_and_bandwidths_are_found_again() -> None:
     target = planted(unary, image).detach()
     start = [smoothness_kernel(2.0, 0.5), appearance_kernel(7.0, 45.0, 0.5)]
     crf = CRFRNN(LABELS, start, 3, learn_bandwidths=True, exclude_self=True, filter="exact").double()
-    optimiser = torch.optim.LBFGS(crf.parameters(), max_iter=400, line_search_fn="strong_wolfe", tolerance_change=1e-14)
+    optimizer = torch.optim.LBFGS(crf.parameters(), max_iter=400, line_search_fn="strong_wolfe", tolerance_change=1e-14)
 
     def closure() -> torch.Tensor:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = (crf(unary, image).log_softmax(1) - target.log_softmax(1)).square().mean()
         loss.backward()
         return loss
 
     before = float(closure().detach())
-    optimiser.step(closure)
+    optimizer.step(closure)
     assert float(closure().detach()) < 1e-6 * before
     for got, wanted in zip(crf.bandwidths, planted.bandwidths, strict=True):
         torch.testing.assert_close(got, wanted, rtol=0.01, atol=0)

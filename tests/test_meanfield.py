@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from crfrnn import CRFRNN, appearance_kernel, feature_kernel, smoothness_kernel
-from tests.dense_meanfield import dense_features, dense_kernel, dense_meanfield, dense_normalised
+from tests.dense_meanfield import dense_features, dense_kernel, dense_meanfield, dense_normalized
 
 LABELS, HEIGHT, WIDTH = 4, 7, 9
 SMOOTHNESS = smoothness_kernel(theta_gamma=1.5, weight=0.8)
@@ -29,7 +29,7 @@ def expected(crf: CRFRNN, unary: Tensor, image: Tensor, iterations: int, weights
     out = []
     for u, picture in zip(unary, image, strict=True):
         raw = [dense_kernel(dense_features(picture, 1.5)), dense_kernel(dense_features(picture, 4.0, 40.0))]
-        kernels = [dense_normalised(kernel, crf.normalization, crf.exclude_self) for kernel in raw]
+        kernels = [dense_normalized(kernel, crf.normalization, crf.exclude_self) for kernel in raw]
         out.append(dense_meanfield(pixels(u), kernels, weights, mu, iterations).T.reshape(u.shape))
     return torch.stack(out)
 
@@ -66,7 +66,7 @@ def test_exact_layer_equals_dense_mean_field(
     ).to(dtype)
     with torch.no_grad():
         crf.cell.kernel_weights += 0.3 * torch.randn(crf.cell.kernel_weights.shape, dtype=dtype)
-        # Raw sums over many neighbours would saturate the beliefs.
+        # Raw sums over many neighbors would saturate the beliefs.
         crf.cell.kernel_weights *= 0.1 if normalization == "none" else 1
     unary, image = problem(dtype=dtype)
     weights = [label_matrix(weight) for weight in crf.cell.kernel_weights]
@@ -77,7 +77,7 @@ def test_exact_layer_equals_dense_mean_field(
 @pytest.mark.parametrize("normalization", ["after", "before", "symmetric", "none"])
 @pytest.mark.parametrize("exclude_self", [False, True])
 def test_lattice_layer_is_the_dense_mean_field_of_its_own_kernels(normalization: str, exclude_self: bool) -> None:
-    """Materialise the lattice operators column by column; normalisation and self-messages are then plain matrices."""
+    """Materialise the lattice operators column by column; normalization and self-messages are then plain matrices."""
     crf = CRFRNN(
         LABELS,
         [SMOOTHNESS, APPEARANCE],
@@ -90,10 +90,10 @@ def test_lattice_layer_is_the_dense_mean_field_of_its_own_kernels(normalization:
         crf.cell.kernel_weights += 0.3 * torch.randn_like(crf.cell.kernel_weights)
         crf.cell.kernel_weights *= 0.1 if normalization == "none" else 1
     unary, image = problem(batch=1)
-    image = image / 5  # close enough in colour for every pixel to have neighbours in the lattice
+    image = image / 5  # close enough in color for every pixel to have neighbors in the lattice
     identity = torch.eye(HEIGHT * WIDTH, dtype=torch.float64)[None]
     raw = [lattice.filter(identity)[0] for lattice in crf.build_kernels({"image": image}, unary).stack.lattices]
-    kernels = [dense_normalised(kernel, normalization, exclude_self) for kernel in raw]
+    kernels = [dense_normalized(kernel, normalization, exclude_self) for kernel in raw]
     wanted = dense_meanfield(pixels(unary[0]), kernels, list(crf.cell.kernel_weights), crf.cell.compatibility, 3)
     torch.testing.assert_close(
         crf(unary, image, num_iterations=3)[0], wanted.T.reshape(unary[0].shape), rtol=0, atol=1e-9
@@ -172,7 +172,7 @@ def test_potts_and_minus_identity_give_equal_beliefs() -> None:
     assert (potts(unary, image) - unary).abs().max() > 0.1
 
 
-def test_relabelling_commutes() -> None:
+def test_relabeling_commutes() -> None:
     unary, image = problem()
     order = torch.tensor([2, 0, 3, 1])
     mu = torch.randn(LABELS, LABELS)
@@ -207,7 +207,7 @@ def test_awkward_shapes_equal_dense_mean_field(height: int, width: int, labels: 
     image = 255 * torch.rand(1, channels, height, width, dtype=torch.float64)
     crf = CRFRNN(labels, [smoothness_kernel(2.0, 1.0), appearance_kernel(2.0, 64.0, 2.0)], filter="exact").double()
     kernels = [
-        dense_normalised(dense_kernel(features), "after", False)
+        dense_normalized(dense_kernel(features), "after", False)
         for features in (dense_features(image[0], 2.0), dense_features(image[0], 2.0, 64.0))
     ]
     eye = torch.eye(labels, dtype=torch.float64)
@@ -221,7 +221,7 @@ def test_feature_kernel_compares_given_features() -> None:
     unary, _ = problem(batch=1)
     depth = torch.rand(1, 1, HEIGHT, WIDTH, dtype=torch.float64)
     crf = CRFRNN(LABELS, [feature_kernel("depth", theta=0.25, weight=2.0)], filter="exact").double()
-    kernel = dense_normalised(dense_kernel(pixels(depth[0]) / 0.25), "after", False)
+    kernel = dense_normalized(dense_kernel(pixels(depth[0]) / 0.25), "after", False)
     eye = torch.eye(LABELS, dtype=torch.float64)
     wanted = dense_meanfield(pixels(unary[0]), [kernel], [2 * eye], 1 - eye, 2).T.reshape(unary[0].shape)
     torch.testing.assert_close(crf(unary, num_iterations=2, features={"depth": depth})[0], wanted, rtol=0, atol=1e-5)

@@ -22,8 +22,8 @@ BOOKKEEPING = ("workers", "save_every", "keep_every", "validate_every", "val_ima
 
 def kernel_name(kernel: Kernel) -> str:
     """What a kernel is called: by what it looks at beside positions."""
-    if kernel.neighbours is not None:
-        return f"grid of {kernel.neighbours}"
+    if kernel.neighbors is not None:
+        return f"grid of {kernel.neighbors}"
     return {None: "smoothness", "image": "appearance"}.get(kernel.guide) or str(kernel.guide)
 
 
@@ -39,7 +39,7 @@ def write_crf(writer: SummaryWriter, crf: CRFRNN, step: int) -> None:
 
 
 def write_label_terms(writer: SummaryWriter, crf: CRFRNN, classes: Sequence[str], step: int) -> None:
-    """The compatibility as a labelled heat map, and kernel weights by label where they have labels."""
+    """The compatibility as a labeled heat map, and kernel weights by label where they have labels."""
     compatibility = crf.cell.compatibility.detach().cpu()
     writer.add_figure("compatibility", matrix_figure(compatibility, classes, "penalty of row beside column"), step)
     for kernel, weights in zip(crf.kernels, crf.cell.kernel_weights.detach().cpu(), strict=True):

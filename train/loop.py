@@ -20,7 +20,7 @@ from train.folder import LAST, LOG, Log, save
 from train.interrupt import Interrupted
 from train.loss import StageLoss, counted
 from train.mixture import sources
-from train.optimiser import build_optimiser, clip_gradients, rates, set_rates
+from train.optimizer import build_optimizer, clip_gradients, rates, set_rates
 from train.state import Progress, Run
 from train.stream import Batch, step_seed, stream
 from train.validation import validate
@@ -38,14 +38,14 @@ class Training:
     def __init__(self, run: Run, name: str, model: SegmentationModel, state: dict[str, Any] | None) -> None:
         self.run, self.name, self.stage, self.model = run, name, run.recipe.stages[name], model
         self.number = list(run.recipe.stages).index(name)
-        self.optimiser = build_optimiser(model, self.stage)
+        self.optimizer = build_optimizer(model, self.stage)
         self.scaler = torch.amp.GradScaler(run.device.type, enabled=run.recipe.autocast == "fp16")
         self.average = None
         if self.stage.ema:
             self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(self.stage.ema))
         self.progress = Progress()
         if state is not None:
-            self.optimiser.load_state_dict(state["optimiser"])
+            self.optimizer.load_state_dict(state["optimizer"])
             self.scaler.load_state_dict(state["scaler"])
             self.progress = Progress(**state["progress"])
             if self.average is not None:
@@ -103,7 +103,7 @@ class Training:
         )
 
     def step(self, passes: list[Batch]) -> float:
-        """One step of the optimiser over the passes of this process; returns the mean loss over all processes."""
+        """One step of the optimizer over the passes of this process; returns the mean loss over all processes."""
         stage, step = self.stage, self.progress.step
         targets = torch.stack([counted(batch, stage.loss_stride, self.sources) for batch in passes]).sum(0)
         asked = torch.tensor([self.run.stop.number is not None], dtype=torch.float64)
@@ -112,8 +112,8 @@ class Training:
             self.leave()
         count = state[:-1].clamp(min=1)
         weights = torch.tensor([source.weight for source in self.sources], dtype=torch.float64)
-        set_rates(self.optimiser, stage, step)
-        self.optimiser.zero_grad(set_to_none=True)
+        set_rates(self.optimizer, stage, step)
+        self.optimizer.zero_grad(set_to_none=True)
         torch.manual_seed(step_seed(self.run.recipe.seed, self.number, step, self.run.group.rank))
         # Gradients of processes are averaged.
         scale = self.run.group.world * weights / (count if stage.normalize_loss else 1)
@@ -133,11 +133,11 @@ class Training:
         shares = self.run.group.total(shares)
         mean = float((means * weights).sum())
         self.check(mean, "the loss", passes)
-        self.scaler.unscale_(self.optimiser)
-        norms = clip_gradients(self.optimiser, stage.clip)
+        self.scaler.unscale_(self.optimizer)
+        norms = clip_gradients(self.optimizer, stage.clip)
         if not self.scaler.is_enabled():  # which meets such gradients by a smaller scale
             self.check(sum(norms.values()), "the norm of the gradient", passes)
-        self.scaler.step(self.optimiser)
+        self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average is not None:
             self.average.update_parameters(self.model)
@@ -178,7 +178,7 @@ class Training:
         """The line of an epoch in the log."""
         progress = self.progress
         epoch = progress.step * self.sources[0].count / len(self.sets[0])
-        rate = max(group["lr"] for group in self.optimiser.param_groups)
+        rate = max(group["lr"] for group in self.optimizer.param_groups)
         mean = progress.loss / progress.losses
         text = f"epoch {epoch:.2f}  loss {mean:.5f}  largest rate {rate:.3g}  {speed:.1f} images/s"
         self.log.write(self.name, progress.step, text)
@@ -190,7 +190,7 @@ class Training:
         self.writer.add_scalar("loss", loss, step)
         for group, norm in norms.items():
             self.writer.add_scalar(f"gradient norm/{group}", norm, step)
-        for group, rate in rates(self.optimiser).items():
+        for group, rate in rates(self.optimizer).items():
             self.writer.add_scalar(f"rate/{group}", rate, step)
         if self.model.crf is not None:
             board.write_crf(self.writer, self.model.crf, step)
@@ -243,7 +243,7 @@ class Training:
         if resumable:
             training |= {
                 "progress": asdict(self.progress),
-                "optimiser": self.optimiser.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "average": None if self.average is None else self.average.state_dict(),
             }

@@ -119,7 +119,7 @@ def object_boxes(objects: Tensor, labels: Tensor) -> list[Box]:
 
 
 def region_boxes(labels: Tensor) -> list[Box]:
-    """One box per connected region (eight neighbours) of a label in a map [H, W], for masks that tell no objects apart.
+    """One box per connected region (eight neighbors) of a label in a map [H, W], for masks that tell no objects apart.
 
     Objects of one class that touch get one box, the parts of an object that another covers in part get several. Needs
     scipy (extra `sbd`).

@@ -1,4 +1,4 @@
-"""MSRC-21 (MSRC v2): 591 photographs whose ground truth is painted in colours.
+"""MSRC-21 (MSRC v2): 591 photographs whose ground truth is painted in colors.
 
 Below the root:
 
@@ -6,7 +6,7 @@ Below the root:
     GroundTruth/<id>_GT.bmp     likewise
     <split>.txt                 here or in splits/: an id a line, with or without ".bmp"
 
-Of the 23 classes that have a colour, horse and mountain are too rare to score and count as void, as everywhere.
+Of the 23 classes that have a color, horse and mountain are too rare to score and count as void, as everywhere.
 """
 
 from os import PathLike
@@ -42,7 +42,7 @@ MSRC_COLOURS = {
     "body": (64, 64, 0),
     "boat": (192, 64, 0),
 }
-"""The classes in the order of their labels, and their colours in the ground truth, RGB."""
+"""The classes in the order of their labels, and their colors in the ground truth, RGB."""
 
 VOID_COLOURS = {"void": (0, 0, 0), "horse": (128, 0, 128), "mountain": (64, 0, 0)}
 
@@ -62,7 +62,7 @@ class MSRC21(Dataset[Sample]):
         root, classes, num_labels, names: as of `VOCSegmentation`.
 
     Raises FileNotFoundError where the root, the list or a listed file is missing; ValueError where the list is empty,
-    and, when an item is read, where a file is damaged, sizes differ or the ground truth holds another colour.
+    and, when an item is read, where a file is damaged, sizes differ or the ground truth holds another color.
     """
 
     classes = MSRC_CLASSES
@@ -91,27 +91,27 @@ class MSRC21(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         image_file, truth_file = self._entries[index]
-        image, colours = read_image(image_file), read_image(truth_file)
-        if colours.shape != image.shape:
+        image, colors = read_image(image_file), read_image(truth_file)
+        if colors.shape != image.shape:
             raise ValueError(
-                f"{truth_file} is {list(colours.shape[1:])} but its image {image_file} is {list(image.shape[1:])} "
+                f"{truth_file} is {list(colors.shape[1:])} but its image {image_file} is {list(image.shape[1:])} "
                 "(height, width); wanted equal sizes"
             )
-        labels = msrc_labels(colours)
-        unknown = colours[:, labels == _UNKNOWN]
+        labels = msrc_labels(colors)
+        unknown = colors[:, labels == _UNKNOWN]
         if unknown.numel():
             raise ValueError(
-                f"{truth_file} holds the colour {tuple(unknown[:, 0].tolist())} ({unknown.shape[1]} pixels outside the "
+                f"{truth_file} holds the color {tuple(unknown[:, 0].tolist())} ({unknown.shape[1]} pixels outside the "
                 "table of MSRC-21); wanted the original ground truth, stored without loss"
             )
         return Sample(image, labels, self.names[index])
 
 
-def msrc_labels(colours: Tensor) -> Tensor:
-    """Ground truth in colours, uint8 [3, H, W] -> labels uint8 [H, W]: 255 for void colours, 254 for unknown ones."""
-    labels = torch.full(colours.shape[1:], _UNKNOWN, dtype=torch.uint8)
-    for label, colour in [*enumerate(MSRC_COLOURS.values()), *((VOID, colour) for colour in VOID_COLOURS.values())]:
-        labels[(colours == torch.tensor(colour).view(3, 1, 1)).all(0)] = label
+def msrc_labels(colors: Tensor) -> Tensor:
+    """Ground truth in colors, uint8 [3, H, W] -> labels uint8 [H, W]: 255 for void colors, 254 for unknown ones."""
+    labels = torch.full(colors.shape[1:], _UNKNOWN, dtype=torch.uint8)
+    for label, color in [*enumerate(MSRC_COLOURS.values()), *((VOID, color) for color in VOID_COLOURS.values())]:
+        labels[(colors == torch.tensor(color).view(3, 1, 1)).all(0)] = label
     return labels
 
 

@@ -1,4 +1,4 @@
-"""Label maps as palette PNG files, the way PASCAL VOC stores them: pixel value = label, colours only for the eye."""
+"""Label maps as palette PNG files, the way PASCAL VOC stores them: pixel value = label, colors only for the eye."""
 
 import os
 import uuid
@@ -14,22 +14,22 @@ from crfrnn.data.images import load
 
 
 def voc_palette() -> Tensor:
-    """The colours of the labels 0..255, uint8 [256, 3] RGB.
+    """The colors of the labels 0..255, uint8 [256, 3] RGB.
 
     Reading a label three bits at a time from its low end, the bits go to red, green and blue: the first three to the
     highest bit of each channel, the next three to the second highest, and so on.
     """
     labels = torch.arange(256)
-    colours = torch.zeros(256, 3, dtype=torch.int64)
+    colors = torch.zeros(256, 3, dtype=torch.int64)
     for step in range(3):  # 8 bits are used up after three steps
         for channel in range(3):
             bit = (labels >> (3 * step + channel)) & 1
-            colours[:, channel] |= bit << (7 - step)
-    return colours.to(torch.uint8)
+            colors[:, channel] |= bit << (7 - step)
+    return colors.to(torch.uint8)
 
 
 def colorize(labels: Tensor) -> Tensor:
-    """Paint a label map in the VOC colours: integers 0..255 [..., H, W] -> uint8 [..., 3, H, W].
+    """Paint a label map in the VOC colors: integers 0..255 [..., H, W] -> uint8 [..., 3, H, W].
 
     Raises:
         TypeError: `labels` is not an integer tensor.
@@ -41,24 +41,24 @@ def colorize(labels: Tensor) -> Tensor:
 def read_labels(path: str | PathLike[str]) -> Tensor:
     """Read a mask as label indices, uint8 [H, W]; 255 is void.
 
-    Palette files give their indices, never their colours; greyscale files, which some releases of the SBD masks use,
-    give their grey levels.
+    Palette files give their indices, never their colors; grayscale files, which some releases of the SBD masks use,
+    give their gray levels.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or holds colours instead of labels.
+        ValueError: the file is damaged, or holds colors instead of labels.
     """
     mask = load(path)
     if mask.mode not in ("P", "L"):
         raise ValueError(
-            f"{path} holds {mask.mode} pixels; wanted one 8-bit label a pixel (a palette or greyscale PNG). "
-            "Map its colours back to labels and store them with crfrnn.data.write_labels"
+            f"{path} holds {mask.mode} pixels; wanted one 8-bit label a pixel (a palette or grayscale PNG). "
+            "Map its colors back to labels and store them with crfrnn.data.write_labels"
         )
     return torch.from_numpy(np.array(mask))
 
 
 def write_labels(path: str | PathLike[str], labels: Tensor) -> None:
-    """Write labels (integers 0..255, [H, W]) as a palette PNG in the VOC colours.
+    """Write labels (integers 0..255, [H, W]) as a palette PNG in the VOC colors.
 
     The file appears under its name only when complete, and replaces an older one of that name.
 

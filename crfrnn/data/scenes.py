@@ -1,8 +1,8 @@
 """Random pictures of textured shapes on textured grounds, with exact label maps.
 
 They are easy for a small network and yet hard at stride 8. Every class has its own shape, texture and tendency of hue,
-but grounds take any hue, so that no threshold on colour finds the objects. Arms, teeth, tips and holes are a few pixels
-wide, and every object stands out in colour from what it lies on: detail that a coarse score map loses and an edge-aware
+but grounds take any hue, so that no threshold on color finds the objects. Arms, teeth, tips and holes are a few pixels
+wide, and every object stands out in color from what it lies on: detail that a coarse score map loses and an edge-aware
 filter can give back.
 """
 
@@ -19,14 +19,14 @@ from crfrnn.data.voc import VOID
 Floats = NDArray[np.float64]
 
 SUPERSAMPLING = 3  # samples per pixel along each axis, for the soft edges a camera gives
-CONTRAST = 90.0  # least RGB distance of an object's colour to the colours around it, in grey levels
-TEXTURE = 20.0  # amplitude of the textures, in grey levels
-NOISE = 4.0  # standard deviation of the pixel noise, in grey levels
-TRIES = 30  # for a place, and for a colour
+CONTRAST = 90.0  # least RGB distance of an object's color to the colors around it, in gray levels
+TEXTURE = 20.0  # amplitude of the textures, in gray levels
+NOISE = 4.0  # standard deviation of the pixel noise, in gray levels
+TRIES = 30  # for a place, and for a color
 
 
 class ShapeClass(NamedTuple):
-    """`inside` takes coordinates with the object in [-1, 1]; `texture` takes pixels from its centre, returns -1..1."""
+    """`inside` takes coordinates with the object in [-1, 1]; `texture` takes pixels from its center, returns -1..1."""
 
     name: str
     hue: float
@@ -80,7 +80,7 @@ def draw_scene(
     Labels are 0 for the ground, 1.. in the order of `SHAPES`, and 255 in a contour one pixel wide around every object.
     The first object has `first_label`, the others are random; at least half of each remains visible.
     """
-    canvas, colours = _ground(rng, size)
+    canvas, colors = _ground(rng, size)
     labels = np.zeros(size, np.uint8)
     owners = np.zeros(size, np.int64)  # the object that a pixel shows, counted from 1
     areas = visible = np.zeros(1, np.int64)  # pixels of every object; entry 0 is the ground, which may vanish
@@ -95,21 +95,21 @@ def draw_scene(
                 break
         else:
             continue  # no room left
-        colour = _colour(rng, shape.hue, colours)
-        paint = colour + TEXTURE * texture[..., None]
+        color = _color(rng, shape.hue, colors)
+        paint = color + TEXTURE * texture[..., None]
         canvas[window] += coverage[..., None] * (paint - canvas[window])
         labels[window][touched] = VOID
         labels[window][inside] = label
         owners[window][touched] = 0
         owners[window][inside] = len(areas)
         areas, visible = np.append(areas, inside.sum()), np.append(left, inside.sum())
-        colours.append(colour)
+        colors.append(color)
     canvas += rng.normal(0, NOISE, canvas.shape)
     return canvas.round().clip(0, 255).astype(np.uint8), labels
 
 
 def _ground(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Floats, list[Floats]]:
-    """A ground between two related muted colours: the picture [H, W, 3] and colours that stand for it."""
+    """A ground between two related muted colors: the picture [H, W, 3] and colors that stand for it."""
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float64)
     angle, diagonal = rng.uniform(0, 2 * np.pi), float(np.hypot(*size))
     along = np.cos(angle) * x + np.sin(angle) * y
@@ -142,15 +142,15 @@ def _place(
 ) -> tuple[tuple[slice, slice], Floats, Floats]:
     """A random pose: a window [h, w] around the object, the share of each pixel it covers there, and its texture."""
     radius = rng.uniform(0.2, 0.33) * min(size)
-    centre_y, centre_x = (rng.uniform(0.6 * radius, length - 0.6 * radius) for length in size)
+    center_y, center_x = (rng.uniform(0.6 * radius, length - 0.6 * radius) for length in size)
     angle = rng.uniform(0, 2 * np.pi)
     reach = 1.3 * radius + 2  # the corners of a comb, and its contour
-    rows = slice(max(0, int(centre_y - reach)), min(size[0], int(centre_y + reach)))
-    columns = slice(max(0, int(centre_x - reach)), min(size[1], int(centre_x + reach)))
+    rows = slice(max(0, int(center_y - reach)), min(size[0], int(center_y + reach)))
+    columns = slice(max(0, int(center_x - reach)), min(size[1], int(center_x + reach)))
 
     def object_coordinates(steps: int) -> tuple[Floats, Floats]:
-        y = (np.arange(rows.start * steps, rows.stop * steps)[:, None] + 0.5) / steps - centre_y
-        x = (np.arange(columns.start * steps, columns.stop * steps)[None, :] + 0.5) / steps - centre_x
+        y = (np.arange(rows.start * steps, rows.stop * steps)[:, None] + 0.5) / steps - center_y
+        x = (np.arange(columns.start * steps, columns.stop * steps)[None, :] + 0.5) / steps - center_x
         return np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
 
     x, y = object_coordinates(SUPERSAMPLING)
@@ -159,14 +159,14 @@ def _place(
     return (rows, columns), coverage, shape.texture(*object_coordinates(1))
 
 
-def _colour(rng: np.random.Generator, hue: float, others: list[Floats]) -> Floats:
-    """A colour near `hue` that is far from all others; the farthest of those tried where none is far enough."""
+def _color(rng: np.random.Generator, hue: float, others: list[Floats]) -> Floats:
+    """A color near `hue` that is far from all others; the farthest of those tried where none is far enough."""
     best, best_distance = np.zeros(3), -1.0
     for _ in range(TRIES):
-        colour = _rgb(hue + rng.normal(0, 0.08), rng.uniform(0.5, 0.95), rng.uniform(0.45, 0.95))
-        distance = min(float(np.linalg.norm(colour - other)) for other in others)
+        color = _rgb(hue + rng.normal(0, 0.08), rng.uniform(0.5, 0.95), rng.uniform(0.45, 0.95))
+        distance = min(float(np.linalg.norm(color - other)) for other in others)
         if distance > best_distance:
-            best, best_distance = colour, distance
+            best, best_distance = color, distance
         if distance >= CONTRAST:
             break
     return best

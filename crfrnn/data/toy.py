@@ -1,4 +1,4 @@
-"""A toy data set on disk, in the layout of PASCAL VOC, made by a seeded generator: no download, no licence."""
+"""A toy data set on disk, in the layout of PASCAL VOC, made by a seeded generator: no download, no license."""
 
 import json
 import shutil
@@ -92,7 +92,7 @@ def _write(root: Path, counts: dict[str, int], size: tuple[int, int], seed: int)
             for index, name in enumerate(names[split]):
                 rng = np.random.default_rng((seed, split_number, index))
                 image, labels = draw_scene(rng, size, first_label=1 + index % len(SHAPES))
-                # 4:4:4, since halved chroma would smear the colour edges that the labels follow.
+                # 4:4:4, since halved chroma would smear the color edges that the labels follow.
                 Image.fromarray(image).save(root / "JPEGImages" / f"{name}.jpg", quality=93, subsampling="4:4:4")
                 write_labels(root / "SegmentationClass" / f"{name}.png", torch.from_numpy(labels))
                 progress.update()

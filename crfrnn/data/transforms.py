@@ -34,7 +34,7 @@ class JointTransform:
                 f"got image {list(image.shape)} and labels {list(labels.shape)}; "
                 "wanted [3, H, W] and [H, W] of equal size: transform one sample at a time, before batching"
             )
-        # Floating point before any geometry: the mean colour is not a whole number, and nothing is rounded twice.
+        # Floating point before any geometry: the mean color is not a whole number, and nothing is rounded twice.
         pair = tv_tensors.Image(image.float()), tv_tensors.Mask(labels)
         for step in self.steps:
             pair = step(*pair)
@@ -68,7 +68,7 @@ class RandomScale(v2.Transform):
 
 
 class PadToCrop(v2.Transform):
-    """Pad bottom and right up to `size`: images with the mean colour, labels with void."""
+    """Pad bottom and right up to `size`: images with the mean color, labels with void."""
 
     def __init__(self, size: tuple[int, int], mean: Sequence[float]) -> None:
         super().__init__()
@@ -114,11 +114,11 @@ def train_transform(
         crop: height and width of the result in pixels; one number for a square.
         scale: the range of the scale factor; (1, 1) leaves the size alone.
         mirror: whether to mirror left and right with probability 1/2.
-        mean: the padding colour, RGB 0..255.
+        mean: the padding color, RGB 0..255.
         mirrored: what each label becomes in a mirror image, where left and right have labels of their own.
 
     Raises:
-        ValueError: an empty crop, a scale range that is not 0 < low <= high, or a colour without three channels.
+        ValueError: an empty crop, a scale range that is not 0 < low <= high, or a color without three channels.
     """
     size = (crop, crop) if isinstance(crop, int) else (int(crop[0]), int(crop[1]))
     low, high = scale

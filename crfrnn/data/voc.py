@@ -68,7 +68,7 @@ class VOCSegmentation(Dataset[Sample]):
     Raises:
         FileNotFoundError: the root, the list, the masks, or a listed file is missing.
         ValueError: the list or classes.txt is empty or malformed. When an item is read: the image or the mask is
-            damaged, their sizes differ, or the mask holds colours or labels beyond `classes`.
+            damaged, their sizes differ, or the mask holds colors or labels beyond `classes`.
     """
 
     def __init__(self, root: str | PathLike[str], split: str | PathLike[str], *, masks: str | None = None) -> None:

@@ -17,11 +17,12 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from crfrnn import fused
 from crfrnn.densecrf.arrays import as_matrix, as_tensor, bandwidths, check_finite, whole_number
 from crfrnn.densecrf.terms import DIAG_KERNEL, NORMALIZE_SYMMETRIC, Term, build, make_term
 from crfrnn.densecrf.unary import ConstUnary, LogisticUnary, Unary
-from crfrnn.kernels import LatticeKernels, positions
+from crfrnn.fused import mean_field as fused
+from crfrnn.kernels import LatticeKernels
+from crfrnn.kernels.build import positions
 
 Pairwise = tuple[LatticeKernels, Tensor]
 
@@ -184,38 +185,38 @@ class DenseCRF2D(DenseCRF):
         self, sxy: Any, srgb: Any, rgbim: Any, compat: Any,
         kernel: int = DIAG_KERNEL, normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:  # fmt: skip
-        """Add appearance: `sxy` in pixels, `srgb` in grey levels, each one number or one per axis or channel.
+        """Add appearance: `sxy` in pixels, `srgb` in gray levels, each one number or one per axis or channel.
 
         Args:
             rgbim: image [h, w, channels] in 0..255, of any numeric type and number of channels.
         """
         image = self._image(rgbim)
         place = self._positions(image.device) / bandwidths("sxy", sxy, 2).to(image.device)
-        colour = image / bandwidths("srgb", srgb, image.shape[1]).to(image.device)
-        self._add(torch.cat([place, colour], 1), compat, kernel, normalization)
+        color = image / bandwidths("srgb", srgb, image.shape[1]).to(image.device)
+        self._add(torch.cat([place, color], 1), compat, kernel, normalization)
 
     def _positions(self, device: torch.device) -> Tensor:
         """(x, y) [N, 2]."""
         return positions(self._h, self._w, torch.empty(0, device=device))
 
     def _image(self, rgbim: Any) -> Tensor:
-        """An image as grey levels [N, channels]."""
+        """An image as gray levels [N, channels]."""
         image = as_tensor("rgbim", rgbim)
         if image.ndim != 3 or image.shape[:2] != (self._h, self._w):
             raise ValueError(
                 f"rgbim has shape {list(image.shape)}; wanted [h, w, channels] = [{self._h}, {self._w}, C], as "
-                "DenseCRF2D(w, h, nlabels) was told; a grey image is image[..., None]"
+                "DenseCRF2D(w, h, nlabels) was told; a gray image is image[..., None]"
             )
-        check_finite("rgbim", image, "wanted grey levels of 0..255")
+        check_finite("rgbim", image, "wanted gray levels of 0..255")
         low, high = float(image.min()), float(image.max())
         if low < 0 or high > 255:
             raise ValueError(
-                f"rgbim reaches from {low:g} to {high:g}; wanted grey levels of 0..255. For other data, "
+                f"rgbim reaches from {low:g} to {high:g}; wanted gray levels of 0..255. For other data, "
                 "addPairwiseEnergy(create_pairwise_bilateral(...))"
             )
         if 0 < high <= 1 and getattr(rgbim, "dtype", None) not in (np.uint8, torch.uint8):
             warnings.warn(
-                "rgbim lies in 0..1; srgb counts grey levels of 0..255, so pass the raw image (image * 255)",
+                "rgbim lies in 0..1; srgb counts gray levels of 0..255, so pass the raw image (image * 255)",
                 stacklevel=3,
             )
         return rearrange(image, "h w c -> (h w) c")

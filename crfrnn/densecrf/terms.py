@@ -1,4 +1,4 @@
-"""Pairwise terms: a Gaussian kernel over features, how it is normalised, and what labels cost beside each other."""
+"""Pairwise terms: a Gaussian kernel over features, how it is normalized, and what labels cost beside each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from crfrnn.densecrf.arrays import as_tensor, check_finite
-from crfrnn.kernels import LatticeKernels
+from crfrnn.kernels import LatticeKernels, Normalization
+from crfrnn.kernels.normalizers import normalizer
 from crfrnn.lattice import Lattice
 from crfrnn.lattice.checks import MAX_DIMENSIONS
-from crfrnn.normalisers import Normalization, normaliser
 
 
 class KernelType(IntEnum):
@@ -77,7 +77,7 @@ def make_term(features: Tensor, compat: Any, kernel: Any, normalization: Any, nu
 def penalty(compat: Any, num_labels: int) -> Tensor:
     """What pydensecrf makes of `compat`, with its signs, as a penalty W [], [L] or [L, L].
 
-    A number w is Potts, -w: agreeing with the neighbours is rewarded. A vector v is diag(v) and a matrix (M + M^T) / 2,
+    A number w is Potts, -w: agreeing with the neighbors is rewarded. A vector v is diag(v) and a matrix (M + M^T) / 2,
     both with the sign they have: penalties. So `compat=3` is `compat=[-3, -3, ...]`, and `compat=3 * (1 - eye)` up to a
     constant of each pixel that softmax ignores.
     """
@@ -96,13 +96,13 @@ def penalty(compat: Any, num_labels: int) -> Tensor:
 
 
 def build(terms: Sequence[Term], device: torch.device) -> tuple[LatticeKernels, Tensor]:
-    """The normalised kernels of all terms and their weights over labels, in the smallest form that holds them all."""
-    lattices, normalisers = [], []
+    """The normalized kernels of all terms and their weights over labels, in the smallest form that holds them all."""
+    lattices, normalizers = [], []
     for term in terms:
         lattice = Lattice.build(term.features[None].to(device))
         lattices.append(lattice)
-        normalisers.append(normaliser(lattice, term.normalization, False))
-    return LatticeKernels(lattices, normalisers), stacked([term.penalty.to(device) for term in terms])
+        normalizers.append(normalizer(lattice, term.normalization, False))
+    return LatticeKernels(lattices, normalizers), stacked([term.penalty.to(device) for term in terms])
 
 
 def stacked(weights: Sequence[Tensor]) -> Tensor:

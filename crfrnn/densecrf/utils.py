@@ -123,9 +123,9 @@ def create_pairwise_bilateral(sdims: Any, schan: Any, img: Any, chdim: int = -1)
             f"chdim is {chdim} for img of shape {list(image.shape)}; wanted one of its axes, or -1 for none"
         )
     sizes = channels.shape[1:]
-    colours = rearrange(channels, "c ... -> c (...)")
-    colours = colours / bandwidths("schan", schan, len(colours)).to(image.device)[:, None]
-    return same_kind(torch.cat([_grid(sizes, image.device, sdims), colours]), img)
+    colors = rearrange(channels, "c ... -> c (...)")
+    colors = colors / bandwidths("schan", schan, len(colors)).to(image.device)[:, None]
+    return same_kind(torch.cat([_grid(sizes, image.device, sdims), colors]), img)
 
 
 def _grid(sizes: Sequence[int], device: torch.device, sdims: Any) -> Tensor:

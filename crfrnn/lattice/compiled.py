@@ -28,9 +28,9 @@ class CompiledTables:
     chunk_start: Tensor  # [chunks + 1] int64: which points each chunk holds
     spill_rows: Tensor  # [S]
     spill_owners: Tensor  # [S] the rows of their vertices
-    axis_runs: Tensor  # [A + 1] int64: which runs of neighbours belong to each axis
+    axis_runs: Tensor  # [A + 1] int64: which runs of neighbors belong to each axis
     run_start: Tensor  # [runs + 1] where each run begins in `members`
-    members: Tensor  # the rows of every run of two or more neighbours, and some zeros
+    members: Tensor  # the rows of every run of two or more neighbors, and some zeros
     num_vertices: int  # R, which counts a vertex once for each chunk that touches it
 
     @property

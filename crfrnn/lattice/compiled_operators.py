@@ -52,7 +52,7 @@ def padded(channels: int, dtype: torch.dtype) -> int:
 
 
 def new_rows(like: Tensor, rows: int, channels: int) -> Tensor:
-    """Uninitialised rows [rows, channels] with padding behind each."""
+    """Uninitialized rows [rows, channels] with padding behind each."""
     return like.new_empty(rows, padded(channels, like.dtype))[:, :channels]
 
 

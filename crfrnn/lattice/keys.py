@@ -15,7 +15,7 @@ from crfrnn.lattice.embed import Simplex
 class Packing:
     """Key of vertex n in image b: b strides[0] + sum_i (n_i - origin_i) strides[i + 1].
 
-    Every coordinate has room beyond the range of the points, so that a step never carries into its neighbour's digits.
+    Every coordinate has room beyond the range of the points, so that a step never carries into its neighbor's digits.
     """
 
     origin: list[int]  # [D]
@@ -44,7 +44,7 @@ class Packing:
 
 
 def plan_packing(lowest: Tensor, highest: Tensor, features: Tensor, dilate: bool) -> Packing:
-    """Digits wide enough for the vertices of all simplices, for their neighbours, and for those of the dilated lattice.
+    """Digits wide enough for the vertices of all simplices, for their neighbors, and for those of the dilated lattice.
 
     Args:
         lowest, highest: [D] the extreme coordinates of the corners of the simplices.

@@ -43,7 +43,7 @@ class Lattice:
 
         Args:
             features: positions f. Where they require grad, so do the weights of the lattice.
-            dilate: also hold the neighbours of every vertex that the points touch. Less of the blurred mass is lost
+            dilate: also hold the neighbors of every vertex that the points touch. Less of the blurred mass is lost
                 then: a smaller error for several times the vertices.
 
         Raises:

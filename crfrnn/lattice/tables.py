@@ -1,4 +1,4 @@
-"""Integer tables of a lattice: which point touches which vertex, and which vertices are neighbours."""
+"""Integer tables of a lattice: which point touches which vertex, and which vertices are neighbors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Tables:
     pair_point: Tensor  # [M * P] the point of every pair in that order
     bag_start: Tensor  # [V] where the pairs of each vertex begin in that order
     blur_index: Tensor  # [A, V, 3] the vertex itself, the next and the previous one; itself in place of a missing one
-    blur_weights: Tensor  # [A, V, 3] 1, then 1/2 or, for a missing neighbour, 0
+    blur_weights: Tensor  # [A, V, 3] 1, then 1/2 or, for a missing neighbor, 0
     _sorted: WeakTensorKeyDictionary = field(default_factory=WeakTensorKeyDictionary, repr=False)
 
     @property
@@ -91,7 +91,7 @@ def build_tables(keys: Tensor, steps: list[int], dtype: torch.dtype, *, dilate: 
         bag_start = torch.cat([bag_start, end])[torch.searchsorted(touched, vertex_keys)]
 
     slice_index = torch.empty_like(pair_vertex).scatter_(0, pair_order, pair_vertex)
-    blur_index, blur_weights = _neighbours(vertex_keys, steps, index_dtype, dtype)
+    blur_index, blur_weights = _neighbors(vertex_keys, steps, index_dtype, dtype)
     return Tables(
         slice_index=slice_index.view(points, corners),
         pair_order=pair_order.to(index_dtype),
@@ -111,7 +111,7 @@ def _both_ways(steps: list[int]) -> list[int]:
     return steps + [-step for step in steps]
 
 
-def _neighbours(
+def _neighbors(
     vertex_keys: Tensor, steps: list[int], index_dtype: torch.dtype, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Blur tables [A, V, 3] from ascending vertex keys [V]: search every next vertex, and mirror it to the previous."""
@@ -186,7 +186,7 @@ def stack_tables(parts: list[Tables]) -> Tables:
 
 
 def _pass_through(part: Tables, extra: int) -> tuple[Tensor, Tensor]:
-    """The blur tables of `part` with `extra` axes along which no vertex has a neighbour."""
+    """The blur tables of `part` with `extra` axes along which no vertex has a neighbor."""
     own = part.blur_index[:1, :, :1].expand(extra, -1, 3)
     weights = torch.zeros_like(own, dtype=part.blur_weights.dtype)
     weights[..., 0] = 1

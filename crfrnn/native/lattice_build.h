@@ -1,4 +1,4 @@
-// Building the permutohedral lattice: simplices, vertices by hashing, neighbours. See crfrnn/lattice/NOTES.md.
+// Building the permutohedral lattice: simplices, vertices by hashing, neighbors. See crfrnn/lattice/NOTES.md.
 #pragma once
 
 #include <cmath>
@@ -137,7 +137,7 @@ class KeyTable {
     int64_t mask_;
 };
 
-// Vertices, their neighbours and the runs of neighbours along every axis.
+// Vertices, their neighbors and the runs of neighbors along every axis.
 //
 // Points are cut into chunks, so that every thread splats into rows of its own: a vertex belongs to the first chunk that
 // touches it; each later one has a row of its own for it, a spill, which is added to the vertex after the splat and
@@ -189,7 +189,7 @@ inline void number_chunk(const Problem<T>& problem, int64_t chunk, KeyTable& tab
         }
         for (int l = 0; l < used; ++l) {
             for (int k = 0; k < corners; ++k) {
-                if (keys[l][k] != last_keys[k]) {  // neighbouring pixels often share vertices
+                if (keys[l][k] != last_keys[k]) {  // neighboring pixels often share vertices
                     last_keys[k] = keys[l][k];
                     last[k] = table.find_or_add(keys[l][k]);
                 }
@@ -208,7 +208,7 @@ inline void find_next(const KeyTable& table, int64_t step, int64_t from, int64_t
     }
 }
 
-// The vertices along one axis as runs of neighbours; vertices alone are left out, as no blur changes them.
+// The vertices along one axis as runs of neighbors; vertices alone are left out, as no blur changes them.
 inline void find_runs(const std::vector<int32_t>& next, std::vector<int32_t>& members, std::vector<int32_t>& ends) {
     std::vector<uint8_t> follows(next.size(), 0);
     for (const int32_t vertex : next) {

@@ -27,7 +27,7 @@ class SegmentationModel(nn.Module):
             another data set tells apart there. The model's own scores have them added up, see `aggregate`.
 
     `torch.compile` takes the whole model, and `torch.export` for images of a fixed size; the CRF is one node to them, see
-    `crfrnn.opaque`.
+    `crfrnn.tracing`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class SegmentationModel(nn.Module):
         return scores
 
     def network_input(self, image: torch.Tensor) -> torch.Tensor:
-        """What the network gets for `image` [B, 3, H, W]: padded with the mean colour, resampled by `input_scale`."""
+        """What the network gets for `image` [B, 3, H, W]: padded with the mean color, resampled by `input_scale`."""
         check_image(image)
         height, width = image.shape[-2:]
         padded = self.pad(image, 0, self.padded_size(height) - height, self.padded_size(width) - width)
@@ -117,7 +117,7 @@ class SegmentationModel(nn.Module):
 
     @property
     def _lead(self) -> int:
-        """Cells of the mean colour in front of the network's input. At test time, as released, there are none.
+        """Cells of the mean color in front of the network's input. At test time, as released, there are none.
 
         In training they bring the scores onto every s-th pixel, where the labels of the loss are taken.
         """
@@ -128,7 +128,7 @@ class SegmentationModel(nn.Module):
         return self.network.padded_size(cells + self._lead) - self._lead
 
     def pad(self, image: torch.Tensor, front: int, bottom: int, right: int) -> torch.Tensor:
-        """`image` with the mean colour added: `front` rows and columns at the top left, others at bottom and right."""
+        """`image` with the mean color added: `front` rows and columns at the top left, others at bottom and right."""
         if not (front or bottom or right):
             return image
         mean = self.network.mean
@@ -156,7 +156,7 @@ def build_model(
     output_stride: int | None = None,
     extra_labels: int = 0,
 ) -> SegmentationModel:
-    """The network called `name`, with `crf` on top or (None) plain, randomly initialised.
+    """The network called `name`, with `crf` on top or (None) plain, randomly initialized.
 
     Args:
         name: one of `NETWORKS`; `crfrnn.nets.variants` has them in a table.

@@ -37,9 +37,9 @@ class Options:
     width: float | None = None
     """factor on the channels of the network, for the weights of a narrower one"""
     order: Order | None = None
-    """order of the colours a plain state dict was trained on, where its names do not tell"""
+    """order of the colors a plain state dict was trained on, where its names do not tell"""
     accept_missing: tuple[str, ...] = ()
-    """layers or tensors of the network that may stay as initialised"""
+    """layers or tensors of the network that may stay as initialized"""
     accept_leftover: tuple[str, ...] = ()
     """layers or tensors of the file to leave out"""
     plain: tyro.conf.FlagCreatePairsOff[bool] = False

@@ -49,7 +49,7 @@ class DeepLab(VGG16):
         # Half pixels go up: so do the released files, which drop 7 of 529 columns in front and 8 behind.
         self._origins = {training: math.ceil(origin(chain)) for training, chain in self._chains.items()}
         self.fc8 = nn.Conv2d(self.fc7.out_channels, num_labels, 1)
-        self.initialise()
+        self.initialize()
 
     def chain(self, training: bool) -> tuple[Layer, ...]:
         return self._chains[training]

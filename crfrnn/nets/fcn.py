@@ -44,7 +44,7 @@ class FCN(VGG16):
         for name, factor, _ in UPSAMPLING[variant.skips]:
             layer = nn.ConvTranspose2d(num_labels, num_labels, 2 * factor, factor, bias=name == "upscore2")
             self.add_module(name, layer.requires_grad_(False))
-        self.initialise()
+        self.initialize()
 
     @property
     def label_layers(self) -> tuple[str, ...]:
@@ -86,7 +86,7 @@ def crop(x: torch.Tensor, offset: int, size: Sequence[int]) -> torch.Tensor:
 def bilinear_filters(num_labels: int, kernel: int) -> torch.Tensor:
     """Weights [L, L, k, k] of a transposed convolution of stride k / 2 (k even) that interpolates each label on its own.
 
-    With f = k / 2 the filter is (1 - |i - c| / f) (1 - |j - c| / f) around its centre c = f - 1/2.
+    With f = k / 2 the filter is (1 - |i - c| / f) (1 - |j - c| / f) around its center c = f - 1/2.
     """
     factor = kernel // 2
     ramp = 1 - (torch.arange(kernel) - (factor - 0.5)).abs() / factor

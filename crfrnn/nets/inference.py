@@ -22,7 +22,7 @@ def infer(
 
     Args:
         num_iterations: T of the CRF; None takes its own.
-        canvas: sides that are shorter are padded to this length with the mean colour, at the bottom and the right, and the
+        canvas: sides that are shorter are padded to this length with the mean color, at the bottom and the right, and the
             network sees the padding. The released DeepLab networks were tested at 513 (`deeplab`: 514).
         tile: side, in pixels of the network's input, of what is computed at once, without its margin.
 

@@ -43,7 +43,7 @@ def output_size(layers: Iterable[Layer], size: int) -> int:
 
 
 def stride(layers: Iterable[Layer]) -> int:
-    """Input cells between two neighbouring outputs."""
+    """Input cells between two neighboring outputs."""
     product = 1
     for layer in layers:
         product *= layer.stride
@@ -51,7 +51,7 @@ def stride(layers: Iterable[Layer]) -> int:
 
 
 def origin(layers: Iterable[Layer]) -> Fraction:
-    """Where in the input the centre of output 0 lies; 0 is the centre of the first cell."""
+    """Where in the input the center of output 0 lies; 0 is the center of the first cell."""
     position, step = Fraction(0), 1
     for layer in layers:
         position += step * (Fraction(layer.reach, 2) - layer.padding)

@@ -74,7 +74,7 @@ def deeplab_layers(variant: DeepLabVariant, output_stride: int | None, training:
     """conv1_1 ... fc6 of a DeepLab network.
 
     With `output_stride` None the poolings have the windows of the released files, whose stride is 8: those behind the
-    last subsampling look at neighbours 8 pixels apart. With 32, 16 or 8 they, too, get the holes of the atrous algorithm
+    last subsampling look at neighbors 8 pixels apart. With 32, 16 or 8 they, too, get the holes of the atrous algorithm
     (and pool5a, which VGG-16 does not have, falls away), so that the three compute the same function at three densities.
     """
     wanted = output_stride or RELEASED_STRIDE

@@ -10,10 +10,10 @@ from crfrnn.nets.layers import Layer
 from crfrnn.nets.variants import BLOCKS
 
 MEAN_RGB = (122.675, 116.669, 104.008)
-"""Mean colour of the ImageNet training set in grey levels of 0..255; subtracted inside the network."""
+"""Mean color of the ImageNet training set in gray levels of 0..255; subtracted inside the network."""
 
 INPUT_SCALE = 64.0
-"""About the deviation of photographs in grey levels; He's initialisation counts on inputs of deviation 1."""
+"""About the deviation of photographs in gray levels; He's initialization counts on inputs of deviation 1."""
 
 
 def scaled(channels: int, width: float) -> int:
@@ -33,8 +33,8 @@ class VGG16(nn.Module):
 
     Convolutions start from He et al. 2015 (fan-in), biases at zero.
 
-    Every network has `mean`, [1, 3, 1, 1], the colour that is subtracted from images, and
-        output_stride: pixels of the network's input between two neighbouring scores.
+    Every network has `mean`, [1, 3, 1, 1], the color that is subtracted from images, and
+        output_stride: pixels of the network's input between two neighboring scores.
         origin: the pixel of the network's input that score 0 belongs to; below 0 where scores begin outside the image.
         period: whole multiples of so many pixels may be cut off at the top and the left without moving the rest of the
             scores against the image.
@@ -64,7 +64,7 @@ class VGG16(nn.Module):
         self.fc7 = nn.Conv2d(hidden, hidden, 1)
         self.register_buffer("mean", torch.tensor(MEAN_RGB).view(1, 3, 1, 1), persistent=False)
 
-    def initialise(self) -> None:
+    def initialize(self) -> None:
         """Start all layers anew; for subclasses to call once they have built theirs."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -100,7 +100,7 @@ def adapted_scores(
     f = rearrange(scores, "b l h w -> b l (h w)")
     f = _suppressed(f, present)
     top = _largest(f, present)
-    before, images, labelled = top.mean(1), torch.arange(batch, device=f.device), present.any(1)
+    before, images, labeled = top.mean(1), torch.arange(batch, device=f.device), present.any(1)
     quota = torch.full((labels,), int(foreground_portion * f.shape[2]), device=f.device)
     quota[0] = int(background_portion * f.shape[2])
     for turns in _turns(order, present):
@@ -114,7 +114,7 @@ def adapted_scores(
             own = torch.where(has_turn, raised, own)
             f[images, label] = own
             top = torch.where(has_turn, top.maximum(own), top)
-    f += torch.where(labelled, before - top.mean(1), 0.0)[:, None, None]
+    f += torch.where(labeled, before - top.mean(1), 0.0)[:, None, None]
     return rearrange(f, "b l (h w) -> b l h w", h=height)
 
 

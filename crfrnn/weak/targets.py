@@ -23,7 +23,7 @@ class SegSettings:
     theta_alpha: float = 37.0
     """appearance kernel: pixels"""
     theta_beta: float = 3.0
-    """appearance kernel: grey levels of 0..255"""
+    """appearance kernel: gray levels of 0..255"""
     smoothness_w: float = 15.0
     """weight of the smoothness kernel"""
     theta_gamma: float = 3.0

@@ -18,9 +18,9 @@ def test_channels_and_axes(tmp_path: Path) -> None:
     assert torch.equal(image.permute(1, 2, 0), torch.from_numpy(pixels))
 
 
-def test_greyscale_photograph_becomes_rgb(tmp_path: Path) -> None:
-    Image.new("L", (4, 3), 77).save(tmp_path / "grey.png")
-    assert torch.equal(read_image(tmp_path / "grey.png"), torch.full((3, 3, 4), 77, dtype=torch.uint8))
+def test_grayscale_photograph_becomes_rgb(tmp_path: Path) -> None:
+    Image.new("L", (4, 3), 77).save(tmp_path / "gray.png")
+    assert torch.equal(read_image(tmp_path / "gray.png"), torch.full((3, 3, 4), 77, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize("read", [read_image, read_labels])

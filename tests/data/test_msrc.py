@@ -1,4 +1,4 @@
-"""MSRC-21 on generated files: colours to labels by hand, lists, and what can be wrong with a copy."""
+"""MSRC-21 on generated files: colors to labels by hand, lists, and what can be wrong with a copy."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_colours_become_labels(root: Path) -> None:
+def test_colors_become_labels(root: Path) -> None:
     dataset = MSRC21(root, "Train")
     sample = dataset[0]
     assert sample.labels.tolist() == [[255, 0, 255], [20, 1, 255]]
@@ -58,11 +58,11 @@ def test_missing_things_are_named(root: Path) -> None:
         MSRC21(root / "nowhere", "Train")
 
 
-def test_a_foreign_colour_is_not_taken_for_a_label(root: Path) -> None:
+def test_a_foreign_color_is_not_taken_for_a_label(root: Path) -> None:
     wrong = np.array(TRUTH, dtype=np.uint8)
     wrong[0, 1] = (129, 0, 0)
     Image.fromarray(wrong).save(root / "GroundTruth" / "1_1_s_GT.bmp")
-    with pytest.raises(ValueError, match=r"1_1_s_GT.bmp holds the colour \(129, 0, 0\) \(1 pixels"):
+    with pytest.raises(ValueError, match=r"1_1_s_GT.bmp holds the color \(129, 0, 0\) \(1 pixels"):
         MSRC21(root, "Train")[1]
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from crfrnn.data import colorize, read_labels, voc_palette, write_labels
 
-# Label -> colour, as in the development kit of VOC.
+# Label -> color, as in the development kit of VOC.
 COLOURS = {
     0: (0, 0, 0),
     1: (128, 0, 0),
@@ -34,12 +34,12 @@ COLOURS = {
 }
 
 
-def test_palette_has_the_colours_of_voc() -> None:
+def test_palette_has_the_colors_of_voc() -> None:
     palette = voc_palette()
     assert palette.shape == (256, 3)
     assert palette.dtype == torch.uint8
     assert {label: tuple(palette[label].tolist()) for label in COLOURS} == COLOURS
-    assert len({tuple(colour) for colour in palette.tolist()}) == 256
+    assert len({tuple(color) for color in palette.tolist()}) == 256
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (1, 9), (2, 5, 7)])
@@ -47,11 +47,11 @@ def test_palette_has_the_colours_of_voc() -> None:
 def test_colorize(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     labels = torch.randint(0, 21, shape, dtype=dtype)
     labels[..., 0, 0] = 255
-    colours = colorize(labels)
-    assert colours.dtype == torch.uint8
-    assert colours.shape == (*shape[:-2], 3, *shape[-2:])
+    colors = colorize(labels)
+    assert colors.dtype == torch.uint8
+    assert colors.shape == (*shape[:-2], 3, *shape[-2:])
     for index in np.ndindex(*shape):
-        pixel = colours[(*index[:-2], slice(None), *index[-2:])]
+        pixel = colors[(*index[:-2], slice(None), *index[-2:])]
         assert tuple(pixel.tolist()) == COLOURS[int(labels[index])]
 
 
@@ -66,13 +66,13 @@ def test_write_then_read(tmp_path: Path, shape: tuple[int, int], dtype: torch.dt
     assert [path.name for path in tmp_path.iterdir()] == ["mask.png"]
 
 
-def test_written_file_shows_the_colours(tmp_path: Path) -> None:
+def test_written_file_shows_the_colors(tmp_path: Path) -> None:
     labels = torch.tensor([list(COLOURS)])
     write_labels(tmp_path / "mask.png", labels)
     with Image.open(tmp_path / "mask.png") as picture:
         assert picture.mode == "P"
         seen = np.asarray(picture.convert("RGB"))[0]
-    assert [tuple(colour) for colour in seen.tolist()] == list(COLOURS.values())
+    assert [tuple(color) for color in seen.tolist()] == list(COLOURS.values())
 
 
 def test_indices_are_read_whatever_the_palette_says(tmp_path: Path) -> None:
@@ -83,16 +83,16 @@ def test_indices_are_read_whatever_the_palette_says(tmp_path: Path) -> None:
     assert read_labels(tmp_path / "mask.png").tolist() == [[0, 7, 255]]
 
 
-def test_greyscale_masks_are_labels(tmp_path: Path) -> None:
+def test_grayscale_masks_are_labels(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 20, 255]], np.uint8)).save(tmp_path / "mask.png")
     assert read_labels(tmp_path / "mask.png").tolist() == [[0, 20, 255]]
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16", "1"])
-def test_colour_mask_is_refused(tmp_path: Path, mode: str) -> None:
-    Image.new(mode, (4, 3)).save(tmp_path / "colours.png")
-    with pytest.raises(ValueError, match=rf"colours\.png holds {mode} pixels; wanted .*write_labels"):
-        read_labels(tmp_path / "colours.png")
+def test_color_mask_is_refused(tmp_path: Path, mode: str) -> None:
+    Image.new(mode, (4, 3)).save(tmp_path / "colors.png")
+    with pytest.raises(ValueError, match=rf"colors\.png holds {mode} pixels; wanted .*write_labels"):
+        read_labels(tmp_path / "colors.png")
 
 
 def test_failed_write_keeps_the_older_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ def test_padding_is_bottom_right_mean_and_void() -> None:
     assert bool((padded_labels[outside] == 255).all())
 
 
-def test_own_padding_colour() -> None:
+def test_own_padding_color() -> None:
     padded, _ = train_transform(3, scale=(1, 1), mirror=False, mean=(1.5, 2.5, 3.5))(*coded(1, 1))
     assert padded[:, 2, 2].tolist() == [1.5, 2.5, 3.5]
 
@@ -90,7 +90,7 @@ def test_scaled_image_and_labels_have_the_same_edges(factor: float) -> None:
         transforms.tv_tensors.Image(image.float()), transforms.tv_tensors.Mask(labels)
     )
     assert out.shape[1:] == out_labels.shape == (round(48 * factor), round(60 * factor))
-    # Near the edges of blocks the colours are mixtures; elsewhere they must tell the label.
+    # Near the edges of blocks the colors are mixtures; elsewhere they must tell the label.
     places = [
         (torch.arange(length) + 0.5) * whole / length % 12
         for length, whole in zip(out.shape[1:], (48, 60), strict=True)
@@ -134,7 +134,7 @@ def test_shrinking_averages_the_image() -> None:
     assert float(small.std()) < float(noise.std()) / 2  # single pixels would keep the spread
 
 
-def test_scaling_does_not_invent_labels_or_colours() -> None:
+def test_scaling_does_not_invent_labels_or_colors() -> None:
     image, labels = coded(33, 47)
     labels[labels == 3] = 255
     out, out_labels = seeded(train_transform(64), image, labels, 5)

@@ -42,8 +42,8 @@ def test_samples(voc: Path, add_sample: Callable[..., Tensor]) -> None:
     assert image.shape == (3, 1, 9)
     assert labels.dtype == torch.uint8
     assert torch.equal(labels, expected)
-    colour = torch.tensor([200, 40, 90]).view(3, 1, 1)
-    assert (image.long() - colour).abs().max() <= 3  # JPEG
+    color = torch.tensor([200, 40, 90]).view(3, 1, 1)
+    assert (image.long() - color).abs().max() <= 3  # JPEG
     assert [sample.name for sample in dataset] == dataset.names
 
 
@@ -188,7 +188,7 @@ class TestDamage:
             dataset[0]
         dataset[1]
 
-    def test_colour_mask(self, voc: Path) -> None:
+    def test_color_mask(self, voc: Path) -> None:
         Image.new("RGB", (10, 8)).save(voc / "SegmentationClass" / "2007_000039.png")
         with pytest.raises(ValueError, match=r"SegmentationClass/2007_000039\.png holds RGB pixels"):
             VOCSegmentation(voc, "train")[0]

@@ -35,7 +35,7 @@ def lattice_matrix(features: np.ndarray) -> np.ndarray:
     return Lattice.build(points).filter(torch.eye(points.shape[1])[None])[0].double().numpy()
 
 
-def normalised(kernel: np.ndarray, normalization: int) -> np.ndarray:
+def normalized(kernel: np.ndarray, normalization: int) -> np.ndarray:
     inverse = 1 / kernel.sum(1)
     return {
         0: kernel,
@@ -62,8 +62,8 @@ def pixel_features(sxy: tuple[float, float], srgb: tuple[float, ...] = (), image
     """(x, y, channels ...) over their bandwidths, pixel by pixel."""
     points = []
     for y, x in itertools.product(range(HEIGHT), range(WIDTH)):
-        colours = [float(image[y, x, c]) / s for c, s in enumerate(srgb)]
-        points.append([x / sxy[0], y / sxy[1], *colours])
+        colors = [float(image[y, x, c]) / s for c, s in enumerate(srgb)]
+        points.append([x / sxy[0], y / sxy[1], *colors])
     return np.array(points).T
 
 
@@ -71,7 +71,7 @@ def pixel_features(sxy: tuple[float, float], srgb: tuple[float, ...] = (), image
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
 @pytest.mark.parametrize("compat", COMPATS)
 def test_image_crf_equals_dense_mean_field(normalization: int, kernel: int, compat: str) -> None:
-    # Sums over all neighbours, not their mean: weaker ones, or all beliefs would be 0 or 1.
+    # Sums over all neighbors, not their mean: weaker ones, or all beliefs would be 0 or 1.
     scale = 0.1 if normalization == dcrf.NO_NORMALIZATION else 1
     crf = dcrf.DenseCRF2D(WIDTH, HEIGHT, LABELS)
     crf.setUnaryEnergy(ENERGY)
@@ -80,8 +80,8 @@ def test_image_crf_equals_dense_mean_field(normalization: int, kernel: int, comp
         sxy=(4.1, 5.3), srgb=(60, 70, 80), rgbim=IMAGE, compat=scale * COMPATS[compat], kernel=kernel,
         normalization=normalization,
     )  # fmt: skip
-    smoothness = normalised(lattice_matrix(pixel_features((1.7, 2.3))), normalization)
-    appearance = normalised(lattice_matrix(pixel_features((4.1, 5.3), (60, 70, 80))), normalization)
+    smoothness = normalized(lattice_matrix(pixel_features((1.7, 2.3))), normalization)
+    appearance = normalized(lattice_matrix(pixel_features((4.1, 5.3), (60, 70, 80))), normalization)
     terms = [(smoothness, -0.5 * scale * np.eye(LABELS)), (appearance, scale * PENALTIES[compat])]
     np.testing.assert_allclose(crf.inference(4), dense_beliefs(ENERGY, terms, 4), atol=2e-5)
 
@@ -94,7 +94,7 @@ def test_terms_of_all_kinds_add_up() -> None:
     terms = []
     for kind, normalization in zip(COMPATS, NORMALIZATIONS[1:], strict=True):
         crf.addPairwiseEnergy(features, COMPATS[kind], normalization=normalization)
-        terms.append((normalised(lattice_matrix(features), normalization), PENALTIES[kind]))
+        terms.append((normalized(lattice_matrix(features), normalization), PENALTIES[kind]))
     np.testing.assert_allclose(crf.inference(3), dense_beliefs(energy, terms, 3), atol=1e-5)
 
 
@@ -104,7 +104,7 @@ def test_images_of_any_number_of_channels(channels: int) -> None:
     crf = dcrf.DenseCRF2D(WIDTH, HEIGHT, LABELS)
     crf.setUnaryEnergy(ENERGY)
     crf.addPairwiseBilateral(sxy=4, srgb=70, rgbim=image, compat=2)
-    kernel = normalised(lattice_matrix(pixel_features((4, 4), (70,) * channels, image)), dcrf.NORMALIZE_SYMMETRIC)
+    kernel = normalized(lattice_matrix(pixel_features((4, 4), (70,) * channels, image)), dcrf.NORMALIZE_SYMMETRIC)
     np.testing.assert_allclose(crf.inference(3), dense_beliefs(ENERGY, [(kernel, -2 * np.eye(LABELS))], 3), atol=1e-5)
 
 
@@ -160,7 +160,7 @@ def test_kl_number_is_that_of_pydensecrf() -> None:
     """Without 1/2 on the pair term and without log Z."""
     crf = image_crf(COMPATS["matrix"])
     beliefs = crf.inference(2).astype(np.float64)
-    kernel = normalised(lattice_matrix(pixel_features((4, 4), (50, 50, 50))), 3)
+    kernel = normalized(lattice_matrix(pixel_features((4, 4), (50, 50, 50))), 3)
     pair = PENALTIES["matrix"] @ beliefs @ kernel.T
     wanted = (beliefs * (np.log(beliefs) + ENERGY + pair)).sum()
     assert crf.klDivergence(beliefs) == pytest.approx(wanted, rel=1e-5)

@@ -66,8 +66,8 @@ def test_features_of_an_image() -> None:
     wanted = [[0, 0], [0, 0.5], [1, 3], [1, 2]]
     np.testing.assert_allclose(create_pairwise_bilateral((1, 2), (10, 20), image, chdim=2), wanted)
     np.testing.assert_allclose(create_pairwise_bilateral((1, 2), (10, 20), image.transpose(2, 0, 1), chdim=0), wanted)
-    grey = create_pairwise_bilateral((1, 2), 10, image[..., 0])
-    np.testing.assert_allclose(grey, [[0, 0], [0, 0.5], [1, 3]])
+    gray = create_pairwise_bilateral((1, 2), 10, image[..., 0])
+    np.testing.assert_allclose(gray, [[0, 0], [0, 0.5], [1, 3]])
     volume = create_pairwise_bilateral((1, 2, 4), 10, image, chdim=-1)
     np.testing.assert_allclose(volume, [[0, 0, 0, 0], [0, 0, 0.5, 0.5], [0, 0.25, 0, 0.25], [1, 2, 3, 4]])
 

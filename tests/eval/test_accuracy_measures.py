@@ -16,7 +16,7 @@ from eval.accuracy_measures import (
     raw_figures,
     relative_rms,
 )
-from tests.dense_meanfield import dense_features, dense_kernel, dense_meanfield, dense_normalised
+from tests.dense_meanfield import dense_features, dense_kernel, dense_meanfield, dense_normalized
 
 
 def test_errors_by_hand() -> None:
@@ -41,7 +41,7 @@ def test_exact_mean_field_is_that_of_the_tests() -> None:
     features = [dense_features(image, 3.0), dense_features(image, 20.0, 30.0)]
     assert torch.equal(gaussian_features(image, 20.0, 30.0), features[1])
     beliefs = exact_mean_field(unaries, [exact_kernel(each) for each in features], (3.0, 10.0), 4)
-    kernels = [dense_normalised(dense_kernel(each), "symmetric", False) for each in features]
+    kernels = [dense_normalized(dense_kernel(each), "symmetric", False) for each in features]
     weights = [3 * torch.eye(4), 10 * torch.eye(4)]
     for unary, found in zip(unaries, beliefs, strict=True):
         logits = dense_meanfield(unary, kernels, weights, 1 - torch.eye(4), 4)
@@ -51,14 +51,14 @@ def test_exact_mean_field_is_that_of_the_tests() -> None:
 def test_lattice_on_one_vertex() -> None:
     """Points at the origin of one dimension lie on a vertex, and 2 / 3 of what is blurred back to it is what they get.
 
-    Two blurs along the one line: with both neighbours 1 + 2 / 4 comes back, with the one of its simplex 1 + 1 / 4.
+    Two blurs along the one line: with both neighbors 1 + 2 / 4 comes back, with the one of its simplex 1 + 1 / 4.
     """
     features, values = torch.zeros(4, 1), torch.rand(4, 3)
     for dilate, scale in ((False, 2 / 3 * 1.25), (True, 2 / 3 * 1.5)):
         figures = filter_figures(features, exact_kernel(features), values, dilate)
         assert figures["raw scale"] == pytest.approx(scale, rel=1e-5)
         assert figures["raw error"] == pytest.approx(0, abs=1e-5)
-        assert figures["normalised error"] == pytest.approx(0, abs=1e-5)
+        assert figures["normalized error"] == pytest.approx(0, abs=1e-5)
     assert figures["vertices per pixel"] == 1.0  # two of the simplex and one more on each side, for four points
 
 

@@ -28,7 +28,7 @@ def iterations(count: int, iou: bool = True) -> Iterations:
 
 
 @pytest.mark.parametrize(("count", "truth"), [(2, None), (8, PHOTO)])
-def test_the_figure_has_every_iteration_under_common_colours(count: int, truth: torch.Tensor | None) -> None:
+def test_the_figure_has_every_iteration_under_common_colors(count: int, truth: torch.Tensor | None) -> None:
     figure = belief_figure(PHOTO, iterations(count), "dog", truth)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -53,12 +53,12 @@ def test_frames_follow_the_iterations(curves: bool) -> None:
     assert len(pictures) == 2
     assert len({tuple(picture.shape) for picture in pictures}) == 1
     assert all(picture.dtype == torch.uint8 for picture in pictures)
-    # the score is 0 everywhere, then 1: the brightest of magma, which the colour bar has little of
+    # the score is 0 everywhere, then 1: the brightest of magma, which the color bar has little of
     bright = [int((picture == torch.tensor([251, 252, 191])[:, None, None]).all(0).sum()) for picture in pictures]
     assert bright[1] > 10_000 > 20 * bright[0]
-    colours = {tuple(colour) for colour in np.unique(pictures[0].flatten(1).T.numpy(), axis=0)}
-    assert {(68, 1, 84), (253, 231, 36)} <= colours  # the two ends of viridis: beliefs of 0 and 1
-    assert (100, 100, 100) in colours  # the photograph
+    colors = {tuple(color) for color in np.unique(pictures[0].flatten(1).T.numpy(), axis=0)}
+    assert {(68, 1, 84), (253, 231, 36)} <= colors  # the two ends of viridis: beliefs of 0 and 1
+    assert (100, 100, 100) in colors  # the photograph
 
 
 def test_maps_that_were_not_kept_are_named() -> None:

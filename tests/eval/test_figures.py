@@ -34,7 +34,7 @@ def saved(figure: Figure, path: Path) -> np.ndarray:
 def test_overlay_is_half_transparent_with_solid_edges() -> None:
     image = torch.full((3, 5, 5), 100, dtype=torch.uint8)
     labels = torch.zeros(5, 5, dtype=torch.int64)
-    labels[1:4, 1:4] = 1  # VOC's colour of label 1 is (128, 0, 0)
+    labels[1:4, 1:4] = 1  # VOC's color of label 1 is (128, 0, 0)
     picture = overlay(image, labels, CLASSES)
     assert picture[:, 2, 2].tolist() == [114, 50, 50]
     assert picture[:, 1, 2].tolist() == [128, 0, 0]
@@ -77,7 +77,7 @@ def test_panel_has_a_row_per_example_and_titled_columns(tmp_path: Path) -> None:
     height = 150 * 2.6 * (40 / 60 + 90 / 60)
     assert pixels.shape[1] == pytest.approx(3 * 2.6 * 150, abs=1)
     assert height < pixels.shape[0] < height + 150
-    corner = pixels[round(height / 2), 5]  # in the first column, an image of one grey
+    corner = pixels[round(height / 2), 5]  # in the first column, an image of one gray
     assert corner.tolist() == [100, 100, 100]
 
 
@@ -114,7 +114,7 @@ def test_a_figure_that_cannot_be_drawn_leaves_the_old_file(tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_matrix_is_labelled_on_both_sides_with_its_values() -> None:
+def test_a_matrix_is_labeled_on_both_sides_with_its_values() -> None:
     matrix = torch.tensor([[0.0, 2.0], [-1.0, 0.5]])
     figure = matrix_figure(matrix, ["cat", "dog"], "penalties")
     axes = figure.axes[0]

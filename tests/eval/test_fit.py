@@ -19,13 +19,13 @@ START = Variant(num_iterations=2, start=Cell(0.5, 6, 50, 0.5, 2))
 
 @pytest.fixture
 def problems() -> list[Problem]:
-    """Blocks of colour that are their labels, under noise: what a stronger CRF gets right."""
+    """Blocks of color that are their labels, under noise: what a stronger CRF gets right."""
     truth = torch.zeros(12, 16, dtype=torch.uint8)
     truth[:, 6:] = 1
     truth[7:, 10:] = 2
     truth[:2, :2] = 255
-    colours = torch.tensor([[10.0, 20, 30], [200, 90, 10], [60, 220, 180]])
-    image = colours[truth.clamp(max=2).long()].permute(2, 0, 1)[None]
+    colors = torch.tensor([[10.0, 20, 30], [200, 90, 10], [60, 220, 180]])
+    image = colors[truth.clamp(max=2).long()].permute(2, 0, 1)[None]
     scores = torch.nn.functional.one_hot(truth.clamp(max=2).long(), 3).permute(2, 0, 1)[None].float()
     return [Problem(scores + 1.5 * torch.randn(scores.shape), image, truth, name) for name in "xyz"]
 
@@ -55,7 +55,7 @@ def test_every_form_learns(
     assert not any(parameter.requires_grad for parameter in crf.parameters())
 
 
-def test_the_loss_is_the_cross_entropy_of_labelled_pixels(problems: list[Problem]) -> None:
+def test_the_loss_is_the_cross_entropy_of_labeled_pixels(problems: list[Problem]) -> None:
     logits, truth = problems[0].unary, problems[0].truth
     picked = [
         -float(logits[0, :, y, x].log_softmax(0)[int(truth[y, x])])

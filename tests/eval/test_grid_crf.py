@@ -85,7 +85,7 @@ def test_noise_is_the_same_in_every_round(voc: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--neighbours", "6"], "neighbours is 6"),
+        (["--neighbors", "6"], "neighbors is 6"),
         (["--noise", "-1"], "--noise is -1"),
         (["--tune-list", "nowhere"], "nowhere"),
         (["--images", "4"], "some left"),

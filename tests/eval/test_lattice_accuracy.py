@@ -40,7 +40,7 @@ def test_tables_and_files(tmp_path: Path, photos: list[str], capsys: pytest.Capt
     ]
     for row in found["appearance"] + found["smoothness"]:
         assert 0.3 < row["raw scale"] < 1.1
-        assert 0 < row["normalised error"] < 0.3
+        assert 0 < row["normalized error"] < 0.3
     assert all(0.8 < row["equal labels"] <= 1 for row in found["appearance"])
     with Image.open(out.with_suffix(".png")) as picture:
         assert picture.format == "PNG"

@@ -21,8 +21,8 @@ PARTS = Parts(classes=("bottle", "pottedplant"), side=20, margin=0.25)
 LABELS = PartLabels(PASCAL_PARTS, PARTS.classes)
 
 
-class ByColour(nn.Module):
-    """Labels by the amount of red, 40 grey levels a label; notes the sizes it is shown."""
+class ByColor(nn.Module):
+    """Labels by the amount of red, 40 gray levels a label; notes the sizes it is shown."""
 
     crf = None
 
@@ -50,7 +50,7 @@ def scene(*patches: tuple[int, Sequence[slice]]) -> Tensor:
 def test_labels_come_back_to_their_place_and_nowhere_else() -> None:
     bottle, lost = (slice(10, 30), slice(20, 30)), (slice(50, 58), slice(60, 70))
     image = scene((2, bottle), (1, lost))
-    model = ByColour()
+    model = ByColor()
     beliefs = segment_boxes(model, image, [Found("bottle", Box(20, 10, 30, 30))], PARTS, LABELS, scales=(1.0, 2.0))
     expected = torch.zeros(60, 80, dtype=torch.int64)
     expected[bottle] = 2
@@ -63,16 +63,16 @@ def test_labels_come_back_to_their_place_and_nowhere_else() -> None:
 def test_a_known_class_rules_the_parts_of_others_out() -> None:
     image = scene((2, (slice(10, 30), slice(20, 30))))
     box = Found("pottedplant", Box(20, 10, 30, 30))
-    free = segment_boxes(ByColour(), image, [box], PARTS, LABELS)
+    free = segment_boxes(ByColor(), image, [box], PARTS, LABELS)
     given = Parts(classes=PARTS.classes, side=20, margin=0.25, given_class=True)
-    known = segment_boxes(ByColour(), image, [box], given, LABELS)
+    known = segment_boxes(ByColor(), image, [box], given, LABELS)
     assert free[:, 20, 25].argmax() == 2
     assert known[:, 20, 25].argmax() == 3
     assert not known[1:3].any()
 
 
 def test_without_a_scale_objects_are_seen_as_they_are() -> None:
-    model = ByColour()
+    model = ByColor()
     segment_boxes(model, scene(), [Found("bottle", Box(20, 10, 30, 30))], Parts(classes=PARTS.classes), LABELS)
     assert model.sizes == [(28, 18)]
 
@@ -89,9 +89,9 @@ def test_overlapping_regions_agree_by_hand() -> None:
 
 def test_boxes_have_to_fit() -> None:
     with pytest.raises(ValueError, match="class 'cat'; the model knows bottle, pottedplant"):
-        segment_boxes(ByColour(), scene(), [Found("cat", Box(0, 0, 5, 5))], PARTS, LABELS)
+        segment_boxes(ByColor(), scene(), [Found("cat", Box(0, 0, 5, 5))], PARTS, LABELS)
     with pytest.raises(ValueError, match="no pixel within an image of 80 x 60"):
-        segment_boxes(ByColour(), scene(), [Found("bottle", Box(90, 0, 95, 5))], PARTS, LABELS)
+        segment_boxes(ByColor(), scene(), [Found("bottle", Box(90, 0, 95, 5))], PARTS, LABELS)
 
 
 def test_a_label_space_is_found_again() -> None:

@@ -97,11 +97,11 @@ def test_probabilities(checkpoint: Path, tmp_path: Path) -> None:
 
 GREY = PHOTO[..., 0]
 MODES = {
-    "grey": (Image.fromarray(GREY), np.stack([GREY] * 3, -1)),
-    "grey16": (Image.fromarray((GREY.astype(np.uint16) << 8) + 7), np.stack([GREY] * 3, -1)),
+    "gray": (Image.fromarray(GREY), np.stack([GREY] * 3, -1)),
+    "gray16": (Image.fromarray((GREY.astype(np.uint16) << 8) + 7), np.stack([GREY] * 3, -1)),
     "bilevel": (Image.fromarray(GREY > 127), np.stack([(GREY > 127) * np.uint8(255)] * 3, -1)),
     "rgba": (Image.fromarray(np.dstack([PHOTO, GREY])), PHOTO),
-    "grey_alpha": (Image.fromarray(np.dstack([GREY, GREY])), np.stack([GREY] * 3, -1)),
+    "gray_alpha": (Image.fromarray(np.dstack([GREY, GREY])), np.stack([GREY] * 3, -1)),
 }
 
 
@@ -113,7 +113,7 @@ def test_image_modes(checkpoint: Path, tmp_path: Path, mode: str) -> None:
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [("P", "png"), ("P", "gif"), ("CMYK", "jpg"), ("CMYK", "tif")])
-def test_modes_that_change_colours(checkpoint: Path, tmp_path: Path, mode: str, suffix: str) -> None:
+def test_modes_that_change_colors(checkpoint: Path, tmp_path: Path, mode: str, suffix: str) -> None:
     path = tmp_path / f"photo.{suffix}"
     Image.fromarray(PHOTO).convert(mode).save(path)
     with Image.open(path) as stored:

@@ -45,11 +45,11 @@ WRONG: dict[str, tuple[Callable[[dict[str, Path]], object], str]] = {
         lambda maps: write_labels(maps["2008_000001"], torch.zeros(9, 7, dtype=torch.uint8)),
         "2008_000001.png is 7 x 9; wanted 9 x 7 as its photograph",
     ),
-    "colours": (
+    "colors": (
         lambda maps: Image.new("RGB", (9, 7)).save(maps["2008_000001"]),
         "holds RGB pixels; wanted a palette PNG",
     ),
-    "palette": (lambda maps: other_palette(maps["2008_000001"]), "has other colours than VOC's palette"),
+    "palette": (lambda maps: other_palette(maps["2008_000001"]), "has other colors than VOC's palette"),
     "damaged": (lambda maps: maps["2008_000001"].write_bytes(b"none"), "is no readable PNG"),
 }
 

@@ -24,7 +24,7 @@ def _poison() -> Iterator[None]:
 
 
 def cloud(batch: int, points: int, dimensions: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Features [B, N, D] with neighbours in every D; half of those of the first image lie where simplices meet."""
+    """Features [B, N, D] with neighbors in every D; half of those of the first image lie where simplices meet."""
     features = torch.randn(batch, points, dimensions, dtype=dtype) * 2 / dimensions**0.5
     features[0, torch.rand(points, dimensions) < 0.5] = 0
     return features

@@ -11,7 +11,7 @@ DIMENSIONS = range(1, 9)
 
 
 def cloud(batch: int, points: int, dimensions: int) -> Tensor:
-    """Gaussian features [B, N, D] in float64, two bandwidths wide, the same density of neighbours in every D."""
+    """Gaussian features [B, N, D] in float64, two bandwidths wide, the same density of neighbors in every D."""
     return torch.randn(batch, points, dimensions, dtype=torch.float64) * 2 / dimensions**0.5
 
 
@@ -22,12 +22,12 @@ def densify(backend: Backend, features: Tensor, dilate: bool = False) -> Tensor:
     return backend.build(features, dilate=dilate).filter(identity)
 
 
-def normalised(backend: Backend, values: Tensor, features: Tensor, dilate: bool = False) -> Tensor:
+def normalized(backend: Backend, values: Tensor, features: Tensor, dilate: bool = False) -> Tensor:
     lattice = backend.build(features, dilate=dilate)
     return lattice.filter(values) / lattice.filter(torch.ones_like(values[..., :1]))
 
 
-def exactly_normalised(values: Tensor, features: Tensor) -> Tensor:
+def exactly_normalized(values: Tensor, features: Tensor) -> Tensor:
     kernel = dense_gaussian(features)
     return kernel @ values / kernel.sum(-1, keepdim=True)
 
@@ -82,10 +82,10 @@ def test_float32_equals_float64(backend: Backend) -> None:
 
 # Measured with seeds 0 to 9: at most 0.4 %, 0.8 %, 1.9 % and 4.3 %.
 @pytest.mark.parametrize(("dimensions", "bound"), [(1, 0.007), (2, 0.015), (3, 0.03), (5, 0.08)])
-def test_close_to_the_exact_sum_after_normalisation(backend: Backend, dimensions: int, bound: float) -> None:
+def test_close_to_the_exact_sum_after_normalization(backend: Backend, dimensions: int, bound: float) -> None:
     features, values = cloud(1, 400, dimensions), torch.rand(1, 400, 4, dtype=torch.float64)
-    wanted = exactly_normalised(values, features)
-    assert relative_rms(normalised(backend, values, features), wanted) < bound
+    wanted = exactly_normalized(values, features)
+    assert relative_rms(normalized(backend, values, features), wanted) < bound
 
 
 # Measured with seeds 0 to 9: 0.92, 0.88, 0.81 to 0.82 and 0.61 to 0.62 of the exact sums.
@@ -99,9 +99,9 @@ def test_raw_sum_is_short_by_a_known_factor(backend: Backend, dimensions: int, l
 
 def test_dilation_lowers_the_error_on_a_photo(backend: Backend) -> None:
     """Without it 4.7 to 5.5 %, with it 2.1 to 2.4 % (seeds 0 to 9)."""
-    features, values = photo_features(30, 40, position=40, colour=3), torch.rand(1, 1200, 4, dtype=torch.float64)
-    wanted = exactly_normalised(values, features)
-    plain, dilated = (relative_rms(normalised(backend, values, features, dilate), wanted) for dilate in (False, True))
+    features, values = photo_features(30, 40, position=40, color=3), torch.rand(1, 1200, 4, dtype=torch.float64)
+    wanted = exactly_normalized(values, features)
+    plain, dilated = (relative_rms(normalized(backend, values, features, dilate), wanted) for dilate in (False, True))
     assert dilated < 0.75 * plain
 
 
@@ -122,9 +122,9 @@ def test_linear(backend: Backend) -> None:
     torch.testing.assert_close(lattice.filter(2 * x - 3 * y), 2 * lattice.filter(x) - 3 * lattice.filter(y))
 
 
-def test_constants_stay_after_normalisation(backend: Backend) -> None:
+def test_constants_stay_after_normalization(backend: Backend) -> None:
     constant = torch.full((2, 100, 3), 7.0, dtype=torch.float64)
-    torch.testing.assert_close(normalised(backend, constant, cloud(2, 100, 5)), constant)
+    torch.testing.assert_close(normalized(backend, constant, cloud(2, 100, 5)), constant)
 
 
 def test_order_of_points_does_not_matter(backend: Backend) -> None:
@@ -167,6 +167,6 @@ def test_a_single_point(backend: Backend, dimensions: int) -> None:
 
 
 def test_two_runs_are_equal_bit_by_bit(backend: Backend) -> None:
-    features, values = photo_features(40, 50, position=80, colour=13).float(), torch.rand(1, 2000, 21)
+    features, values = photo_features(40, 50, position=80, color=13).float(), torch.rand(1, 2000, 21)
     first, second = (backend.build(features).filter(values) for _ in range(2))
     assert torch.equal(first, second)

@@ -164,8 +164,8 @@ def test_no_gradient_means_no_graph() -> None:
 
 
 def test_mean_field_sized_problem_stays_finite() -> None:
-    """A photo in float32 with narrow colours: no row of an empty vertex, no division by what is missing."""
-    features = photo_features(40, 60, position=160, colour=3).float()
+    """A photo in float32 with narrow colors: no row of an empty vertex, no division by what is missing."""
+    features = photo_features(40, 60, position=160, color=3).float()
     values = torch.rand(1, 2400, 21)
     out, exact = permutohedral_filter(values, features), exact_gaussian_filter(values, features)
     assert 0.45 < (out.norm() / exact.norm()).item() < 0.7  # 0.54 to 0.58 with seeds 0 to 9

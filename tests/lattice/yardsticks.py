@@ -41,12 +41,12 @@ def dense_lattice(features: Tensor, dilate: bool = False) -> Tensor:
             key = tuple(x + r - (dim + 1) * (rank[j] > dim - r) for j, x in enumerate(nearest))
             pairs.append((vertices.setdefault(key, len(vertices)), i, weights[r]))
 
-    def neighbour(key: tuple[int, ...], axis: int, sign: int) -> tuple[int, ...]:
+    def neighbor(key: tuple[int, ...], axis: int, sign: int) -> tuple[int, ...]:
         return tuple(x + sign * (1 - (dim + 1) * (j == axis)) for j, x in enumerate(key))
 
     if dilate:
         for key, axis, sign in itertools.product(list(vertices), range(dim + 1), (1, -1)):
-            vertices.setdefault(neighbour(key, axis, sign), len(vertices))
+            vertices.setdefault(neighbor(key, axis, sign), len(vertices))
     splat = torch.zeros(len(vertices), count, dtype=torch.float64)
     for vertex, i, weight in pairs:
         splat[vertex, i] += weight
@@ -54,22 +54,22 @@ def dense_lattice(features: Tensor, dilate: bool = False) -> Tensor:
     for axis in range(dim + 1):
         blur = torch.eye(len(vertices), dtype=torch.float64)
         for (key, vertex), sign in itertools.product(vertices.items(), (1, -1)):
-            if neighbour(key, axis, sign) in vertices:
-                blur[vertex, vertices[neighbour(key, axis, sign)]] += 0.5
+            if neighbor(key, axis, sign) in vertices:
+                blur[vertex, vertices[neighbor(key, axis, sign)]] += 0.5
         blurred = blur @ blurred
     return splat.T @ blurred / (1 + 2.0**-dim)
 
 
-def photo_features(height: int, width: int, position: float, colour: float) -> Tensor:
-    """Features [1, N, 5] of shaded discs with noise on a shaded ground, positions and colours over their bandwidths."""
+def photo_features(height: int, width: int, position: float, color: float) -> Tensor:
+    """Features [1, N, 5] of shaded discs with noise on a shaded ground, positions and colors over their bandwidths."""
     y, x = torch.meshgrid(torch.arange(height).double(), torch.arange(width).double(), indexing="ij")
     image = 90 + torch.stack([x, y, x + y], -1) * (60 / width)
     for _ in range(6):
-        centre, radius = torch.rand(2) * torch.tensor([height, width]), 3 + torch.rand(()) * height / 4
-        disc = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2
+        center, radius = torch.rand(2) * torch.tensor([height, width]), 3 + torch.rand(()) * height / 4
+        disc = (y - center[0]) ** 2 + (x - center[1]) ** 2 < radius**2
         image[disc] = 200 * torch.rand(3).double() + image[disc] * 0.2
     image = (image + 4 * torch.randn(height, width, 3)).clamp(0, 255).round()
-    return torch.cat([torch.stack([x, y], -1) / position, image / colour], -1).reshape(1, -1, 5)
+    return torch.cat([torch.stack([x, y], -1) / position, image / color], -1).reshape(1, -1, 5)
 
 
 def relative_rms(out: Tensor, wanted: Tensor) -> float:

@@ -30,7 +30,7 @@ def test_logits_have_the_size_of_the_image(
 @pytest.mark.parametrize("stride", [None, 8, 16, 32])
 @pytest.mark.parametrize("training", [False, True])
 def test_logits_lie_over_the_pixels_they_belong_to(name: str, stride: int | None, training: bool) -> None:
-    """Scores that hold the pixel they are centred on come out as a ramp over the pixels, half a pixel up at most."""
+    """Scores that hold the pixel they are centerd on come out as a ramp over the pixels, half a pixel up at most."""
     model = build_model(name, 2, width=NARROW, output_stride=stride).double().train(training)
     network, size = model.network, 200
     start, step = origin(network.chain(training)), network.output_stride
@@ -69,7 +69,7 @@ def test_upsampling_is_bilinear_between_the_corners() -> None:
     torch.testing.assert_close(model.upsample(scores, torch.Size((6, 9))), got[:, :, :6])
 
 
-def test_padding_is_the_mean_colour() -> None:
+def test_padding_is_the_mean_color() -> None:
     model = build_model(num_labels=3, width=NARROW).eval()
     picture = image(20, 30)
     padded = torch.tensor([122.675, 116.669, 104.008]).view(1, 3, 1, 1).repeat(1, 1, 25, 33)

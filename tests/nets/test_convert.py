@@ -220,7 +220,7 @@ def test_a_model_goes_out_and_comes_back(tmp_path: Path) -> None:
     check_same_scores(again, theirs)
 
 
-def test_a_network_has_to_tell_its_colours(tmp_path: Path) -> None:
+def test_a_network_has_to_tell_its_colors(tmp_path: Path) -> None:
     theirs = reference("deeplab-largefov")
     torch.save(theirs.network.state_dict(), tmp_path / "rgb.pth")
     with pytest.raises(ValueError, match="--order rgb for a network of ours"):
@@ -236,7 +236,7 @@ def test_other_labels_keep_the_trunk(tmp_path: Path, capsys: pytest.CaptureFixtu
     path = tmp_path / "a.caffemodel"
     path.write_bytes(net(caffe_layers(theirs, {"fc8": "fc8_voc12"}), old=True))
     assert main([str(path), str(tmp_path / "a.pt"), "--num-labels", "4", *OPTIONS]) == 0
-    assert "reinitialised for 4 labels: network.fc8.weight, network.fc8.bias" in capsys.readouterr().out
+    assert "reinitialized for 4 labels: network.fc8.weight, network.fc8.bias" in capsys.readouterr().out
     ours = model_from_checkpoint(tmp_path / "a.pt")[0].network
     assert ours.fc8.weight.shape == (4, 64, 1, 1)
     for name, tensor in theirs.network.state_dict().items():

@@ -62,7 +62,7 @@ def test_dense_scores_are_sparse_ones_at_every_shift(name: str, coarse: int, siz
 
 @pytest.mark.parametrize("name", ["deeplab-largefov", "deeplab-7x7"])
 @torch.no_grad()
-def test_a_window_slid_over_the_image_gives_the_same_centre_scores(name: str) -> None:
+def test_a_window_slid_over_the_image_gives_the_same_center_scores(name: str) -> None:
     network = lively(build_model(name, 2, width=NARROW).network)
     image = photo(457, 465)
     scores = network(image)
@@ -117,7 +117,7 @@ def test_branches_say_which_sizes_they_train_at() -> None:
         build_model("deeplab-msc", 3, width=NARROW).network(torch.zeros(1, 3, 33, 40))
 
 
-def test_initialisation_of_the_branches() -> None:
+def test_initialization_of_the_branches() -> None:
     network = build_model("deeplab-msc", width=0.25).network
     deviations = {
         name: round(float(network.get_submodule(name).weight.detach().std()), 4)
@@ -127,7 +127,7 @@ def test_initialisation_of_the_branches() -> None:
     assert deviations == pytest.approx({**wanted, "pool4_ms": 0.01, "fc8": 0.01}, rel=0.05, abs=1e-4)
 
 
-def test_the_mean_colour_is_subtracted_inside() -> None:
+def test_the_mean_color_is_subtracted_inside() -> None:
     network = build_model("deeplab-largefov", 3, width=NARROW).network.eval()
     mean = torch.tensor([122.675, 116.669, 104.008]).view(1, 3, 1, 1).expand(1, 3, 17, 17)
     with torch.no_grad():
@@ -149,10 +149,10 @@ def test_gradient_reaches_what_learns_and_frozen_layers_stay(name: str) -> None:
     frozen = {n for n, _ in network.named_parameters() if any(n.startswith(part) for part in FROZEN.get(name, ()))}
     assert {n for n, parameter in network.named_parameters() if not parameter.requires_grad} == frozen
     before = {n: parameter.detach().clone() for n, parameter in network.named_parameters()}
-    optimiser = torch.optim.SGD(network.parameters(), lr=1e-3)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
     network(photo(65, 73)).square().mean().backward()
     silent = [n for n, p in network.named_parameters() if n not in frozen and (p.grad is None or not p.grad.any())]
     assert silent == []
-    optimiser.step()
+    optimizer.step()
     changed = {n for n, parameter in network.named_parameters() if not torch.equal(parameter, before[n])}
     assert changed == set(before) - frozen

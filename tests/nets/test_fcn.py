@@ -51,7 +51,7 @@ def test_scores_have_the_size_of_the_image(name: str, height: int, width: int) -
     ],
 )
 def test_crops_align_every_map_with_the_image(name: str, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A map that holds the pixel each of its cells is centred on must come out as a ramp over the pixels."""
+    """A map that holds the pixel each of its cells is centerd on must come out as a ramp over the pixels."""
     net = network(name)
     chain = net.chain(False)
     maps = {}

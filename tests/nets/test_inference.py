@@ -50,7 +50,7 @@ def test_tiles_need_their_margin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @torch.no_grad()
-def test_a_canvas_is_padding_with_the_mean_colour() -> None:
+def test_a_canvas_is_padding_with_the_mean_color() -> None:
     built, image = model("deeplab-largefov"), photo(40, 30)
     padded = built.network.mean.expand(1, 3, 97, 97).clone()
     padded[:, :, :40, :30] = image

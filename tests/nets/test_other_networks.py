@@ -24,8 +24,8 @@ class Refined(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B, L, H, W] of raw RGB images [B, 3, H, W] in 0..255."""
-        normalised = (image / 255 - self.mean) / self.std  # the network's own convention; the CRF gets the raw image
-        return self.crf(self.network(normalised)["out"], image)
+        normalized = (image / 255 - self.mean) / self.std  # the network's own convention; the CRF gets the raw image
+        return self.crf(self.network(normalized)["out"], image)
 
 
 def crf() -> CRFRNN:

@@ -78,11 +78,11 @@ def test_a_score_sees_its_actual_field_and_nothing_beyond(name: str, field: int)
         parameter.data.abs_()
     assert receptive_field(network, windows="actual") == field
     assert field % 2 == 1
-    half, centre = field // 2, 224
+    half, center = field // 2, 224
     lit = torch.zeros(5, 3, 9, 449, dtype=torch.float64)
-    for i, column in enumerate([centre - half - 1, centre - half, centre + half, centre + half + 1]):
+    for i, column in enumerate([center - half - 1, center - half, center + half, center + half + 1]):
         lit[i, :, 4, column] = 1e6
-    scores = network(lit)[:, 0, :, centre // 8].sum(-1)
+    scores = network(lit)[:, 0, :, center // 8].sum(-1)
     assert (scores != scores[4]).tolist() == [False, True, True, False, False]
 
 

@@ -68,7 +68,7 @@ def assert_same_run() -> Callable[[Path, Path], None]:
             ours, theirs = load_checkpoint(got / name), load_checkpoint(wanted / name)
             assert ours["model"].keys() == theirs["model"].keys()
             assert [key for key in theirs["model"] if not torch.equal(ours["model"][key], theirs["model"][key])] == []
-        momentum, expected = (content["training"]["optimiser"]["state"] for content in (ours, theirs))
+        momentum, expected = (content["training"]["optimizer"]["state"] for content in (ours, theirs))
         assert momentum.keys() == expected.keys()
         for key in expected:
             assert torch.equal(momentum[key]["momentum_buffer"], expected[key]["momentum_buffer"])

@@ -48,9 +48,9 @@ def differences(got: Path, wanted: Path) -> list[str]:
     for file in files:
         ours, theirs = load_checkpoint(got / file), load_checkpoint(wanted / file)
         found += [f"{file}: {name}" for name in theirs["model"] if not ours["model"][name].equal(theirs["model"][name])]
-        for key, state in theirs["training"].get("optimiser", {}).get("state", {}).items():
+        for key, state in theirs["training"].get("optimizer", {}).get("state", {}).items():
             if not torch.equal(
-                ours["training"]["optimiser"]["state"][key]["momentum_buffer"], state["momentum_buffer"]
+                ours["training"]["optimizer"]["state"][key]["momentum_buffer"], state["momentum_buffer"]
             ):
                 found.append(f"{file}: momentum {key}")
     return found

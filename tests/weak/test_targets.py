@@ -6,7 +6,7 @@ import torch
 
 from crfrnn.data import VOID, Box
 from crfrnn.weak import SegSettings, core, rect_targets, seg_probabilities, seg_targets
-from tests.dense_meanfield import dense_features, dense_kernel, dense_meanfield, dense_normalised
+from tests.dense_meanfield import dense_features, dense_kernel, dense_meanfield, dense_normalized
 
 LARGE, INNER, BESIDE = Box(1, 0, 0, 16, 20), Box(2, 2, 3, 14, 15), Box(3, 10, 12, 20, 24)
 SMALL, LINE = Box(2, 18, 0, 20, 3), Box(1, 19, 23, 20, 24)
@@ -112,7 +112,7 @@ def test_probabilities_by_hand() -> None:
 
 
 def test_an_object_is_cut_out_of_its_box() -> None:
-    """A red disk on blue: the box says half, the colours say which half."""
+    """A red disk on blue: the box says half, the colors say which half."""
     y, x = np.mgrid[:40, :44]
     disk = torch.from_numpy((y - 20) ** 2 + (x - 22) ** 2 < 14**2)
     image = torch.where(disk, torch.tensor([220, 40, 40]).view(3, 1, 1), torch.tensor([20, 60, 200]).view(3, 1, 1))
@@ -135,7 +135,7 @@ def test_the_crf_is_that_of_the_definition() -> None:
     labels = seg_targets(image, boxes, settings)
     unary = seg_probabilities(boxes, 14, 18, 5).log().reshape(5, -1).T
     features = [dense_features(image.double(), 2.0), dense_features(image.double(), 8.0, 20.0)]
-    kernels = [dense_normalised(dense_kernel(each), "after", False) for each in features]
+    kernels = [dense_normalized(dense_kernel(each), "after", False) for each in features]
     logits = dense_meanfield(
         unary, kernels, [torch.eye(5).double(), 3 * torch.eye(5).double()], 1 - torch.eye(5).double(), 4
     )

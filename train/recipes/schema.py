@@ -113,7 +113,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Crf:
-    """The CRF-RNN (bandwidths in pixels and grey levels; see crfrnn.CRFRNN)."""
+    """The CRF-RNN (bandwidths in pixels and gray levels; see crfrnn.CRFRNN)."""
 
     theta_alpha: float = 160.0
     theta_beta: float = 3.0

@@ -9,10 +9,10 @@ from crfrnn.data.voc import VOID
 
 
 def adjacency(maps: Iterable[Tensor], num_labels: int) -> Tensor:
-    """How many pairs of neighbouring pixels have two different labels, int64 [L, L], symmetric, zero on the diagonal.
+    """How many pairs of neighboring pixels have two different labels, int64 [L, L], symmetric, zero on the diagonal.
 
     Args:
-        maps: label maps [H, W]; void (255) has no neighbours.
+        maps: label maps [H, W]; void (255) has no neighbors.
     """
     counts = torch.zeros(num_labels, num_labels, dtype=torch.int64)
     for labels in maps:

@@ -69,5 +69,5 @@ def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def to_uint8(image: Tensor) -> Tensor:
-    """Grey levels rounded to whole ones."""
+    """Gray levels rounded to whole ones."""
     return image.round().clamp(0, 255).to(torch.uint8)

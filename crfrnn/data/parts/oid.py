@@ -20,9 +20,9 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from crfrnn.data.images import read_image
+from crfrnn.data.matfile import Struct, read_struct
 from crfrnn.data.parts.annotation import AnnotatedObject, Annotation, Box, Listed, Mask, Part
 from crfrnn.data.parts.files import ALL, check_files, find_folder, read_list
-from crfrnn.data.parts.matfile import Struct, read_struct
 
 OID_PARTS = {"aeroplane": {"verticalStabilizer": 2, "nose": 3, "wing": 4, "wheel": 5}}
 """Indices of the parts; the aeroplane itself has 1."""

@@ -14,9 +14,9 @@ import numpy as np
 from torch import Tensor
 
 from crfrnn.data.images import read_image
+from crfrnn.data.matfile import Struct, read_struct
 from crfrnn.data.parts.annotation import AnnotatedObject, Annotation, Listed, Mask, Part, mask_box
 from crfrnn.data.parts.files import ALL, check_files, find_folder, read_list
-from crfrnn.data.parts.matfile import Struct, read_struct
 from crfrnn.data.parts.vocabulary import PASCAL_PARTS, class_index
 
 _ROOTS = (".", "VOC2010", "VOCdevkit/VOC2010")

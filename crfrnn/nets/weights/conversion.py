@@ -26,7 +26,7 @@ class Conversion:
         model: with the weights of the file.
         architecture, classes: what `save_checkpoint` wants to know of it.
         table: for every tensor of the file its name, its shape, its name in the model (or ""), and what was done to it.
-        notes: what else there is to say: what was reinitialised, was missing, was assumed.
+        notes: what else there is to say: what was reinitialized, was missing, was assumed.
     """
 
     model: SegmentationModel
@@ -57,7 +57,7 @@ def convert(
             label layers start anew.
         width: factor on the channels of the network; None for the published ones.
         classes: names of the labels; None for those of the file, or VOC's, or numbers.
-        order: of the colours, for a state dict that does not tell; see `read_source`.
+        order: of the colors, for a state dict that does not tell; see `read_source`.
         accept_missing: parameters of the model that may keep their initial values: names, or their beginnings up to a dot,
             as "fc8".
         accept_left_over: tensors of the file to leave out, likewise.
@@ -212,9 +212,9 @@ def _notes(
 ) -> list[str]:
     notes = []
     if reset:
-        notes.append(f"reinitialised for {model.network.num_labels} labels: {', '.join(reset)}")
+        notes.append(f"reinitialized for {model.network.num_labels} labels: {', '.join(reset)}")
     if missing:
-        notes.append(f"not in the file, as initialised: {', '.join(missing)}")
+        notes.append(f"not in the file, as initialized: {', '.join(missing)}")
     bias = targets.get("network.upscore2.bias")
     if bias is not None and not bias.sources:
         notes.append("network.upscore2.bias: zero, the layer of the file has no bias")

@@ -16,13 +16,13 @@ CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 """What the VGG authors' convolutions expect to be subtracted from a BGR image in 0..255."""
 
 FEATURES_MEAN_RGB = (0.48235 * 255, 0.45882 * 255, 0.40784 * 255)
-"""The same mean as torchvision states it for IMAGENET1K_FEATURES, in grey levels, RGB."""
+"""The same mean as torchvision states it for IMAGENET1K_FEATURES, in gray levels, RGB."""
 
 V1_MEAN_RGB = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-"""Mean for torchvision's IMAGENET1K_V1, in grey levels."""
+"""Mean for torchvision's IMAGENET1K_V1, in gray levels."""
 
 V1_STD_RGB = (0.229 * 255, 0.224 * 255, 0.225 * 255)
-"""Deviation for torchvision's IMAGENET1K_V1, in grey levels."""
+"""Deviation for torchvision's IMAGENET1K_V1, in gray levels."""
 
 TORCHVISION_NAMES = {
     **{
@@ -35,7 +35,7 @@ TORCHVISION_NAMES = {
 """Where our layers are in torchvision's vgg16."""
 
 TRUNK_SCALE = 14.0
-"""Root mean square of conv5_3 on photographs under the original convolutions (measured: 10 to 16); He's initialisation
+"""Root mean square of conv5_3 on photographs under the original convolutions (measured: 10 to 16); He's initialization
 counts on 1."""
 
 Tensors = dict[str, torch.Tensor]
@@ -44,8 +44,8 @@ Tensors = dict[str, torch.Tensor]
 def load_imagenet(network: VGG16, source: str | os.PathLike) -> list[str]:
     """Fill conv1_1 ... conv5_3, and fc6 and fc7 where the source has them, with ImageNet weights.
 
-    fc6 and fc7 are decimated to the size of the network's (see `crfrnn.nets.weights.decimation`). Returns the names of the layers
-    left as they were.
+    fc6 and fc7 are decimated to the size of the network's; see decimation.py. Returns the names of the layers left as they
+    were.
 
     Args:
         source: "imagenet-v1" for all layers of torchvision's vgg16 (IMAGENET1K_V1), "imagenet" for the original Caffe
@@ -75,7 +75,7 @@ def load_vgg16(network: VGG16, tensors: Tensors, source: str = "the weights") ->
     """Copy the tensors "conv1_1.weight", "conv1_1.bias", ..., made for the network's input, into it.
 
     "fc6.*" and "fc7.*" may be there, too, of full size; they are decimated. Without them, fc6 is scaled so that He's
-    initialisation fits what the convolutions give. `source` is what messages call the tensors. Returns the names of the
+    initialization fits what the convolutions give. `source` is what messages call the tensors. Returns the names of the
     layers left as they were; raises ValueError, with the network untouched, where a tensor is missing or does not fit.
     """
     tensors, filled = dict(tensors), list(CONVOLUTIONS)
@@ -118,9 +118,9 @@ def fold_input(
     ours: torch.Tensor,
     bgr: bool = False,
 ) -> None:
-    """Make conv1_1, trained on (image - mean) / std in RGB or BGR order, one for RGB images minus the colour `ours`.
+    """Make conv1_1, trained on (image - mean) / std in RGB or BGR order, one for RGB images minus the color `ours`.
 
-    Colours are in grey levels of 0..255. The difference of the means goes into the bias: exact but for the outermost
+    Colors are in gray levels of 0..255. The difference of the means goes into the bias: exact but for the outermost
     pixels, where the zeros of the padding now stand for our mean instead of theirs. Changes `tensors` in place.
     """
     weight, bias = tensors["conv1_1.weight"], tensors["conv1_1.bias"]
@@ -130,7 +130,7 @@ def fold_input(
 
 
 def from_torchvision_state(state: Tensors, ours: torch.Tensor) -> Tensors:
-    """A state dict of torchvision's vgg16 under our names, for images minus the colour `ours`."""
+    """A state dict of torchvision's vgg16 under our names, for images minus the color `ours`."""
     tensors = {}
     for name, theirs in TORCHVISION_NAMES.items():
         for kind in ("weight", "bias"):

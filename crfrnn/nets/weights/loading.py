@@ -17,7 +17,7 @@ def load_tensors(
     accept_missing: Sequence[str] = (),
     accept_left_over: Sequence[str] = (),
 ) -> list[str]:
-    """Copy `tensors` into the parameters of the same names; returns the names of those that were reinitialised instead.
+    """Copy `tensors` into the parameters of the same names; returns the names of those that were reinitialized instead.
 
     Where label layers (the scores; the pair term of a CRF) come with another number of labels, the rest is loaded, the
     scores start anew, and the pair term stays as the model was built with.

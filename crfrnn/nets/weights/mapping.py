@@ -79,7 +79,7 @@ def by_target(entries: Iterable[Entry]) -> dict[str, Entry]:
 
 
 def to_rgb(entries: Iterable[Entry], mean_rgb: Sequence[float], ours: Sequence[float]) -> None:
-    """Make layers that look at BGR images minus the colour `mean_rgb` ones for RGB images minus the colour `ours`.
+    """Make layers that look at BGR images minus the color `mean_rgb` ones for RGB images minus the color `ours`.
 
     Raises ValueError where such a layer is no convolution over three channels, or comes without its bias.
     """
@@ -93,17 +93,17 @@ def to_rgb(entries: Iterable[Entry], mean_rgb: Sequence[float], ours: Sequence[f
             raise ValueError(f"{present.source} comes alone; wanted both weight and bias of {layer}")  # type: ignore[union-attr]
         if weight.tensor.ndim != 4 or weight.tensor.shape[1] != 3:
             raise ValueError(
-                f"{weight.source} has shape {list(weight.tensor.shape)}; wanted [O, 3, 3, 3], for images of three colours"
+                f"{weight.source} has shape {list(weight.tensor.shape)}; wanted [O, 3, 3, 3], for images of three colors"
             )
         tensors = {"conv1_1.weight": weight.tensor, "conv1_1.bias": bias.tensor.flatten()}
         fold_input(tensors, mean_rgb, ours=torch.tensor(ours), bgr=True)
         weight.tensor, bias.tensor = tensors["conv1_1.weight"], tensors["conv1_1.bias"]
         weight.done.append("BGR -> RGB")
         if tuple(mean_rgb) != tuple(ours):
-            bias.done.append("for our mean colour")
+            bias.done.append("for our mean color")
 
 
-def recognise(entries: Iterable[Entry]) -> str | None:
+def recognize(entries: Iterable[Entry]) -> str | None:
     """The network whose layers these are; None where they could be of several.
 
     An FCN-8s is reported as such: whether it was trained at once, its layers do not tell.

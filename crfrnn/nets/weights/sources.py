@@ -17,7 +17,7 @@ from crfrnn.nets.weights.caffemodel import read_caffemodel
 from crfrnn.nets.weights.checkpoint import FORMAT
 from crfrnn.nets.weights.crfasrnn import THETAS, is_crfasrnn, is_pair_term, pair_term, published_settings, read_crfasrnn
 from crfrnn.nets.weights.imagenet import CAFFE_MEAN_BGR, TORCHVISION_NAMES, from_torchvision_state
-from crfrnn.nets.weights.mapping import SCORE_WEIGHTS, Entry, Source, entry, recognise, to_rgb
+from crfrnn.nets.weights.mapping import SCORE_WEIGHTS, Entry, Source, entry, recognize, to_rgb
 
 Order = Literal["rgb", "bgr"]
 
@@ -64,7 +64,7 @@ def from_caffe(layers: dict[str, list[Tensor]]) -> Source:
     """A VGG-16, DeepLab, FCN or CRF-RNN of Caffe's: its layers and their blobs, which become `LAYER.0`, `LAYER.1`, ...
 
     VGG-16 as trained on ImageNet (no scores, but for 1000 classes) saw images minus `CAFFE_MEAN_BGR`, all others minus the
-    mean colour that ours have (FCN's differs by less than 0.005 grey levels).
+    mean color that ours have (FCN's differs by less than 0.005 gray levels).
     """
     entries: list[Entry] = []
     assumed: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ def from_caffe(layers: dict[str, list[Tensor]]) -> Source:
         _settle_scale(entries, layer, scale)
     imagenet = not any(each.target in SCORE_WEIGHTS for each in entries)
     to_rgb(entries, CAFFE_MEAN_BGR[::-1] if imagenet else MEAN_RGB, MEAN_RGB)
-    variant = "fcn-8s-at-once" if scales else recognise(entries)
+    variant = "fcn-8s-at-once" if scales else recognize(entries)
     what = "Caffe, VGG-16 for ImageNet" if imagenet else "Caffe"
     return Source(what, entries, variant, crf=published_settings() if assumed else None, assumed=assumed)
 
@@ -181,7 +181,7 @@ def _from_torchvision(state: dict[str, Tensor]) -> Source:
             continue
         made = Entry({name: list(tensor.shape)}, f"network.{target}", tensors[target])
         if target.startswith("conv1_1."):
-            made.done.append("from 0..1, normalised, to our grey levels")
+            made.done.append("from 0..1, normalized, to our gray levels")
         entries.append(made)
     return Source("torchvision's vgg16", entries)
 
@@ -195,7 +195,7 @@ def _from_ours(state: dict[str, Tensor]) -> Source:
         sizes = [tensor.numel() for name, tensor in state.items() if name.startswith("crf.initial_bandwidths_")]
         kernels = [appearance_kernel() if size == 2 else smoothness_kernel() for size in sizes]
         crf = CRFRNN(2, kernels, kernel_weights=form).settings()  # type: ignore[arg-type]
-    return Source("a state dict of ours", entries, _without_scales(recognise(entries)), crf=crf)
+    return Source("a state dict of ours", entries, _without_scales(recognize(entries)), crf=crf)
 
 
 def _from_network(state: dict[str, Tensor], order: Order | None) -> Source:
@@ -204,12 +204,12 @@ def _from_network(state: dict[str, Tensor], order: Order | None) -> Source:
     if f"{CONVOLUTIONS[0]}.weight" in state:
         if order is None:
             raise ValueError(
-                f"a state dict with names like {CONVOLUTIONS[0]}.weight does not tell the order of colours it was trained "
+                f"a state dict with names like {CONVOLUTIONS[0]}.weight does not tell the order of colors it was trained "
                 "on; say --order rgb for a network of ours, --order bgr for one with Caffe's weights"
             )
         if order == "bgr":
             to_rgb(entries, MEAN_RGB, MEAN_RGB)
-    return Source("a state dict of a network", entries, _without_scales(recognise(entries)))
+    return Source("a state dict of a network", entries, _without_scales(recognize(entries)))
 
 
 def _without_scales(variant: str | None) -> str | None:

@@ -114,7 +114,7 @@ def test_other_labels_keep_the_trunk(tmp_path: Path, state: dict[str, Tensor]) -
         assert not kept or name.startswith("conv1_1") or torch.equal(tensor, state[name])
         assert kept or 5 in tensor.shape
     assert torch.equal(result.model.crf.cell.compatibility, 1 - torch.eye(5))
-    note = next(note for note in result.notes if note.startswith("reinitialised for 5 labels"))
+    note = next(note for note in result.notes if note.startswith("reinitialized for 5 labels"))
     assert "network.score_fr.weight" in note
     assert "crf.cell.kernel_weights" in note
 

@@ -16,11 +16,11 @@ def test_another_number_of_labels_keeps_the_trunk(name: str) -> None:
         torch.nn.init.normal_(parameter)
     # 8 is also the number of channels everywhere: labels and channels must not be taken for one another.
     ours = build_model(name, 5, width=NARROW).network
-    reinitialised = load_tensors(ours, theirs.state_dict())
-    assert reinitialised == [n for n in ours.state_dict() if n.split(".")[0] in ours.label_layers]
+    reinitialized = load_tensors(ours, theirs.state_dict())
+    assert reinitialized == [n for n in ours.state_dict() if n.split(".")[0] in ours.label_layers]
     fresh = build_model(name, 5, width=NARROW).network.state_dict()
     for key, tensor in ours.state_dict().items():
-        if key not in reinitialised:
+        if key not in reinitialized:
             assert torch.equal(tensor, theirs.state_dict()[key])
         else:
             assert tensor.shape == fresh[key].shape

@@ -1,10 +1,10 @@
 """All mean-field iterations of crfrnn/meanfield.py in one call of compiled CPU code.
 
-With S_m and D_m the splat and slice of kernel m, normalisers folded in, B_m its blur and A_m = alpha_m mu W_m,
+With S_m and D_m the splat and slice of kernel m, normalizers folded in, B_m its blur and A_m = alpha_m mu W_m,
 
     x_t = U - sum_m D_m (B_m S_m Q_{t-1}) A_m^T,    Q_t = softmax(x_t),    Q_0 = softmax(U),
 
-one pass over the pixels slices, subtracts, normalises and splats; blur and label matrices act on the vertices alone. With
+one pass over the pixels slices, subtracts, normalizes and splats; blur and label matrices act on the vertices alone. With
 g_t the derivative of the loss to x_t, the derivative runs through the same steps in reverse:
 
     dQ_{t-1} = sum_m S_m^T B_m^T (D_m^T (-g_t) A_m),    g_{t-1} = Q_{t-1} (dQ_{t-1} - <dQ_{t-1}, Q_{t-1}>),
@@ -17,7 +17,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from crfrnn import fused_operators, native
+from crfrnn import native
+from crfrnn.fused import operators as fused_operators
 from crfrnn.kernels import LatticeKernels
 from crfrnn.lattice.compiled import CompiledTables
 

@@ -1,4 +1,4 @@
-"""Optimiser groups with a rate of their own, and the schedule of the rates."""
+"""Optimizer groups with a rate of their own, and the schedule of the rates."""
 
 import torch
 
@@ -7,7 +7,7 @@ from crfrnn.nets.variants import CONVOLUTIONS
 from train.recipes import Stage
 
 
-def build_optimiser(model: SegmentationModel, stage: Stage) -> torch.optim.SGD:
+def build_optimizer(model: SegmentationModel, stage: Stage) -> torch.optim.SGD:
     """SGD over the parameters that require a gradient, in groups named for logs ("trunk", "new layers", ...).
 
     As in DeepLab, a bias learns at twice the rate of its weight and has no decay. CRF parameters have no decay. Raises
@@ -54,24 +54,24 @@ def factor(stage: Stage, step: int) -> float:
     return warm * (0.1 ** (step // stage.step_size) if stage.schedule == "step" else 1.0)
 
 
-def set_rates(optimiser: torch.optim.Optimizer, stage: Stage, step: int) -> None:
+def set_rates(optimizer: torch.optim.Optimizer, stage: Stage, step: int) -> None:
     """Give every group the rate of step number `step`."""
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor(stage, step)
 
 
-def rates(optimiser: torch.optim.Optimizer) -> dict[str, float]:
+def rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
     """The rate of every group as it is now; of weights where a group has biases, too."""
     found: dict[str, float] = {}
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         found[group["name"]] = min(group["lr"], found.get(group["name"], float("inf")))
     return found
 
 
-def clip_gradients(optimiser: torch.optim.Optimizer, largest: float | None) -> dict[str, float]:
+def clip_gradients(optimizer: torch.optim.Optimizer, largest: float | None) -> dict[str, float]:
     """Scale the gradient of every group by name to a norm of at most `largest`; returns the norms before."""
     groups: dict[str, list[torch.nn.Parameter]] = {}
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         groups.setdefault(group["name"], []).extend(group["params"])
     limit = float("inf") if largest is None else largest
     return {name: float(torch.nn.utils.clip_grad_norm_(group, limit)) for name, group in groups.items()}

@@ -25,7 +25,7 @@ from crfrnn.kernels import IMAGE, Kernel
 # `names` and `guides` have a line for each of the other tensors and for each kernel; schemas have no lists of strings.
 _ARGUMENTS = (
     "Tensor unary, Tensor[] others, str names, SymInt num_iterations, float? tolerance, str guides, bool[] use_positions, "
-    "int[] neighbours, str normalization, bool exclude_self, str filter, bool dilate, float min_belief"
+    "int[] neighbors, str normalization, bool exclude_self, str filter, bool dilate, float min_belief"
 )
 _FEATURE = "features."
 
@@ -71,7 +71,7 @@ class OpaqueLayer:
             tolerance,
             "\n".join([kernel.guide or "" for kernel in layer.kernels]),
             [kernel.theta_position is not None for kernel in layer.kernels],
-            [kernel.neighbours or 0 for kernel in layer.kernels],
+            [kernel.neighbors or 0 for kernel in layer.kernels],
             layer.normalization,
             layer.exclude_self,
             layer.filter,
@@ -103,7 +103,7 @@ class OpaqueLayer:
         tolerance: float | None,
         guides: str,
         use_positions: Sequence[bool],
-        neighbours: Sequence[int],
+        neighbors: Sequence[int],
         *settings: Any,
     ) -> Tensor:
         """The layer on `tensors`, the unary and what `names` calls the others."""
@@ -113,7 +113,7 @@ class OpaqueLayer:
         layer = _layer(
             self._layer_type,
             len(state["cell.compatibility"]),
-            tuple(zip(guides.split("\n"), use_positions, neighbours, strict=True)),
+            tuple(zip(guides.split("\n"), use_positions, neighbors, strict=True)),
             *settings,
             threading.get_ident(),
         )
@@ -130,8 +130,8 @@ def _layer(
         return layer_type(
             num_labels,
             [
-                Kernel(1.0, 1.0 if position else None, 1.0 if guide else None, guide or None, neighbours or None)
-                for guide, position, neighbours in kernels
+                Kernel(1.0, 1.0 if position else None, 1.0 if guide else None, guide or None, neighbors or None)
+                for guide, position, neighbors in kernels
             ],
             normalization=normalization,
             exclude_self=exclude_self,

@@ -8,23 +8,23 @@ import torch
 from torch import Tensor
 
 from crfrnn import CRFRNN, appearance_kernel, grid_kernel, smoothness_kernel
-from crfrnn.grid import GridMatrix
 from crfrnn.kernels import Kernel
-from tests.dense_meanfield import dense_features, dense_kernel, dense_meanfield, dense_normalised
+from crfrnn.kernels.matrices import GridMatrix
+from tests.dense_meanfield import dense_features, dense_kernel, dense_meanfield, dense_normalized
 
 THETA = 60.0
 SIZES = [(4, 6), (1, 5), (5, 1), (1, 1), (2, 2)]
 FORMS = {"after": "scalar", "before": "diagonal", "symmetric": "matrix", "none": "matrix"}
 
 
-def dense_grid(image: Tensor, neighbours: int, theta: float = THETA) -> Tensor:
+def dense_grid(image: Tensor, neighbors: int, theta: float = THETA) -> Tensor:
     """The matrix [N, N] for an image [C, H, W], a pair of pixels at a time."""
     height, width = image.shape[1:]
     pixels = list(itertools.product(range(height), range(width)))
     matrix = image.new_zeros(len(pixels), len(pixels))
     for (i, p), (j, q) in itertools.product(enumerate(pixels), repeat=2):
         rows, columns = abs(p[0] - q[0]), abs(p[1] - q[1])
-        if rows + columns == 1 or (neighbours == 8 and rows == columns == 1):
+        if rows + columns == 1 or (neighbors == 8 and rows == columns == 1):
             contrast = (image[:, p[0], p[1]] - image[:, q[0], q[1]]).square().sum()
             matrix[i, j] = torch.exp(-contrast / (2 * theta**2)) / (rows + columns) ** 0.5
     return matrix
@@ -35,32 +35,32 @@ def problem(height: int, width: int, batch: int = 1, channels: int = 3, labels: 
     return unary, 255 * torch.rand(batch, channels, height, width, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("neighbours", [4, 8])
+@pytest.mark.parametrize("neighbors", [4, 8])
 @pytest.mark.parametrize(("height", "width"), SIZES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_filter_is_the_matrix_of_neighbours(neighbours: int, height: int, width: int, channels: int) -> None:
+def test_filter_is_the_matrix_of_neighbors(neighbors: int, height: int, width: int, channels: int) -> None:
     _, images = problem(height, width, batch=2, channels=channels)
-    grid = GridMatrix(images / THETA, neighbours)
-    wanted = torch.stack([dense_grid(image, neighbours) for image in images])
+    grid = GridMatrix(images / THETA, neighbors)
+    wanted = torch.stack([dense_grid(image, neighbors) for image in images])
     values = torch.randn(2, 3, height * width, dtype=torch.float64).mT  # not contiguous
     torch.testing.assert_close(grid.filter(values), wanted @ values, rtol=0, atol=1e-12)
     torch.testing.assert_close(grid.row_sums(), wanted.sum(2), rtol=0, atol=1e-12)
     assert torch.equal(grid.diagonal(), torch.zeros(2, height * width, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("neighbours", [4, 8])
+@pytest.mark.parametrize("neighbors", [4, 8])
 @pytest.mark.parametrize("normalization", FORMS)
 @pytest.mark.parametrize("exclude_self", [False, True])
 @pytest.mark.parametrize("filter", ["exact", "lattice"])
-def test_layer_is_the_dense_mean_field(neighbours: Any, normalization: Any, exclude_self: bool, filter: Any) -> None:
+def test_layer_is_the_dense_mean_field(neighbors: Any, normalization: Any, exclude_self: bool, filter: Any) -> None:
     crf = CRFRNN(
-        3, [grid_kernel(neighbours, THETA, 0.7)], 3, normalization, FORMS[normalization], exclude_self=exclude_self,
+        3, [grid_kernel(neighbors, THETA, 0.7)], 3, normalization, FORMS[normalization], exclude_self=exclude_self,
         compatibility=torch.randn(3, 3), filter=filter,
     ).double()  # fmt: skip
     with torch.no_grad():
         crf.cell.kernel_weights += 0.3 * torch.randn_like(crf.cell.kernel_weights)
     unary, image = problem(4, 6)
-    kernel = dense_normalised(dense_grid(image[0], neighbours), normalization, exclude_self=False)
+    kernel = dense_normalized(dense_grid(image[0], neighbors), normalization, exclude_self=False)
     weight = crf.cell.kernel_weights[0]
     matrix = weight if weight.ndim == 2 else torch.diag(weight.expand(3))
     wanted = dense_meanfield(unary[0].flatten(1).T, [kernel], [matrix], crf.cell.compatibility, 3)
@@ -73,7 +73,7 @@ def test_it_stands_beside_kernels_between_all_pixels() -> None:
     eye = torch.eye(3, dtype=torch.float64)
     raw = [dense_kernel(dense_features(image[0], 1.5)), dense_grid(image[0], 4)]
     raw.append(dense_kernel(dense_features(image[0], 4.0, 40.0)))
-    dense = [dense_normalised(each, "after", False) for each in raw]
+    dense = [dense_normalized(each, "after", False) for each in raw]
     wanted = dense_meanfield(unary[0].flatten(1).T, dense, [0.8 * eye, 2 * eye, 1.3 * eye], 1 - eye, 3)
     exact = CRFRNN(3, kernels, 3, filter="exact").double()
     torch.testing.assert_close(exact(unary, image)[0].flatten(1).T, wanted, rtol=0, atol=1e-6)
@@ -104,7 +104,7 @@ def test_gradients_of_everything_by_finite_differences(normalization: Any, exclu
 @pytest.mark.parametrize("normalization", FORMS)
 @pytest.mark.parametrize("theta", [1.0, 40.0])
 def test_no_contrast_is_too_large(normalization: Any, theta: float) -> None:
-    """Where no neighbour is alike in float32, row sums would vanish and gradients with them become NaN."""
+    """Where no neighbor is alike in float32, row sums would vanish and gradients with them become NaN."""
     image = torch.zeros(1, 3, 4, 4)
     image[..., ::2, 1::2] = image[..., 1::2, ::2] = 255
     image.requires_grad_()
@@ -155,9 +155,9 @@ def test_settings_rebuild_the_layer() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: grid_kernel(6), "neighbours is 6; a pixel of the grid has 4, or 8"),
+        (lambda: grid_kernel(6), "neighbors is 6; a pixel of the grid has 4, or 8"),
         (lambda: grid_kernel(4, theta_beta=0), "theta_guide .* is 0.0; wanted a positive finite"),
-        (lambda: Kernel(1.0, theta_position=3.0, neighbours=4), "wanted theta_guide and no theta_position"),
+        (lambda: Kernel(1.0, theta_position=3.0, neighbors=4), "wanted theta_guide and no theta_position"),
         (lambda: CRFRNN(3, [grid_kernel()])(torch.zeros(1, 3, 2, 2)), "the kernels look at image"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The kernel of a grid CRF: pixels next to each other alone, told apart by the contrast of the image between them."""
+"""Raw kernels that are no lattices, as linear operators: the exact sum over all pairs, and the grid of neighbors."""
 
 from __future__ import annotations
 
@@ -6,30 +6,48 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-# (rows, columns) from a pixel to its later neighbours; the earlier ones follow from k(i, j) = k(j, i).
+from crfrnn.lattice import exact_gaussian_filter
+
+# (rows, columns) from a pixel to its later neighbors; the earlier ones follow from k(i, j) = k(j, i).
 OFFSETS = {4: ((0, 1), (1, 0)), 8: ((0, 1), (1, 0), (1, 1), (1, -1))}
-# exp(-40) = 4e-18 passes for 0 beside a neighbour of like colour, and where all are unlike, row sums of it still can be
+# exp(-40) = 4e-18 passes for 0 beside a neighbor of like color, and where all are unlike, row sums of it still can be
 # divided by, and their inverses squared in a derivative, in float32.
 LARGEST_EXPONENT = 40.0
 
 
+class ExactMatrix:
+    """K by the plain sum over all pairs of pixels, O(N^2): the yardstick, for small images."""
+
+    def __init__(self, features: Tensor) -> None:
+        self.features = features
+
+    def filter(self, values: Tensor) -> Tensor:
+        return exact_gaussian_filter(values, self.features)
+
+    def row_sums(self) -> Tensor:
+        return self.filter(torch.ones_like(self.features[..., :1]))[..., 0]
+
+    def diagonal(self) -> Tensor:
+        return torch.ones_like(self.features[..., 0])
+
+
 class GridMatrix:
-    """k(i, j) = exp(-|g_i - g_j|^2 / 2) / |p_i - p_j| for the 4 or 8 neighbours j of pixel i, 0 elsewhere and for j = i.
+    """k(i, j) = exp(-|g_i - g_j|^2 / 2) / |p_i - p_j| for the 4 or 8 neighbors j of pixel i, 0 elsewhere and for j = i.
 
     The distance |p_i - p_j|, 1 or sqrt(2) pixels, makes the length of a boundary count alike in all directions (Boykov &
     Kolmogorov 2003). K is symmetric, so that the filter is its own adjoint; gradients flow to values and guide.
 
     Args:
         guide: g [B, C, H, W], in units of its bandwidth.
-        neighbours: 4 or 8.
+        neighbors: 4 or 8.
     """
 
-    def __init__(self, guide: Tensor, neighbours: int) -> None:
+    def __init__(self, guide: Tensor, neighbors: int) -> None:
         pixels = rearrange(guide, "b c h w -> b h w c")
         self._size = pixels.shape[:3]
         self._like = guide
         self._edges = []
-        for rows, columns in OFFSETS[neighbours]:
+        for rows, columns in OFFSETS[neighbors]:
             here, there = _ends(rows, columns), _ends(-rows, -columns)
             exponent = (pixels[here] - pixels[there]).square().sum(-1, keepdim=True) / 2
             length = (rows**2 + columns**2) ** 0.5

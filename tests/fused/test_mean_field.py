@@ -8,9 +8,10 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from crfrnn import CRFRNN, appearance_kernel, fused_operators, native, smoothness_kernel
-from crfrnn.fused import label_matrices, mean_field
-from tests.dense_meanfield import dense_features, dense_meanfield, dense_normalised
+from crfrnn import CRFRNN, appearance_kernel, native, smoothness_kernel
+from crfrnn.fused import operators as fused_operators
+from crfrnn.fused.mean_field import label_matrices, mean_field
+from tests.dense_meanfield import dense_features, dense_meanfield, dense_normalized
 from tests.fused_problems import ALPHA, BETA, GAMMA, TOLERANCES, assert_close, count_runs, in_torch, layer, problem
 from tests.lattice.yardsticks import dense_lattice, photo_features
 from tests.threads import poisoned_memory, threads
@@ -51,7 +52,7 @@ def test_equals_dense_mean_field(
     for iterations in (1, 2, 10):
         wanted = []
         for picture, matrices in zip(unary, dense, strict=True):
-            kernels = [dense_normalised(each, normalization, False) for each in matrices]
+            kernels = [dense_normalized(each, normalization, False) for each in matrices]
             logits = dense_meanfield(rearrange(picture, "l h w -> (h w) l"), kernels, weights, mu, iterations)
             wanted.append(rearrange(logits, "(h w) l -> l h w", h=5))
         got = crf(unary.to(dtype), image.to(dtype), iterations).detach()
@@ -118,13 +119,13 @@ def test_layout_of_the_unary_does_not_matter(name: str, runs: list[int]) -> None
     assert len(runs) == 3
 
 
-@pytest.mark.parametrize(("position", "colour"), [(80, 13), (160, 3)])
-def test_a_photo_in_float32(position: float, colour: float, runs: list[int]) -> None:
+@pytest.mark.parametrize(("position", "color"), [(80, 13), (160, 3)])
+def test_a_photo_in_float32(position: float, color: float, runs: list[int]) -> None:
     """CRF-RNN's bandwidths and others, 21 labels, 10 iterations: both backends find the same simplices."""
-    features = photo_features(45, 60, position, colour)
-    image = rearrange(features[..., 2:] * colour, "b (h w) c -> b c h w", h=45).round().float()
+    features = photo_features(45, 60, position, color)
+    image = rearrange(features[..., 2:] * color, "b (h w) c -> b c h w", h=45).round().float()
     unary = 3 * torch.randn(1, 21, 45, 60)
-    crf = CRFRNN(21, [smoothness_kernel(3, 3), appearance_kernel(position, colour, 5)], 10).requires_grad_(False)
+    crf = CRFRNN(21, [smoothness_kernel(3, 3), appearance_kernel(position, color, 5)], 10).requires_grad_(False)
     wanted = in_torch(crf, unary, image)
     for count in (1, 3):
         with threads(count):

@@ -5,7 +5,7 @@ import torch
 
 from crfrnn import CRFRNN
 from crfrnn.nets import build_model
-from train.optimiser import build_optimiser, clip_gradients, factor, family, rates, set_rates
+from train.optimizer import build_optimizer, clip_gradients, factor, family, rates, set_rates
 from train.recipes import Stage
 
 STAGE = Stage(
@@ -24,8 +24,8 @@ STAGE = Stage(
 def test_every_parameter_has_its_rate_and_decay() -> None:
     model = build_model(num_labels=3, width=0.05, crf=CRFRNN(3, learn_bandwidths=True))
     model.network.conv1_1.requires_grad_(False)
-    optimiser = build_optimiser(model, STAGE)
-    settings = {id(p): (g["lr"], g["weight_decay"]) for g in optimiser.param_groups for p in g["params"]}
+    optimizer = build_optimizer(model, STAGE)
+    settings = {id(p): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
     found = {name: settings.get(id(parameter)) for name, parameter in model.named_parameters()}
     assert found["network.conv1_1.weight"] is None
     assert found["network.conv5_3.weight"] == pytest.approx((0.1, 0.01))
@@ -58,14 +58,14 @@ def test_schedule(changes: dict, step: int, wanted: float) -> None:
     stage = Stage(steps=100, batch_size=1, lr=1.0, **changes)
     assert factor(stage, step) == pytest.approx(wanted)
     parameter = torch.nn.Parameter(torch.zeros(1))
-    optimiser = torch.optim.SGD([{"params": [parameter], "lr": 0.5, "base_lr": 0.5}])
-    set_rates(optimiser, stage, step)
-    assert optimiser.param_groups[0]["lr"] == pytest.approx(0.5 * wanted)
+    optimizer = torch.optim.SGD([{"params": [parameter], "lr": 0.5, "base_lr": 0.5}])
+    set_rates(optimizer, stage, step)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * wanted)
 
 
 def test_branches_are_new_and_their_scores_last() -> None:
     model = build_model("deeplab-msc", num_labels=3, width=0.05)
-    rates = {id(p): g["lr"] for g in build_optimiser(model, STAGE).param_groups for p in g["params"]}
+    rates = {id(p): g["lr"] for g in build_optimizer(model, STAGE).param_groups for p in g["params"]}
     found = {name: rates.get(id(parameter)) for name, parameter in model.network.named_parameters()}
     assert found["conv1_1.weight"] is None
     assert found["pool3_conv.weight"] == pytest.approx(0.2)
@@ -80,21 +80,21 @@ def test_branches_are_new_and_their_scores_last() -> None:
 def test_nothing_to_learn_is_said() -> None:
     model = build_model(num_labels=3, width=0.05).requires_grad_(False)
     with pytest.raises(ValueError, match="every parameter is frozen"):
-        build_optimiser(model, STAGE)
+        build_optimizer(model, STAGE)
 
 
 def test_clipping_each_group() -> None:
     model = build_model(num_labels=3, width=0.05, crf=CRFRNN(3))
-    optimiser = build_optimiser(model, STAGE)
+    optimizer = build_optimizer(model, STAGE)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     model.network.fc8.weight.grad[0, 0] = 3.0
     model.network.fc8.bias.grad[:] = torch.tensor([0.0, 0.0, 4.0])
     model.crf.cell.kernel_weights.grad[:] = torch.tensor([0.6, 0.8])
     norms = {"trunk": 0, "new layers": 0, "last layer": 5.0, "kernel weights": 1.0, "compatibility": 0}
-    assert clip_gradients(optimiser, None) == pytest.approx(norms)
-    assert clip_gradients(optimiser, 2.0) == pytest.approx(norms)
+    assert clip_gradients(optimizer, None) == pytest.approx(norms)
+    assert clip_gradients(optimizer, 2.0) == pytest.approx(norms)
     torch.testing.assert_close(model.network.fc8.weight.grad[0, 0], torch.tensor([[1.2]]))
     torch.testing.assert_close(model.network.fc8.bias.grad, torch.tensor([0.0, 0.0, 1.6]))
     torch.testing.assert_close(model.crf.cell.kernel_weights.grad, torch.tensor([0.6, 0.8]))
-    assert rates(optimiser)["last layer"] == pytest.approx(1.0)
+    assert rates(optimizer)["last layer"] == pytest.approx(1.0)

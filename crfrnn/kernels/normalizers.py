@@ -27,7 +27,7 @@ class KernelMatrix(Protocol):
 
 
 @dataclass(frozen=True)
-class Normaliser:
+class Normalizer:
     """A kernel divided by its row sums: diag(outer) (K - diag(self_term)) diag(inner), factors [B, N].
 
     They stay outside the raw filter, so that the adjoint of the product is that of its parts. `self_term` is k(i, i)
@@ -38,17 +38,17 @@ class Normaliser:
     outer: Tensor | None
     self_term: Tensor | None
 
-    def repeat(self, batch: int) -> Normaliser:
+    def repeat(self, batch: int) -> Normalizer:
         """These factors of one image for a batch of images."""
         inner, self_term = _repeat(self.inner, batch), _repeat(self.self_term, batch)
-        return Normaliser(inner, inner if self.outer is self.inner else _repeat(self.outer, batch), self_term)
+        return Normalizer(inner, inner if self.outer is self.inner else _repeat(self.outer, batch), self_term)
 
 
-def normaliser(kernel: KernelMatrix, normalization: Normalization, exclude_self: bool) -> Normaliser:
+def normalizer(kernel: KernelMatrix, normalization: Normalization, exclude_self: bool) -> Normalizer:
     """The factors for `kernel`. A pixel that no other one reaches gets factor 0."""
     self_term = kernel.diagonal() if exclude_self else None
     if normalization == "none":
-        return Normaliser(None, None, self_term)
+        return Normalizer(None, None, self_term)
     total = kernel.row_sums()
     if self_term is None:
         factor = 1 / (total + 1e-20)
@@ -60,8 +60,8 @@ def normaliser(kernel: KernelMatrix, normalization: Normalization, exclude_self:
     if normalization == "symmetric":
         # The square root has no slope at 0, which a lonely pixel would otherwise turn into a gradient of NaN.
         root = factor.clamp(min=torch.finfo(total.dtype).tiny).sqrt().masked_fill(factor == 0, 0)
-        return Normaliser(root, root, self_term)
-    return Normaliser(None, factor, self_term) if normalization == "after" else Normaliser(factor, None, self_term)
+        return Normalizer(root, root, self_term)
+    return Normalizer(None, factor, self_term) if normalization == "after" else Normalizer(factor, None, self_term)
 
 
 def _repeat(factor: Tensor | None, batch: int) -> Tensor | None:

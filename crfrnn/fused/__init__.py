@@ -1,0 +1,1 @@
+"""All mean-field iterations in one call of compiled code, with their derivative."""

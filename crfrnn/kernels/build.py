@@ -1,0 +1,175 @@
+"""From an image to the normalized kernels of the pair term, built once and used in every iteration.
+
+Each kernel is divided by its row sums D_i = sum_j k(i, j), per pixel: after filtering (as CRF-RNN does), before it,
+symmetrically or not at all; see normalizers.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor
+
+from crfrnn import native
+from crfrnn.kernels.kernel import IMAGE, Kernel
+from crfrnn.kernels.matrices import ExactMatrix, GridMatrix
+from crfrnn.kernels.normalizers import KernelMatrix, Normalization, Normalizer, normalizer
+from crfrnn.lattice import Lattice, LatticeStack
+
+
+def positions(height: int, width: int, like: Tensor) -> Tensor:
+    """Pixel coordinates (x, y) [N, 2] in row-major order, with the dtype and on the device of `like`."""
+    y, x = torch.meshgrid(
+        torch.arange(height, dtype=like.dtype, device=like.device),
+        torch.arange(width, dtype=like.dtype, device=like.device),
+        indexing="ij",
+    )
+    return torch.stack([rearrange(x, "h w -> (h w)"), rearrange(y, "h w -> (h w)")], -1)
+
+
+def kernel_features(kernel: Kernel, bandwidths: Tensor, guides: Mapping[str, Tensor], like: Tensor) -> Tensor:
+    """Features f [B, N, D] of a kernel, in units of their bandwidths: k(i, j) = exp(-|f_i - f_j|^2 / 2).
+
+    Args:
+        bandwidths: as many numbers as `kernel.bandwidths`; gradients flow to them.
+        guides: [B, C, H, W] by name.
+        like: [B, _, H, W], for the shape of the image.
+    """
+    batch, _, height, width = like.shape
+    parts, remaining = [], list(bandwidths)
+    if kernel.theta_position is not None:
+        parts.append(repeat(positions(height, width, like), "n d -> b n d", b=batch) / remaining.pop(0))
+    if kernel.guide is not None:
+        parts.append(rearrange(guides[kernel.guide], "b c h w -> b (h w) c") / remaining.pop(0))
+    return torch.cat(parts, -1)
+
+
+def weigh(values: Tensor, weight: Tensor) -> Tensor:
+    """W_m values [..., L]; `weight` is one number, one per label [L], or a matrix over labels [L, L]."""
+    return values @ weight.T if weight.ndim == 2 else values * weight
+
+
+class Kernels:
+    """The normalized kernels of an image, any kind of `KernelMatrix`."""
+
+    def __init__(self, kernels: Sequence[KernelMatrix], normalizers: Sequence[Normalizer]) -> None:
+        self.kernels = kernels
+        self.normalizers = normalizers
+
+    def weighted_sum(self, values: Tensor, weights: Tensor) -> Tensor:
+        """sum_m W_m K_m values: [B, N, L], [M], [M, L] or [M, L, L] -> [B, N, L]."""
+        terms = []
+        for kernel, factors, weight in zip(self.kernels, self.normalizers, weights, strict=True):
+            inner = values if factors.inner is None else values * factors.inner[..., None]
+            out = kernel.filter(inner)
+            if factors.self_term is not None:
+                out = out - factors.self_term[..., None] * inner
+            terms.append(weigh(out if factors.outer is None else out * factors.outer[..., None], weight))
+        return torch.stack(terms).sum(0)
+
+
+class LatticeKernels:
+    """The same on permutohedral lattices, with one splat and one slice for all kernels.
+
+    What commutes with the filter is moved to where it is cheap: the normalizers into the splat and slice weights (once),
+    the kernel weights to the vertices of the lattice.
+    """
+
+    def __init__(self, lattices: Sequence[Lattice], normalizers: Sequence[Normalizer]) -> None:
+        self.stack = LatticeStack(lattices)
+        inner, outer = [factors.inner for factors in normalizers], [factors.outer for factors in normalizers]
+        self.splat_weights = self._fold(inner)
+        same = all(left is right for left, right in zip(inner, outer, strict=True))
+        self.slice_weights = self.splat_weights if same else self._fold(outer)
+        self.alphas = [lattice.alpha for lattice in lattices]
+        self.self_terms = [_product(f.self_term, f.inner, f.outer) for f in normalizers]
+
+    def _fold(self, factors: Sequence[Tensor | None]) -> Tensor:
+        return self.stack.fold([None if factor is None else rearrange(factor, "b n -> (b n)") for factor in factors])
+
+    def weighted_sum(self, values: Tensor, weights: Tensor) -> Tensor:
+        """sum_m W_m K_m values: [B, N, L], [M], [M, L] or [M, L, L] -> [B, N, L]."""
+        rows = rearrange(values, "b n l -> (b n) l")
+        vertices = self.stack.blur(self.stack.splat(rows, self.splat_weights))
+        segments = [
+            weigh(vertices[rows], alpha * weight)
+            for rows, alpha, weight in zip(self.stack.segments, self.alphas, weights, strict=True)
+        ]
+        out = self.stack.slice(torch.cat(segments), self.slice_weights).view_as(values)
+        for term, weight in zip(self.self_terms, weights, strict=True):
+            if term is not None:
+                out = out - weigh(term[..., None] * values, weight)
+        return out
+
+
+def _product(*factors: Tensor | None) -> Tensor | None:
+    """Product of a first factor and those of the others that are there; None where there is no first one."""
+    out = factors[0]
+    for factor in factors[1:]:
+        out = out if out is None or factor is None else out * factor
+    return out
+
+
+@lru_cache(maxsize=4)
+def _position_lattice(
+    size: tuple[int, int], theta: float, normalization: Normalization, exclude_self: bool, dilate: bool,
+    dtype: torch.dtype, device: torch.device, compiled_for: int,
+) -> tuple[Lattice, Normalizer]:  # fmt: skip
+    """Lattice and normalizer of a kernel over positions, which the size of the image decides alone.
+
+    `compiled_for` tells lattices for different numbers of threads apart, and those in plain torch (0).
+    """
+    # What is kept has to serve training, too, even where inference mode came first.
+    with torch.inference_mode(False), torch.no_grad():
+        like = torch.empty(0, dtype=dtype, device=device)
+        lattice = Lattice.build(positions(*size, like)[None] / theta, dilate=dilate)
+        return lattice, normalizer(lattice, normalization, exclude_self)
+
+
+def build_kernels(
+    kernels: Sequence[Kernel],
+    bandwidths: Sequence[Tensor],
+    guides: Mapping[str, Tensor],
+    like: Tensor,
+    *,
+    normalization: Normalization = "after",
+    exclude_self: bool = False,
+    exact: bool = False,
+    dilate: bool = False,
+) -> Kernels | LatticeKernels:
+    """The normalized kernels of a batch of images, to be used in every iteration.
+
+    Args:
+        kernels: what to build.
+        bandwidths: their bandwidths as tensors; gradients flow to those that require one.
+        guides: image and features [B, C, H, W] by name.
+        like: [B, _, H, W] with the size, dtype and device of the beliefs.
+        normalization, exclude_self: see `normalizer`.
+        exact: sum over all pairs of pixels instead of the lattice.
+        dilate: see `Lattice.build`.
+    """
+    batch, _, height, width = like.shape
+    matrices: list[KernelMatrix] = []
+    normalizers = []
+    for kernel, thetas in zip(kernels, bandwidths, strict=True):
+        if kernel.guide is None and not exact and not thetas.requires_grad:
+            lattice, factors = _position_lattice(
+                (height, width), float(thetas), normalization, exclude_self, dilate, like.dtype, like.device,
+                torch.get_num_threads() if like.device.type == "cpu" and native.library(like.dtype) else 0,
+            )  # fmt: skip
+            matrices.append(lattice.repeat(batch))
+            normalizers.append(factors.repeat(batch))
+            continue
+        if kernel.neighbors is not None:
+            matrices.append(GridMatrix(guides[IMAGE] / thetas, kernel.neighbors))
+        else:
+            features = kernel_features(kernel, thetas, guides, like)
+            matrices.append(ExactMatrix(features) if exact else Lattice.build(features, dilate=dilate))
+        normalizers.append(normalizer(matrices[-1], normalization, exclude_self))
+    lattices = [matrix for matrix in matrices if isinstance(matrix, Lattice)]
+    if len(lattices) < len(matrices):
+        return Kernels(matrices, normalizers)
+    return LatticeKernels(lattices, normalizers)
