@@ -22,19 +22,20 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from crfrnn import CRFRNN
+from crfrnn._command import exit_code
+from crfrnn._files import replacing
 from crfrnn.data import VOC_CLASSES, read_image, read_labels
 from crfrnn.nets import infer
-from eval.belief_board import write_iterations
-from eval.belief_figures import belief_figure, frames
-from eval.bench_inputs import read_unary
-from eval.command import exit_code, load_model
-from eval.figures import overlay, save_figure
-from eval.files import replacing
-from eval.iterations import Iterations, watch
-from eval.methods import FixedCRF
-from eval.metrics import check_classes
-from eval.photos import read_photo
-from eval.tables import text_table
+from crfrnn.presets import FixedCRF
+from eval.inputs.checkpoints import load_model
+from eval.inputs.photos import read_photo
+from eval.inputs.scores_file import read_unary
+from eval.pictures.belief_board import write_iterations
+from eval.pictures.belief_maps import belief_figure, frames
+from eval.pictures.figures import overlay, save_figure
+from eval.pictures.iterations import Iterations, watch
+from eval.scoring.metrics import check_classes
+from eval.scoring.tables import text_table
 
 FRAME_MS, LAST_FRAME_MS = 700, 2500
 
@@ -48,7 +49,7 @@ class Options:
     checkpoint: Path | None = None
     """file of a model; where it has no CRF, the dense CRF below takes its scores"""
     scores: Path | None = None
-    """stored scores instead: .npy or .npz, as eval/bench_inputs.py says; images in it go by the name of the photograph"""
+    """stored scores instead, .npy or .npz (see eval/inputs/scores_file.py); images in it go by the name of the photograph"""
     classes: tuple[str, ...] = VOC_CLASSES
     """names of the labels in --scores"""
     truth: Path | None = None

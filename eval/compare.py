@@ -17,18 +17,18 @@ from typing import Annotated, Any
 
 import tyro
 
+from crfrnn._command import exit_code
+from crfrnn._files import replacing
 from crfrnn.data import SegmentationSet, open_set
-from eval.bench_record import origin, write_json
-from eval.command import exit_code
-from eval.compare_figure import Comparison, comparison_figure
-from eval.compare_page import comparison_page
-from eval.figures import save_figure
-from eval.files import replacing
+from crfrnn.presets import FixedCRF
 from eval.gains import Result, close_up, label_set, pick
-from eval.methods import FixedCRF
-from eval.metrics import Scores
-from eval.report import report
-from eval.systems import System, check_columns, from_checkpoint, from_scores
+from eval.pictures.comparison import Comparison, comparison_figure
+from eval.pictures.figures import save_figure
+from eval.pictures.page import comparison_page
+from eval.scoring.metrics import Scores
+from eval.scoring.record import origin, write_json
+from eval.scoring.report import report
+from eval.scoring.systems import System, check_columns, from_checkpoint, from_scores
 
 NAMES = {"all": "All images", "best": "Largest gain", "median": "Median gain", "worst": "Least gain"}
 
@@ -43,7 +43,7 @@ class Options:
     """models, FILE or NAME=FILE; each gives the columns NAME, "NAME + CRF" (the dense CRF below) and, where it has one,
     "NAME, CRF-RNN" """
     scores: tuple[str, ...] = ()
-    """stored scores of networks, FILE or NAME=FILE (see eval/bench_inputs.py): the columns NAME and "NAME + CRF" """
+    """stored scores of networks, FILE or NAME=FILE (see eval/inputs/scores_file.py): the columns NAME and "NAME + CRF" """
     columns: tuple[str, ...] = ()
     """which of these columns to show, and in which order; all by default"""
     before: str | None = None

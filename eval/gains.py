@@ -10,9 +10,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from crfrnn.data import VOID, SegmentationSet
-from eval.figures import edges
-from eval.metrics import Confusion, Scores, image_mean_iou
-from eval.systems import System
+from eval.pictures.figures import edges
+from eval.scoring.metrics import Confusion, Scores, image_mean_iou
+from eval.scoring.systems import System
 
 CLOSE_UP = 0.35  # side of a close-up, as a part of the shorter side of its image
 

@@ -18,11 +18,12 @@ import torch
 import tyro
 from tqdm import tqdm
 
+from crfrnn._command import complain, exit_code
 from crfrnn.data import write_labels
-from eval.boxes import Detector, read_boxes, torchvision_detector
-from eval.command import complain, exit_code, load_model, parts_of
-from eval.figures import overlay_figure, save_figure
-from eval.photos import find_photos, read_photo
+from eval.inputs.boxes import Detector, read_boxes, torchvision_detector
+from eval.inputs.checkpoints import load_model, parts_of
+from eval.inputs.photos import find_photos, read_photo
+from eval.pictures.figures import overlay_figure, save_figure
 from eval.segment import LABELS, OVERLAY, named, plan_outputs
 from eval.wild import label_space, segment_boxes
 

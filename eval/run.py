@@ -15,18 +15,20 @@ import tyro
 from torch import Tensor
 
 from crfrnn import CRFRNN
+from crfrnn._command import exit_code
 from crfrnn.data import Sample, SegmentationSet, part_names
 from crfrnn.nets import SegmentationModel
-from eval.boundary import Borders
-from eval.boundary_report import border_numbers, border_table, trimap_figure
-from eval.command import check_labels, exit_code, load_model, open_for, parts_of
-from eval.crf_file import read_crf
-from eval.evaluate import Observer, evaluate
-from eval.figures import Album, panel, save_figure
-from eval.methods import PARTS_CRF, FixedCRF, Method, mean_field, network_alone
-from eval.metrics import check_classes
-from eval.provenance import commit, hardware
-from eval.report import JSON_NAME, report, save_report
+from crfrnn.presets import PARTS_CRF, FixedCRF
+from eval.inputs.checkpoints import check_labels, load_model, open_for, parts_of
+from eval.inputs.crf_file import read_crf
+from eval.pictures.figures import Album, panel, save_figure
+from eval.scoring.border_report import border_numbers, border_table, trimap_figure
+from eval.scoring.borders import Borders
+from eval.scoring.evaluate import Observer, evaluate, evenly_spaced
+from eval.scoring.methods import Method, mean_field, network_alone
+from eval.scoring.metrics import check_classes
+from eval.scoring.provenance import commit, hardware
+from eval.scoring.report import JSON_NAME, report, save_report
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Options:
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
     """by default that of DeepLab; for a model of parts, whose positions reach less far, the one published for these"""
     crf: tuple[Path, ...] = ()
-    """files of CRF parameters, as eval.search_crf and train.crf write them: rows of their own, named by their paths"""
+    """files of CRF parameters from eval.tuning.search and eval.tuning.learn: a row each, named by its path"""
     crf_untrained: tyro.conf.FlagCreatePairsOff[bool] = False
     """score a CRF-RNN with its initial parameters too; done anyway where the checkpoint has no CRF"""
     out: Path | None = None
@@ -78,7 +80,9 @@ def run(options: Options, command: str) -> int:
     check_labels(options.checkpoint, classes, dataset)
     indices = list(range(0, len(dataset), options.every))[: options.limit]
     methods = build_methods(options, model, dataset.num_labels)
-    album = Album(spread([dataset.names[index] for index in indices], options.pictures), [m.rows[-1] for m in methods])
+    album = Album(
+        evenly_spaced([dataset.names[index] for index in indices], options.pictures), [m.rows[-1] for m in methods]
+    )
     borders = Borders([row for method in methods for row in method.rows] if options.borders else [], dataset.classes)
     scores = evaluate(model, dataset, methods, indices=indices, observer=both(album, borders))
     print(f"{options.checkpoint} on {len(indices)} of the {len(dataset)} images in {options.split}, percent\n")
@@ -134,12 +138,6 @@ def build_methods(options: Options, model: SegmentationModel, num_labels: int) -
     if model.crf is not None:
         methods.append(mean_field(model.crf, {t: f"CRF-RNN T={t}" for t in options.iterations}))
     return methods
-
-
-def spread(names: Sequence[str], count: int) -> list[str]:
-    """`count` of `names`, evenly spaced; all where there are fewer."""
-    count = min(count, len(names))
-    return [names[i * len(names) // count] for i in range(count)]
 
 
 def describe(

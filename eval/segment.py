@@ -20,12 +20,13 @@ import tyro
 from torch import Tensor
 from tqdm import tqdm
 
+from crfrnn._command import complain, exit_code
+from crfrnn._files import replacing
 from crfrnn.data import write_labels
 from crfrnn.nets import SegmentationModel, infer
-from eval.command import complain, exit_code, load_model, parts_of
-from eval.figures import overlay_figure, save_figure
-from eval.files import replacing
-from eval.photos import find_photos, read_photo
+from eval.inputs.checkpoints import load_model, parts_of
+from eval.inputs.photos import find_photos, read_photo
+from eval.pictures.figures import overlay_figure, save_figure
 
 LABELS, OVERLAY, PROBABILITIES = "_labels.png", "_overlay.png", "_probabilities.npz"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from crfrnn._files import replacing
 from crfrnn.data import VOC_CLASSES, voc_palette
-from eval.files import replacing
 
 COMPETITIONS = ("comp5", "comp6")
 """comp5: trained on nothing but VOC; comp6: on anything else too, SBD's masks and COCO among it"""

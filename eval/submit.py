@@ -18,11 +18,12 @@ import tyro
 from PIL import Image
 from tqdm import tqdm
 
+from crfrnn._command import exit_code
+from crfrnn._files import claim
 from crfrnn.data import VOC_CLASSES, read_image, write_labels
 from crfrnn.nets import infer
-from eval.command import exit_code, load_model
-from eval.files import claim
-from eval.provenance import fingerprint
+from eval.inputs.checkpoints import load_model
+from eval.scoring.provenance import fingerprint
 from eval.submission import problems, write_archive
 
 ABOUT = "made_by.json"

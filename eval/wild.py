@@ -10,7 +10,7 @@ from crfrnn.data.parts import PASCAL_PARTS, PartLabels, Region, cut, region_arou
 from crfrnn.data.parts.crops import resized
 from crfrnn.data.parts.oid import OID_PARTS
 from crfrnn.nets import SegmentationModel, restrict
-from eval.boxes import Found
+from eval.inputs.boxes import Found
 
 Piece = tuple[Region, Tensor]
 

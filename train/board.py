@@ -9,22 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from crfrnn import CRFRNN, Kernel
+from crfrnn import CRFRNN
 from crfrnn.data import VOID
-from eval.figures import Example, matrix_figure, panel
-from eval.metrics import Scores
+from eval.pictures.figures import Example, matrix_figure, panel
+from eval.scoring.metrics import Scores
+from eval.scoring.tables import kernel_name
 from train.estimate import QUOTAS
 from train.stream import Batch
 
 BOOKKEEPING = ("workers", "save_every", "keep_every", "validate_every", "val_images", "belief_labels")
 """Fields of a recipe that change nothing in what is learned."""
-
-
-def kernel_name(kernel: Kernel) -> str:
-    """What a kernel is called: by what it looks at beside positions."""
-    if kernel.neighbors is not None:
-        return f"grid of {kernel.neighbors}"
-    return {None: "smoothness", "image": "appearance"}.get(kernel.guide) or str(kernel.guide)
 
 
 def write_crf(writer: SummaryWriter, crf: CRFRNN, step: int) -> None:

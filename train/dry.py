@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from crfrnn.data import make_toy, open_set
-from eval.tables import text_table
+from eval.scoring.tables import text_table
 from train.distributed import Processes
 from train.folder import free_folder
 from train.interrupt import Stop

@@ -10,15 +10,14 @@ from torch.utils.tensorboard.summary import hparams
 
 from crfrnn.data import allowed_labels, part_names
 from crfrnn.nets import SegmentationModel, infer, load_checkpoint, model_from_checkpoint, restrict
-from eval.belief_board import write_iterations
-from eval.evaluate import evaluate
-from eval.figures import Album, matrices_figure, panel, save_figure
-from eval.iterations import largest_labels, watch
-from eval.methods import Method, mean_field, network_alone
-from eval.metrics import Scores
-from eval.provenance import commit, hardware
-from eval.report import report, save_report
-from eval.run import spread
+from eval.pictures.belief_board import write_iterations
+from eval.pictures.figures import Album, matrices_figure, panel, save_figure
+from eval.pictures.iterations import largest_labels, watch
+from eval.scoring.evaluate import evaluate, evenly_spaced
+from eval.scoring.methods import Method, mean_field, network_alone
+from eval.scoring.metrics import Scores
+from eval.scoring.provenance import commit, hardware
+from eval.scoring.report import report, save_report
 from train import board
 from train.folder import plain
 from train.recipes import Stage
@@ -72,7 +71,7 @@ def compare(run: Run) -> tuple[dict[str, Scores], Album]:
     indices = some(len(run.validation), run.final_images)
     titles = {name: row_name(run, name, list(stages)) for name in stages}
     shown = [*titles.values(), DENSE_CRF, *(f"{title}, T = {ITERATIONS[0]}" for title in titles.values())]
-    album = Album(spread([run.validation.names[i] for i in indices], PICTURES), shown)
+    album = Album(evenly_spaced([run.validation.names[i] for i in indices], PICTURES), shown)
     for name, stage in stages.items():
         if stage.trains == "crf" and previous(run, name) in networks:
             continue  # scored with the network it is on

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from crfrnn._files import replacing
 from crfrnn.nets import SegmentationModel, load_checkpoint, save_checkpoint
-from eval.files import replacing
 from train.recipes import Recipe
 
 RECIPE, LAST, LOG = "recipe.json", "last.pt", "log.txt"

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
+from crfrnn._command import exit_code
 from crfrnn.data import make_toy, open_set
-from eval.command import exit_code
 from train.distributed import Processes, own_device, processes
 from train.dry import dry_run
 from train.finish import finish

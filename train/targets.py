@@ -19,6 +19,8 @@ import tyro
 from torch import Tensor
 from tqdm import tqdm
 
+from crfrnn._command import exit_code
+from crfrnn._files import claim
 from crfrnn.data import (
     Box,
     CocoSegmentation,
@@ -33,9 +35,7 @@ from crfrnn.data import (
     write_labels,
 )
 from crfrnn.weak import SegSettings, rect_targets, seg_targets
-from eval.command import exit_code
-from eval.files import claim
-from eval.provenance import commit, hardware
+from eval.scoring.provenance import commit, hardware
 
 PARAMETERS = "parameters.json"
 

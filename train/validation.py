@@ -3,10 +3,9 @@
 from torch.utils.tensorboard import SummaryWriter
 
 from crfrnn.nets import SegmentationModel
-from eval.evaluate import evaluate
-from eval.figures import Album
-from eval.methods import Method, mean_field, network_alone
-from eval.run import spread
+from eval.pictures.figures import Album
+from eval.scoring.evaluate import evaluate, evenly_spaced
+from eval.scoring.methods import Method, mean_field, network_alone
 from train import board
 from train.state import Run
 
@@ -20,7 +19,7 @@ def validate(run: Run, model: SegmentationModel, writer: SummaryWriter | None, s
         methods.append(mean_field(model.crf, {model.crf.num_iterations: "CRF-RNN"}))
     dataset = run.validation
     indices = some(len(dataset), run.recipe.val_images)
-    names = spread([dataset.names[i] for i in indices], PICTURES)
+    names = evenly_spaced([dataset.names[i] for i in indices], PICTURES)
     album = Album(names)
     scores = evaluate(model, dataset, methods, indices=indices, observer=album)
     examples = sorted(run.group.gather(album.examples), key=lambda example: names.index(example.name))

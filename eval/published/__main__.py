@@ -12,9 +12,9 @@ from typing import Annotated
 
 import tyro
 
-from eval.command import exit_code
+from crfrnn._command import exit_code
 from eval.published import rows
-from eval.tables import text_table
+from eval.scoring.tables import text_table
 
 QUOTED, MEASURED = "quoted", "measured"
 TRIMAP = "voc2012_trimap_"

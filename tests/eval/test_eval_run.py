@@ -13,12 +13,13 @@ from PIL import Image
 from crfrnn import CRFRNN
 from crfrnn.data import VOCSegmentation
 from crfrnn.nets import model_from_checkpoint
-from eval.boundary import Trimap
-from eval.crf_file import write_crf
-from eval.evaluate import evaluate
-from eval.figures import Example, panel
-from eval.methods import FixedCRF, mean_field
-from eval.run import main, spread
+from crfrnn.presets import FixedCRF
+from eval.inputs.crf_file import write_crf
+from eval.pictures.figures import Example, panel
+from eval.run import main
+from eval.scoring.borders import Trimap
+from eval.scoring.evaluate import evaluate, evenly_spaced
+from eval.scoring.methods import mean_field
 
 ROOT = Path(__file__).parents[2]
 
@@ -183,12 +184,12 @@ def test_command_line_exit_code() -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_spread() -> None:
+def test_evenly_spaced() -> None:
     names = list("abcdefgh")
-    assert spread(names, 4) == ["a", "c", "e", "g"]
-    assert spread(names, 3) == ["a", "c", "f"]
-    assert spread(names, 20) == names
-    assert spread(names, 0) == []
+    assert evenly_spaced(names, 4) == ["a", "c", "e", "g"]
+    assert evenly_spaced(names, 3) == ["a", "c", "f"]
+    assert evenly_spaced(names, 20) == names
+    assert evenly_spaced(names, 0) == []
 
 
 def test_searched_parameters_are_a_row(voc: Path, make_checkpoint: Callable, tmp_path: Path) -> None:

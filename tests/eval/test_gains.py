@@ -8,8 +8,8 @@ import torch
 
 from crfrnn.data import Sample, open_set
 from eval.gains import close_up, label_set, pick
-from eval.methods import network_alone
-from eval.systems import System
+from eval.scoring.methods import network_alone
+from eval.scoring.systems import System
 
 
 @pytest.fixture

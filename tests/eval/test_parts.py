@@ -13,7 +13,7 @@ from crfrnn import CRFRNN
 from crfrnn.data import Parts, read_labels
 from crfrnn.data.parts import PASCAL_PARTS, Box, PartLabels, Region
 from crfrnn.nets import build_model, save_checkpoint
-from eval.boxes import Found
+from eval.inputs.boxes import Found
 from eval.parts import entry_of, main
 from eval.wild import label_space, merge, segment_boxes
 

@@ -15,7 +15,7 @@ import train.board
 import train.loop
 from crfrnn.data import VOCSegmentation, write_labels
 from crfrnn.nets import model_from_checkpoint
-from eval.command import open_for
+from eval.inputs.checkpoints import open_for
 from tests.coco_files import annotation, write_coco
 from tests.train.children import result, start, start_pair, without_pictures
 from tests.train.interruptions import interrupted_in

@@ -11,10 +11,10 @@ import torch
 from crfrnn.data import Parts, open_set
 from crfrnn.nets import build_model, load_checkpoint
 from crfrnn.nets.conditioning import IMPOSSIBLE
-from eval.command import parts_of
+from eval.inputs.checkpoints import parts_of
 from eval.run import main as evaluate_main
 from eval.segment import main as segment_main
-from eval.stored import Problems, Source
+from eval.tuning.problems import Problems, Source
 from tests.part_files import pascal_object, write_pascal
 from tests.train.children import without_pictures
 from train.mixture import ALONE

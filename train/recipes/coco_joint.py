@@ -11,7 +11,7 @@ The last layer has 81 scores. Images of COCO are learned with all of them; for i
 is not known: half and half here.
 """
 
-from eval.methods import FixedCRF
+from crfrnn.presets import FixedCRF
 from train.recipes.schema import Recipe, Source, Stage
 
 RECIPE = Recipe(

@@ -10,7 +10,7 @@ The list holds the images with 200 pixels of VOC's classes or more, as CRF-RNN's
 of steps on COCO is ours, about nine epochs. The scores of the last layer are kept, since the labels are the same.
 """
 
-from eval.methods import FixedCRF
+from crfrnn.presets import FixedCRF
 from train.recipes.schema import Recipe, Source, Stage
 from train.recipes.voc import RECIPE as VOC
 

@@ -1,7 +1,7 @@
 """MSRC-21 within two cores and an hour: images at three quarters of their size, the first three blocks kept from ImageNet.
 
 Command    python -m train.run --recipe msrc_small --data MSRC --init FILE --out DIR
-           python -m eval.grid_crf --checkpoint DIR/network.pt --data MSRC --list Test --tune-list Val --out RESULTS
+           python -m eval.tuning.grid_crf --checkpoint DIR/network.pt --data MSRC --list Test --tune-list Val --out RESULTS
 Hardware   two CPU cores
 Duration   twenty minutes for the network (an hour on a core that others use too)
 Score      pixel and class accuracy on the 256 images of the test list, percent: network 91.5 and 89.5, with a fully

@@ -10,7 +10,7 @@ what is 50 pixels away says little about them. Label penalties begin lower for p
 """
 
 from crfrnn.data import Parts
-from eval.methods import PARTS_CRF
+from crfrnn.presets import PARTS_CRF
 from train.recipes.schema import Crf, Recipe, Stage
 
 NETWORK = Stage(

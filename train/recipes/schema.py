@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from crfrnn.data import Parts
-from eval.methods import FixedCRF
+from crfrnn.presets import FixedCRF
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ own:
     --stages.network.mixture.masks.split FILE --stages.network.mixture.images.split FILE
 """
 
-from eval.methods import FixedCRF
+from crfrnn.presets import FixedCRF
 from train.recipes.schema import EStep, Recipe, Source, Stage
 
 RECIPE = Recipe(

@@ -6,7 +6,7 @@ Duration   minutes
 Score      mean IoU over 60 images, percent: network 58, with a fixed dense CRF 69, CRF-RNN 75 (commit a7c9204)
 """
 
-from eval.methods import FixedCRF
+from crfrnn.presets import FixedCRF
 from train.recipes.schema import Crf, Recipe, Stage
 
 RECIPE = Recipe(

@@ -7,7 +7,7 @@ Duration   not run yet
 Score      not run yet; published on val, mean IoU with a dense CRF: 52.5
 """
 
-from eval.methods import FixedCRF
+from crfrnn.presets import FixedCRF
 from train.recipes.schema import Recipe, Source, Stage
 
 RECIPE = Recipe(

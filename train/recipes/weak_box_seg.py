@@ -9,7 +9,7 @@ Score      not run yet; published on val, mean IoU with a dense CRF: 60.6
 
 from dataclasses import replace
 
-from eval.methods import FixedCRF
+from crfrnn.presets import FixedCRF
 from train.recipes.schema import Source
 from train.recipes.weak_box_rect import RECIPE as RECT
 

@@ -11,7 +11,7 @@ is that of `deeplab`, with the small field of view, but with poolings of 3x3. Th
     --stages.network.mixture.images.e-step.method em-fixed      (or mil)
 """
 
-from eval.methods import FixedCRF
+from crfrnn.presets import FixedCRF
 from train.recipes.schema import Recipe, Source, Stage
 
 RECIPE = Recipe(

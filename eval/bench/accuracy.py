@@ -1,0 +1,146 @@
+"""How far the permutohedral lattice is from the exact Gaussian sum on real photographs, over bandwidths.
+
+python -m eval.bench.accuracy --images PHOTO.jpg ... --out eval/results/lattice_accuracy.json
+
+From the middle of every photograph a crop is taken that is small enough for the sum over all pairs of pixels. Filtered are
+the beliefs softmax(unary), by the appearance kernel for every pair of (theta_alpha, theta_beta) and by the smoothness
+kernel for every theta_gamma, with and without `dilate`:
+
+    raw scale          c that makes |lattice - c exact| smallest: what the lattice gives where the exact sum gives 1
+    raw error          relative RMS error of the raw sums after the best scale
+    normalized error   relative RMS error of the sums over those of ones, as they enter mean field
+
+and for the appearance kernels, beside a smoothness kernel of theta_gamma 3, the share of pixels whose label after T = 10
+iterations equals that of exact mean field (weights 3 and 10, symmetric normalization), as the lattice and as the unary
+has it. All this with unaries that are smooth noise, where mean field has much to decide, and with those of a network where
+--unary gives them. Figures are means over the photographs.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+from tqdm import tqdm
+
+from crfrnn._command import exit_code
+from eval.bench.accuracy_figure import accuracy_figure
+from eval.bench.accuracy_measures import Row, appearance_rows, mean_rows, smoothness_rows
+from eval.bench.task import guide_image, synthetic_unary
+from eval.inputs.scores_file import read_unary
+from eval.pictures.figures import save_figure
+from eval.scoring.record import origin, write_json
+from eval.scoring.tables import text_table
+
+THETA_ALPHAS, THETA_BETAS, THETA_GAMMAS = (20.0, 40.0, 80.0, 160.0), (3.0, 5.0, 13.0), (1.0, 3.0, 10.0)
+LABELS = 21
+CROP = (80, 125)  # height and width: 10,000 pixels, 400 MB a matrix
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    options = parser().parse_args(argv)
+    if min(options.crop) < 1:
+        parser().error(f"--crop is {options.crop}; wanted a height and a width of at least 1 pixel")
+    return exit_code("eval.bench.accuracy", lambda: run(options, argv))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    found = argparse.ArgumentParser(
+        prog="python -m eval.bench.accuracy",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    found.add_argument("--images", nargs="+", type=Path, required=True, help="photographs")
+    found.add_argument(
+        "--unary", type=Path, help="logits of a network, .npz, beside synthetic ones; see eval/inputs/scores_file.py"
+    )
+    found.add_argument("--crop", nargs=2, type=int, default=CROP, metavar=("H", "W"), help="size of the crop (80 125)")
+    found.add_argument("--theta-alpha", nargs="+", type=float, default=THETA_ALPHAS, help="pixels (20 40 80 160)")
+    found.add_argument("--theta-beta", nargs="+", type=float, default=THETA_BETAS, help="gray levels (3 5 13)")
+    found.add_argument("--theta-gamma", nargs="+", type=float, default=THETA_GAMMAS, help="pixels (1 3 10)")
+    found.add_argument("--out", type=Path, help="JSON file for the figures; the plot goes beside it as PNG")
+    return found
+
+
+def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
+    """Measure, print the tables, write the files. Raises OSError or ValueError for files that are no good."""
+    thetas = [(alpha, beta) for alpha in options.theta_alpha for beta in options.theta_beta]
+    smoothness: list[list[Row]] = []
+    appearance: list[list[Row]] = []
+    with tqdm(total=len(options.images), unit="photo") as progress:
+        for path in options.images:
+            image, unaries = crops(path, options.unary, (options.crop[0], options.crop[1]))
+            smoothness.append(list(smoothness_rows(image, unaries, options.theta_gamma)))
+            total = 2 * len(thetas) * len(unaries)
+            appearance.append(list(tqdm(appearance_rows(image, unaries, thetas), path.name, total, leave=False)))
+            progress.update()
+    tables = {"appearance": mean_rows(appearance), "smoothness": mean_rows(smoothness)}
+    for rows in tables.values():
+        print(text_table(HEADER, [cells(row) for row in sorted(rows, key=lambda row: row["unary"])]), end="\n\n")
+    if options.out is not None:
+        facts = {
+            **origin("eval.bench.accuracy", argv),
+            "images": [path.name for path in options.images],
+            "unary": "synthetic" if options.unary is None else options.unary.name,
+            "crop": {"height": options.crop[0], "width": options.crop[1]},
+            **tables,
+        }
+        write_json(options.out, facts)
+        save_figure(accuracy_figure(tables["appearance"]), options.out.with_suffix(".png"))
+    return 0
+
+
+def crops(path: Path, unary_path: Path | None, crop: tuple[int, int]) -> tuple[Tensor, dict[str, Tensor]]:
+    """The middle of a photograph [3, h, w] and of its unaries [L, h, w]: synthetic ones, and those of a file.
+
+    Raises ValueError where the photograph is too small.
+    """
+    image = guide_image(path)
+    size = (image.shape[2], image.shape[3])
+    if size[0] < crop[0] or size[1] < crop[1]:
+        raise ValueError(f"{path} is {size[1]} x {size[0]} pixels; wanted at least the crop, {crop[1]} x {crop[0]}")
+    unaries = {} if unary_path is None else {"network": read_unary(unary_path, size, path.stem)}
+    labels = unaries["network"].shape[1] if unaries else LABELS
+    unaries["synthetic"] = synthetic_unary(labels, size)
+    top, left = (size[0] - crop[0]) // 2, (size[1] - crop[1]) // 2
+
+    def middle(tensor: Tensor) -> Tensor:
+        return tensor[0, :, top : top + crop[0], left : left + crop[1]]
+
+    return middle(image), {name: middle(unary) for name, unary in unaries.items()}
+
+
+HEADER = (
+    "unary",
+    "bandwidths",
+    "dilate",
+    "vertices\nper pixel",
+    "raw\nscale",
+    "raw\nerror",
+    "normalized\nerror",
+    "labels as exact\nmean field",
+    "the unary\nitself",
+)
+
+
+def cells(row: Row) -> list[str]:
+    """A row of figures as text, shares in percent."""
+    bandwidths = f"({row['thetas'][0]:g}, {row['thetas'][1]:g})" if "thetas" in row else f"{row['theta_gamma']:g}"
+    shares = ("raw error", "normalized error", "equal labels", "equal labels of the unary")
+    percent = [f"{100 * row[name]:.1f} %" if name in row else "-" for name in shares]
+    return [
+        row["unary"],
+        bandwidths,
+        "yes" if row["dilate"] else "no",
+        f"{row['vertices per pixel']:.2f}",
+        f"{row['raw scale']:.2f}",
+        *percent,
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

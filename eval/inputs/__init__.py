@@ -1,0 +1,1 @@
+"""What commands read: checkpoints, scores of any network, parameters of a CRF, photographs, boxes."""

@@ -1,0 +1,48 @@
+"""The model in a checkpoint, and data that it can be run on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crfrnn.data import COCO_LABELS, Parts, SegmentationSet, open_set
+from crfrnn.nets import SegmentationModel, load_checkpoint, model_from_checkpoint
+
+
+def load_model(checkpoint: Path) -> tuple[SegmentationModel, list[str]]:
+    """The model in a checkpoint, on the GPU where there is one, and the names of its labels."""
+    model, classes = model_from_checkpoint(checkpoint)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model, classes
+
+
+def parts_of(checkpoint: Path) -> Parts | None:
+    """The parts a model was trained on; None where it labels objects. Raises as `load_checkpoint`."""
+    training: dict[str, Any] = load_checkpoint(checkpoint)["training"] or {}
+    return Parts(**training["parts"]) if "parts" in training else None
+
+
+def open_for(checkpoint: Path, root: Path, split: str) -> SegmentationSet:
+    """The images of a list, with the labels that the model of a checkpoint knows: parts of objects, COCO's own categories.
+
+    Raises as `load_checkpoint` and the data sets do.
+    """
+    own = tuple(load_checkpoint(checkpoint)["classes"]) == COCO_LABELS["coco"].classes
+    return open_set(root, split, parts_of(checkpoint), "coco" if own else "voc")
+
+
+def check_labels(checkpoint: Path, classes: Sequence[str], dataset: SegmentationSet) -> None:
+    """Raise ValueError where a checkpoint's labels are not those of the data set, in number, order and name."""
+    if len(classes) != dataset.num_labels:
+        raise ValueError(
+            f"{checkpoint} has {len(classes)} labels, the data set in {dataset.root} has {dataset.num_labels}; "
+            "wanted equal numbers: evaluate on data of the kind the model was trained on"
+        )
+    for label, (ours, theirs) in enumerate(zip(classes, dataset.classes, strict=True)):
+        if ours != theirs:
+            raise ValueError(
+                f"label {label} is {ours!r} in {checkpoint} and {theirs!r} in {dataset.root}; wanted the same classes "
+                "in the same order. If only the names differ, name them alike in classes.txt of the data set"
+            )

@@ -1,0 +1,46 @@
+"""The parameters of a CRF in a JSON file: searched, learned or published ones alike.
+
+`settings` are the arguments that build the layer, so that a file of fixed parameters is read without this module:
+
+    crf = CRFRNN.from_settings(json.load(open("crf.json"))["settings"])
+
+`learned` holds, by the names of the state dict, whatever differs from the layer built so.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crfrnn import CRFRNN
+from crfrnn._files import replacing
+
+
+def write_crf(path: Path, crf: CRFRNN, facts: Mapping[str, Any]) -> None:
+    """Write `crf`, behind the `facts` of how its parameters were found."""
+    initial = CRFRNN.from_settings(crf.settings()).state_dict()
+    learned = {
+        name: value.tolist() for name, value in crf.state_dict().items() if not torch.equal(value.cpu(), initial[name])
+    }
+    text = json.dumps({**facts, "settings": crf.settings(), "learned": learned}, indent=2, allow_nan=False)
+    text = re.sub(r"\[[^][{}]*\]", lambda row: re.sub(r"\s+", " ", row[0]), text)  # innermost lists on one line
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def read_crf(path: Path) -> CRFRNN:
+    """The layer in a file of `write_crf`, without gradients. Raises OSError, or ValueError where the file is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        crf = CRFRNN.from_settings(content["settings"])
+        learned = {name: torch.tensor(value) for name, value in content["learned"].items()}
+        crf.load_state_dict({**crf.state_dict(), **learned})
+    except (json.JSONDecodeError, AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{path} does not hold the parameters of a CRF ({error}); wanted one of eval.tuning.search or .learn"
+        ) from error
+    return crf.requires_grad_(False)

@@ -1,0 +1,84 @@
+"""Images under several labelings, each with a close-up where they differ, as one figure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from eval.pictures.figures import INCHES_PER_COLUMN, LEGEND_POINTS, PANEL_DPI, Legend, overlay
+
+TITLE_INCHES, GAP_INCHES = 0.24, 0.03
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One image under several labelings.
+
+    Attributes:
+        image: uint8 [3, H, W].
+        labels: of every column and, last, the truth: uint8 [H, W].
+        mean_iou: of the columns on this image, in percent.
+        gain: what the comparison is about: mean IoU of one column less that of another.
+        window: (top, left, side) of the close-up.
+    """
+
+    name: str
+    image: Tensor
+    labels: dict[str, Tensor]
+    mean_iou: dict[str, float]
+    gain: float
+    window: tuple[int, int, int]
+
+    def titles(self) -> list[str]:
+        """What stands above the pictures: the image's name, then columns with their scores."""
+        scores = {name: f"{value:.1f}" for name, value in self.mean_iou.items()}
+        return [self.name, *(f"{column}  {scores.get(column, '')}".rstrip() for column in self.labels)]
+
+    def pictures(self, classes: Sequence[str]) -> list[Tensor]:
+        """The image, then the labels of every column over a gray copy of it, uint8 [3, H, W] each."""
+        gray = self.image.float().mean(0, keepdim=True).to(torch.uint8).expand(3, -1, -1)
+        return [self.image, *(overlay(gray, labels, classes) for labels in self.labels.values())]
+
+    def crop(self, picture: Tensor) -> Tensor:
+        """The close-up of a picture [..., H, W]."""
+        top, left, side = self.window
+        return picture[..., top : top + side, left : left + side]
+
+
+def comparison_figure(comparisons: Sequence[Comparison], classes: Sequence[str], heading: str) -> Figure:
+    """Two rows for each image: all of it, and its close-up. The scores are mean IoU of the single image, in percent."""
+    columns = 1 + len(comparisons[0].labels)
+    width = columns * INCHES_PER_COLUMN
+    maps = [labels for each in comparisons for labels in each.labels.values()]
+    legend = Legend(maps, classes, LEGEND_POINTS, width)
+    heights = [INCHES_PER_COLUMN * each.image.shape[1] / each.image.shape[2] for each in comparisons]
+    rows = sum(height + INCHES_PER_COLUMN + TITLE_INCHES + 3 * GAP_INCHES for height in heights)
+    total = 2 * TITLE_INCHES + rows + legend.height
+    figure = Figure(figsize=(legend.width, total), dpi=PANEL_DPI)
+    figure.text(0.5, 1 - 0.9 * TITLE_INCHES / total, heading, ha="center", va="center", fontsize=LEGEND_POINTS + 2)
+    scale = figure.transFigure.inverted().transform(figure.dpi_scale_trans.transform([[1, 1]]))[0]
+
+    def place(picture: Tensor, column: int, top: float, height: float, title: str = "") -> None:
+        left = column * INCHES_PER_COLUMN + GAP_INCHES / 2
+        inches = (left, total - top - height, INCHES_PER_COLUMN - GAP_INCHES, height)
+        axes = figure.add_axes([inch * scale[i % 2] for i, inch in enumerate(inches)])
+        axes.imshow(rearrange(picture, "c h w -> h w c").numpy(), interpolation="lanczos", aspect="auto")
+        axes.set_axis_off()
+        axes.set_title(title, fontsize=LEGEND_POINTS, pad=3)
+        if title:
+            y, x, side = each.window
+            axes.add_patch(Rectangle((x, y), side, side, fill=False, edgecolor="yellow", linewidth=1.2))
+
+    top = 2 * TITLE_INCHES
+    for each, height in zip(comparisons, heights, strict=True):
+        top += TITLE_INCHES
+        for column, (picture, title) in enumerate(zip(each.pictures(classes), each.titles(), strict=True)):
+            place(picture, column, top, height, title)
+            place(each.crop(picture), column, top + height + GAP_INCHES, INCHES_PER_COLUMN - GAP_INCHES)
+        top += height + INCHES_PER_COLUMN + 3 * GAP_INCHES
+    legend.draw(figure)
+    return figure

@@ -1,0 +1,85 @@
+"""Mean field on one image, iteration by iteration: the maps of some labels, and the figures to watch."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from crfrnn import CRFRNN, MeanFieldState
+from crfrnn.data import VOID
+from eval.scoring.metrics import check_classes, image_mean_iou
+
+
+@dataclass(frozen=True, eq=False)
+class Iterations:
+    """What mean field makes of one image; every list runs over the iterations 0, 1, ..., T, 0 being the network alone.
+
+    Attributes:
+        labels: the names of the K labels whose maps are kept.
+        scores: their logits, before softmax, float [K, H, W] on the CPU.
+        beliefs: the same behind softmax over all labels.
+        largest_change: of any belief in the iteration; NaN for iteration 0.
+        mean_change: half the sum of |dQ| over labels, averaged over pixels: the share of belief that moved; NaN for 0.
+        free_energy: per pixel; see `crfrnn.free_energy` for when it has to fall.
+        mean_iou: of the most likely labels, in percent, over the classes in its truth; empty without a truth, or
+            where all of it is void.
+    """
+
+    labels: tuple[str, ...]
+    scores: list[Tensor] = field(default_factory=list)
+    beliefs: list[Tensor] = field(default_factory=list)
+    largest_change: list[float] = field(default_factory=list)
+    mean_change: list[float] = field(default_factory=list)
+    free_energy: list[float] = field(default_factory=list)
+    mean_iou: list[float] = field(default_factory=list)
+
+
+@torch.no_grad()
+def watch(
+    crf: CRFRNN,
+    unary: Tensor,
+    image: Tensor,
+    classes: Sequence[str],
+    labels: Sequence[str],
+    num_iterations: int,
+    truth: Tensor | None = None,
+) -> Iterations:
+    """Run `crf` for `num_iterations` and keep what can be looked at.
+
+    Args:
+        crf: over as many labels as there are `classes`, on the device of `unary` and `image`.
+        unary: logits [1, L, H, W].
+        image: RGB [1, 3, H, W] in 0..255.
+        classes: names of the labels.
+        labels: which of them to keep maps of.
+        num_iterations: T, 0 or more.
+        truth: labels [H, W], 255 void; for the mean IoU.
+
+    Raises ValueError for a label that is no class, a truth of another size, and as `crf` does.
+    """
+    indices = [list(classes).index(name) for name in check_classes(labels, classes)]
+    seen = Iterations(tuple(labels))
+    for state in crf.iterate(unary, image, num_iterations):
+        seen.scores.append(state.logits[0, indices].cpu())
+        seen.beliefs.append(state.beliefs[0, indices].cpu())
+        seen.largest_change.append(math.nan if state.previous is None else float(state.residual()[0]))
+        seen.mean_change.append(_mean_change(state))
+        seen.free_energy.append(float(state.free_energy()[0]) / state.beliefs[0, 0].numel())
+        if truth is not None and bool((truth != VOID).any()):
+            seen.mean_iou.append(image_mean_iou(state.logits[0].argmax(0), truth, classes))
+    return seen
+
+
+def _mean_change(state: MeanFieldState) -> float:
+    if state.previous is None:
+        return math.nan
+    return float((state.beliefs - state.previous).abs().sum(1).mean()) / 2
+
+
+def largest_labels(truth: Tensor, classes: Sequence[str], count: int) -> list[str]:
+    """The `count` classes that cover most of `truth` [H, W]."""
+    pixels = torch.bincount(truth[truth != VOID].flatten().long(), minlength=len(classes))
+    order = pixels.argsort(descending=True, stable=True)[:count]
+    return [classes[i] for i in order if pixels[i]]

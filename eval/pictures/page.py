@@ -1,0 +1,84 @@
+"""Comparisons as one self-contained HTML page: its pictures are embedded, so that it can be mailed and opened anywhere."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from einops import rearrange
+from jinja2 import Environment, StrictUndefined
+from PIL import Image
+from torch import Tensor
+
+from crfrnn.data import VOID, voc_palette
+from eval.pictures.comparison import Comparison
+from eval.scoring.metrics import Scores
+
+TEMPLATE = Path(__file__).with_name("compare_page.html")
+CLOSE_UP_PIXELS = 320  # close-ups are enlarged to this side, so that browsers do not blur them
+
+
+def comparison_page(
+    sections: Mapping[str, Sequence[Comparison]],
+    classes: Sequence[str],
+    scores: Mapping[str, Scores],
+    **texts: Any,
+) -> str:
+    """The page.
+
+    Args:
+        sections: headings and what stands below them; all comparisons have the same columns.
+        classes: names of the labels.
+        scores: of the columns over all images.
+        texts: title, count (of images), before and after (columns the gain is between), facts (names and words).
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    first = next(each for comparisons in sections.values() for each in comparisons)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        sections={heading: [_image(each, classes) for each in group] for heading, group in sections.items()},
+        columns=first.titles(),
+        legend=_legend([each for group in sections.values() for each in group], classes),
+        scores=scores,
+        **texts,
+    )
+
+
+def _image(comparison: Comparison, classes: Sequence[str]) -> dict[str, Any]:
+    _, height, width = comparison.image.shape
+    top, left, side = comparison.window
+    cells = []
+    for title, picture in zip(comparison.titles(), comparison.pictures(classes), strict=True):
+        cells.append(
+            {"title": title, "whole": _source(picture), "close": _source(comparison.crop(picture), enlarge=True)}
+        )
+    cells[0]["title"] = "input"
+    box = {"left": left / width, "top": top / height, "width": side / width, "height": side / height}
+    return {
+        "name": comparison.name,
+        "gain": comparison.gain,
+        "cells": cells,
+        "window": "; ".join(f"{name}: {100 * part:.2f}%" for name, part in box.items()),
+    }
+
+
+def _source(picture: Tensor, enlarge: bool = False) -> str:
+    """A picture uint8 [3, H, W] as the address of an <img>."""
+    image = Image.fromarray(rearrange(picture, "c h w -> h w c").numpy())
+    if enlarge:
+        image = image.resize((CLOSE_UP_PIXELS, CLOSE_UP_PIXELS), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, format="WEBP", quality=88)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _legend(comparisons: Sequence[Comparison], classes: Sequence[str]) -> dict[str, str]:
+    """Names and colors of the labels in sight."""
+    maps = [labels.flatten() for each in comparisons for labels in each.labels.values()]
+    names = {}
+    for label in torch.cat(maps).unique().tolist():
+        name = "void" if label == VOID else classes[label]
+        red, green, blue = voc_palette()[label].tolist()
+        names[name] = "transparent" if name == "background" else f"rgb({red}, {green}, {blue})"
+    return names

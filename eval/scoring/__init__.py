@@ -1,0 +1,1 @@
+"""Scores of labelings, tables of them, and where numbers come from."""

@@ -1,0 +1,85 @@
+"""Scores as tables to read and as a JSON file to compute with."""
+
+import json
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from crfrnn._files import replacing
+from eval.scoring.metrics import Scores
+from eval.scoring.tables import text_table
+
+JSON_NAME, TEXT_NAME = "scores.json", "scores.txt"
+
+
+def report(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> str:
+    """A table with a line per row of `scores` and one with a line per class; `subset` gets a column for its mean."""
+    return f"{summary_table(scores, subset)}\n\n{class_table(scores)}"
+
+
+def summary_table(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> str:
+    """Mean IoU, that over `subset` where one is given, accuracies and frequency-weighted IoU of every row, in percent.
+
+    Beside a mean stands the number of classes it is over, as absent ones cannot take part.
+    """
+    subset_title = [f"mean IoU\nof {len(subset)}"] if subset else []
+    header = ["", "mean\nIoU", "over\nclasses", *subset_title, "pixel\naccuracy", "class\naccuracy", "weighted\nIoU"]
+    rows = []
+    for name, row in scores.items():
+        mean_of_subset = [_mean_of_subset(row, subset)] if subset else []
+        over = f"{len(row.present)} of {len(row.iou)}"
+        accuracies = [_number(value) for value in (row.pixel_accuracy, row.class_accuracy, row.weighted_iou)]
+        rows.append([name, _number(row.mean_iou), over, *mean_of_subset, *accuracies])
+    return text_table(header, rows)
+
+
+def class_table(scores: Mapping[str, Scores]) -> str:
+    """IoU of every class under every row, in percent; "-" where truth and prediction lack the class."""
+    header = ["IoU", *(textwrap.fill(name, 12, break_long_words=False, break_on_hyphens=False) for name in scores)]
+    classes = list(next(iter(scores.values())).iou)
+    rows = [[name, *(_number(row.iou[name]) for row in scores.values())] for name in classes]
+    return text_table(header, rows)
+
+
+def save_report(
+    folder: Path, scores: Mapping[str, Scores], subset: Sequence[str] = (), facts: Mapping[str, Any] | None = None
+) -> None:
+    """Write the tables as scores.txt and all numbers, behind the `facts` of how they were made, as scores.json."""
+    plain = {name: _plain(row, subset) for name, row in scores.items()}
+    numbers = json.dumps({**(facts or {}), "unit": "percent", "scores": plain}, indent=2, allow_nan=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in ((TEXT_NAME, report(scores, subset)), (JSON_NAME, numbers)):
+        with replacing(folder / name) as partial:
+            partial.write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(row: Scores, subset: Sequence[str]) -> dict[str, Any]:
+    plain: dict[str, Any] = {"mean_iou": row.mean_iou, "classes_in_mean": len(row.present)}
+    if subset:
+        plain["subset_mean_iou"] = _or_none(row.mean_over(subset))
+        plain["classes_in_subset_mean"] = _count(row, subset)
+    return plain | {
+        "pixel_accuracy": row.pixel_accuracy,
+        "class_accuracy": row.class_accuracy,
+        "weighted_iou": row.weighted_iou,
+        "iou": {name: _or_none(value) for name, value in row.iou.items()},
+    }
+
+
+def _mean_of_subset(row: Scores, subset: Sequence[str]) -> str:
+    count = _count(row, subset)
+    return _number(row.mean_over(subset)) + (f" ({count})" if count < len(set(subset)) else "")
+
+
+def _count(row: Scores, subset: Sequence[str]) -> int:
+    return len(set(subset) & set(row.present))
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value  # JSON has no NaN

@@ -1,0 +1,89 @@
+"""What is compared: networks, run or stored, alone and with a CRF behind them, each giving columns of labels."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from crfrnn.data import Sample, SegmentationSet
+from crfrnn.nets import infer
+from crfrnn.presets import FixedCRF
+from eval.inputs.checkpoints import check_labels, load_model
+from eval.inputs.scores_file import read_unary
+from eval.scoring.methods import Method, mean_field, network_alone
+
+
+@dataclass(frozen=True)
+class System:
+    """A network and the ways of labeling with its scores.
+
+    Attributes:
+        unary: (sample, RGB image [1, 3, H, W] in 0..255) -> logits [1, L, H, W].
+        methods: their rows are the columns of a comparison.
+        device: where images go.
+    """
+
+    unary: Callable[[Sample, Tensor], Tensor]
+    methods: tuple[Method, ...]
+    device: torch.device
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(row for method in self.methods for row in method.rows)
+
+    @torch.no_grad()
+    def labels(self, sample: Sample) -> dict[str, Tensor]:
+        """The labels of every column, uint8 [H, W] on the CPU."""
+        image = sample.image[None].to(self.device, torch.float32)
+        unary = self.unary(sample, image)
+        found = {}
+        for method in self.methods:
+            for row, logits in zip(method.rows, method.logits(unary, image), strict=True):
+                found[row] = logits[0].argmax(0).to("cpu", torch.uint8)
+        return found
+
+
+def from_checkpoint(name: str, path: Path, dataset: SegmentationSet, dense: FixedCRF) -> System:
+    """The network of a checkpoint, with the fixed dense CRF behind it, and with its own CRF-RNN where it has one.
+
+    Raises as `load_model`, and ValueError where its labels are not those of `dataset`.
+    """
+    model, classes = load_model(path)
+    check_labels(path, classes, dataset)
+    device = next(model.parameters()).device
+    methods = [network_alone(name), _dense(name, dense, dataset.num_labels, device)]
+    if model.crf is not None:
+        methods.append(mean_field(model.crf, {10: f"{name}, CRF-RNN"}))
+    return System(lambda sample, image: infer(model, image, 0), tuple(methods), device)
+
+
+def from_scores(name: str, path: Path, dataset: SegmentationSet, dense: FixedCRF) -> System:
+    """Stored scores, as `eval.inputs.scores_file.read_unary` reads them, alone and with the fixed dense CRF behind them."""
+
+    def unary(sample: Sample, image: Tensor) -> Tensor:
+        scores = read_unary(path, (image.shape[2], image.shape[3]), sample.name)
+        if scores.shape[1] != dataset.num_labels:
+            raise ValueError(
+                f"{path} has {scores.shape[1]} labels, the data set {dataset.num_labels}; wanted equal numbers"
+            )
+        return scores
+
+    cpu = torch.device("cpu")
+    return System(unary, (network_alone(name), _dense(name, dense, dataset.num_labels, cpu)), cpu)
+
+
+def _dense(name: str, dense: FixedCRF, num_labels: int, device: torch.device) -> Method:
+    return mean_field(dense.build(num_labels).to(device), {dense.num_iterations: f"{name} + CRF"})
+
+
+def check_columns(systems: Sequence[System], wanted: Sequence[str]) -> list[str]:
+    """The columns to show: those `wanted`, or all. Raises ValueError for unknown ones, and for two of one name."""
+    columns = [column for system in systems for column in system.columns]
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"got the columns {columns}; wanted different names: --checkpoints NAME=FILE gives one")
+    unknown = [name for name in wanted if name not in columns]
+    if unknown:
+        raise ValueError(f"there is no column {unknown[0]!r}; the columns are {', '.join(map(repr, columns))}")
+    return list(wanted) or columns

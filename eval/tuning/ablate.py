@@ -1,0 +1,123 @@
+"""Ablations of the CRF: every combination of the settings asked for, after every number of mean-field iterations.
+
+python -m eval.tuning.ablate --unaries SCORES.npz --data VOCdevkit --train-iterations 1 3 5 10 --seeds 0 1 2 --out DIR
+python -m eval.tuning.ablate --unaries SCORES.npz --data VOCdevkit --kernels grid both --kernel-weights matrix --out DIR
+python -m eval.tuning.ablate --checkpoints runs/*/crf.pt runs/*/joint.pt --data VOCdevkit --out DIR
+
+The parameters of each cell are learned on the images that --images and --draw choose from the list (`--steps 0`: they stay
+as they begin) and scored on those left over. Networks that were trained separately or jointly with their CRF come as
+checkpoints, which are scored on the whole list; those of one file name count as seeds of one row. Cells are kept in DIR:
+the same command goes on where it was stopped, and one for more cells does not run the old ones again. "grid" is a kernel
+between the 8 nearest pixels, for `--normalization none`. Writes DIR/ablation.json, .txt and .png, and DIR/tensorboard.
+"""
+
+import itertools
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tqdm import tqdm
+
+from crfrnn._command import exit_code
+from crfrnn.kernels import Normalization
+from eval.scoring.record import origin
+from eval.tuning.ablation_cells import Cells, Learned, Ready, Running
+from eval.tuning.ablation_report import write_report
+from eval.tuning.fit import Learning
+from eval.tuning.problems import Source
+from eval.tuning.search_grid import Cell
+from eval.tuning.variants import CRF_RNN, Bandwidths, Compatibility, KernelNames, KernelWeights, Variant
+from eval.tuning.workers import Workers
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What is varied: every combination is a cell."""
+
+    train_iterations: tuple[int, ...] = (5,)
+    """mean-field iterations T while learning"""
+    kernels: tuple[KernelNames, ...] = ("both",)
+    kernel_weights: tuple[KernelWeights, ...] = ("scalar",)
+    compatibility: tuple[Compatibility, ...] = ("potts",)
+    normalization: tuple[Normalization, ...] = ("after",)
+    bandwidths: tuple[Bandwidths, ...] = ("fixed",)
+    seeds: tuple[int, ...] = (0,)
+    """of the order of the images in learning; error bars are over these"""
+
+    def cells(self, start: Cell) -> list[Learned]:
+        """All combinations, the seeds of each behind one another. Raises ValueError where an axis is empty or repeats."""
+        for name, values in asdict(self).items():
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name} is {list(values)}; wanted one or more different values")
+        combinations = itertools.product(
+            self.kernels, self.kernel_weights, self.compatibility, self.normalization, self.bandwidths,
+            self.train_iterations, [start], self.seeds,
+        )  # fmt: skip
+        return [Learned(Variant(*settings), seed) for *settings, seed in combinations]
+
+
+@dataclass(frozen=True)
+class Options:
+    source: Annotated[Source, tyro.conf.arg(name="")]
+    out: Path
+    """folder for tables, pictures and finished cells"""
+    axes: Annotated[Axes, tyro.conf.arg(name="")] = field(default_factory=Axes)
+    checkpoints: tuple[Path, ...] = ()
+    """finished models with a CRF, in place of the axes above"""
+    test_iterations: int = 10
+    """scored are T = 0, 1, ..., up to this"""
+    test_images: int | None = None
+    """score so many of the images left over, evenly spaced; None for all"""
+    learning: Annotated[Learning, tyro.conf.arg(name="")] = field(default_factory=Learning)
+    start: Cell = CRF_RNN
+    """where learning begins"""
+    workers: int = 1
+    """processes, with one thread each"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    options = tyro.cli(Options, args=argv, prog="python -m eval.tuning.ablate", description=__doc__)
+    return exit_code("eval.tuning.ablate", lambda: run(options, argv))
+
+
+def run(options: Options, argv: Sequence[str]) -> int:
+    """Finish all cells, print and write. Raises OSError or ValueError where that cannot be done."""
+    if options.test_iterations < 1:
+        raise ValueError(f"--test-iterations is {options.test_iterations}; wanted 1 or more")
+    cells = planned(options)
+    settings: dict[str, Any] = {
+        "source": {name: None if value is None else str(value) for name, value in asdict(options.source).items()},
+        "scores": options.source.scores_fingerprint(),
+        "learning": asdict(options.learning),
+        "test_iterations": options.test_iterations,
+        "test_images": options.test_images,
+    }
+    kept = Cells(options.out / "cells", settings)
+    missing = [cell for cell in cells if not kept.has(cell)]
+    running = Running(options.source, options.learning, kept, options.test_images, quiet=options.workers > 1)
+    with Workers(running, options.workers) as workers:
+        progress = tqdm(desc="cells", total=len(cells), initial=len(cells) - len(missing), unit="cell")
+        for _ in workers.map(missing):
+            progress.update()
+        progress.close()
+    print(write_report(options.out, cells, kept, origin("eval.tuning.ablate", argv) | settings))
+    return 0
+
+
+def planned(options: Options) -> list[Learned] | list[Ready]:
+    """The cells that `options` ask for. Raises ValueError for checkpoints beside settings of what is to be learned."""
+    if not options.checkpoints:
+        return options.axes.cells(options.start)
+    if options.axes != Axes() or options.source.unaries or options.source.checkpoint:
+        raise ValueError("--checkpoints bring networks and CRFs of their own; leave out scores and axes")
+    names = [path.stem for path in options.checkpoints]
+    return [Ready(path, names[:i].count(path.stem)) for i, path in enumerate(options.checkpoints)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

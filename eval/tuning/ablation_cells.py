@@ -1,0 +1,144 @@
+"""The cells of an ablation: what they are, how they are run, and where they are kept."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from crfrnn import CRFRNN
+from crfrnn._files import claim, replacing
+from eval.inputs.checkpoints import load_model
+from eval.inputs.crf_file import read_crf, write_crf
+from eval.scoring.metrics import Confusion, Scores, comparable_scores
+from eval.scoring.provenance import fingerprint
+from eval.tuning.fit import Learning, fit
+from eval.tuning.problems import Problem, Problems, Source
+from eval.tuning.variants import Variant
+
+SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A CRF that is learned for the ablation."""
+
+    variant: Variant
+    seed: int
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The place on each axis but that of the seeds."""
+        values = asdict(self.variant)
+        del values["start"]
+        return {"train T": values.pop("num_iterations"), **values}
+
+    @property
+    def key(self) -> str:
+        """The name of its files."""
+        start = "-".join(f"{value:g}" for value in self.variant.start)
+        return "-".join([f"T{self.values['train T']}", *list(self.values.values())[1:], start, f"seed{self.seed}"])
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A model that was trained before."""
+
+    checkpoint: Path
+    seed: int
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {"training": self.checkpoint.stem}
+
+    @cached_property
+    def key(self) -> str:
+        return f"checkpoint-{self.checkpoint.stem}-{fingerprint(self.checkpoint)}"
+
+
+AnyCell = Learned | Ready
+
+
+class Cells:
+    """Cells, finished and begun, as files in a folder, and the `settings` that all of them share.
+
+    Raises ValueError where the folder holds cells with other settings.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder, self.settings = folder, settings
+        claim(folder / SETTINGS, settings)
+
+    def path(self, cell: AnyCell, ending: str) -> Path:
+        return self.folder / f"{cell.key}.{ending}"
+
+    def has(self, cell: AnyCell) -> bool:
+        """Whether the cell is finished."""
+        return self.path(cell, "json").exists()
+
+    def add(self, cell: AnyCell, classes: Sequence[str], counts: Sequence[Tensor]) -> None:
+        """Keep the confusion matrices after T = 0, 1, ... iterations."""
+        content = {"classes": list(classes), "counts": [matrix.tolist() for matrix in counts]}
+        with replacing(self.path(cell, "json")) as partial:
+            partial.write_text(json.dumps(content), encoding="utf-8")
+
+    def scores(self, cell: AnyCell) -> list[Scores]:
+        """Scores after T = 0, 1, ... iterations."""
+        content = json.loads(self.path(cell, "json").read_text(encoding="utf-8"))
+        return [comparable_scores(torch.tensor(counts), content["classes"]) for counts in content["counts"]]
+
+
+class Running:
+    """Runs a cell: learns its CRF where that is to be done, and counts on the test images after every iteration."""
+
+    def __init__(self, source: Source, learning: Learning, kept: Cells, test_images: int | None, quiet: bool) -> None:
+        self.source, self.learning, self.kept, self.test_images, self.quiet = source, learning, kept, test_images, quiet
+
+    @cached_property
+    def train(self) -> Problems:
+        return Problems(self.source)
+
+    @cached_property
+    def test(self) -> Problems:
+        return Problems(self.source, rest=True)
+
+    def __call__(self, cell: AnyCell) -> None:
+        if isinstance(cell, Learned):
+            problems, crf = self.test, self.learned(cell)
+        else:
+            model, _ = load_model(cell.checkpoint)
+            if model.crf is None:
+                raise ValueError(f"{cell.checkpoint} has no CRF; wanted models that were trained with one")
+            problems = Problems(replace(self.source, unaries=None, checkpoint=cell.checkpoint, images=None))
+            crf = model.crf.cpu()
+        self.kept.add(cell, problems.classes, self.counts(crf, problems))
+
+    def learned(self, cell: Learned) -> CRFRNN:
+        """The CRF of a cell; from its file where only the scoring was interrupted."""
+        file, last = self.kept.path(cell, "crf"), self.kept.path(cell, "last")
+        if not file.exists():
+            labels = len(self.train.classes)
+            crf, losses = fit(
+                cell.variant, self.train, labels, self.learning, seed=cell.seed, last=last, quiet=self.quiet
+            )
+            write_crf(file, crf, {"losses": losses})
+            last.unlink(missing_ok=True)
+        return read_crf(file)
+
+    @torch.no_grad()
+    def counts(self, crf: CRFRNN, problems: Sequence[Problem]) -> list[Tensor]:
+        """Confusion matrices over the test images after T = 0, 1, ... iterations, from one run per image."""
+        iterations = self.kept.settings["test_iterations"]
+        total = len(problems)
+        count = total if self.test_images is None else min(self.test_images, total)
+        confusions = [Confusion(problems.classes) for _ in range(iterations + 1)]
+        for i in tqdm(range(count), "scoring", disable=self.quiet, leave=None, unit="image"):
+            problem = problems[i * total // count]
+            for state in crf.iterate(problem.unary, problem.image, num_iterations=iterations):
+                confusions[state.iteration].update(state.logits[0].argmax(0), problem.truth)
+        return [confusion.counts for confusion in confusions]

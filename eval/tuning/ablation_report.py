@@ -1,0 +1,127 @@
+"""What an ablation came to: a table, a figure with error bars over seeds, TensorBoard pages and a JSON file."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
+
+from crfrnn._files import replacing
+from eval.pictures.figures import save_figure
+from eval.scoring.metrics import Scores
+from eval.scoring.record import write_json
+from eval.scoring.tables import text_table
+from eval.tuning.ablation_cells import AnyCell, Cells, Ready
+
+NAME, COLUMNS = "ablation", 8
+Group = dict[str, list[list[Scores]]]
+"""scores by the name of a row, seed and T"""
+
+
+def write_report(folder: Path, cells: Sequence[AnyCell], kept: Cells, facts: Mapping[str, Any]) -> str:
+    """Write everything about `cells` into `folder`; returns the table."""
+    scores = {cell: kept.scores(cell) for cell in cells}
+    rows: Group = {}
+    for cell in cells:
+        rows.setdefault(row_name(cell, cells), []).append(scores[cell])
+    text = table(rows)
+    plain = [
+        {
+            **cell.values,
+            **({"checkpoint": str(cell.checkpoint)} if isinstance(cell, Ready) else {}),
+            "seed": cell.seed,
+            "classes": scores[cell][0].present,
+            "mean_iou": [row.mean_iou for row in scores[cell]],
+            "pixel_accuracy": [row.pixel_accuracy for row in scores[cell]],
+            "class_accuracy": [row.class_accuracy for row in scores[cell]],
+        }
+        for cell in cells
+    ]
+    write_json(folder / f"{NAME}.json", {**facts, "cells": plain})
+    with replacing(folder / f"{NAME}.txt") as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
+    save_figure(curves(rows), folder / f"{NAME}.png")
+    for cell in cells:
+        write_board(folder / "tensorboard" / cell.key, cell, scores[cell])
+    return text
+
+
+def row_name(cell: AnyCell, cells: Sequence[AnyCell]) -> str:
+    """What is special about a cell: its place on the axes that vary."""
+    varied = [name for name in cell.values if len({str(other.values[name]) for other in cells}) > 1]
+    return ", ".join(f"{name} {cell.values[name]}" for name in varied) or "mean IoU"
+
+
+def mean_and_deviation(seeds: Sequence[Sequence[Scores]], iteration: int) -> tuple[float, float]:
+    """Of the mean IoU over seeds; the deviation of a single one is 0."""
+    values = [seed[iteration].mean_iou for seed in seeds]
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def table(rows: Group) -> str:
+    """Mean IoU of every row at some T, and where it is highest."""
+    largest = len(next(iter(rows.values()))[0]) - 1
+    shown = columns(largest)
+    lines = []
+    for name, seeds in rows.items():
+        values = [mean_and_deviation(seeds, t) for t in range(largest + 1)]
+        best = max(range(largest + 1), key=lambda t: values[t][0])
+        cells = [f"{values[t][0]:.2f}" + (f" ±{values[t][1]:.2f}" if len(seeds) > 1 else "") for t in shown]
+        lines.append([name, *cells, str(best)])
+    seeds = max(map(len, rows.values()))
+    first = next(iter(rows.values()))[0][0]
+    note = f"mean IoU over {len(first.present)} of {len(first.iou)} classes, those of the truth, percent"
+    note += f"; mean and deviation over {seeds} seeds" if seeds > 1 else ""
+    return f"{note}\n\n" + text_table(["T at test", *map(str, shown), "best"], lines)
+
+
+def columns(largest: int) -> list[int]:
+    """Some of the numbers up to `largest`: all where they are few, else ever wider apart."""
+    if largest < COLUMNS:
+        return list(range(largest + 1))
+    return [t for t in (0, 1, 2, 3, 5, 10, 20, 50, 100) if t < largest] + [largest]
+
+
+def curves(rows: Group) -> Figure:
+    """Mean IoU over the iterations at test, a line per row, deviations over seeds as bars."""
+    figure = Figure(figsize=(8.5, max(4.8, 0.24 * len(rows) + 1)), dpi=130, layout="constrained")
+    axes = figure.add_subplot()
+    palette = colormaps["tab10" if len(rows) <= 10 else "tab20"]
+    markers = "osD^vPX*"
+    for i, (name, seeds) in enumerate(rows.items()):
+        iterations = range(len(seeds[0]))
+        # Side by side, so that bars do not hide each other.
+        shifted = [t + 0.5 * ((i + 0.5) / len(rows) - 0.5) for t in iterations]
+        means, deviations = zip(*(mean_and_deviation(seeds, t) for t in iterations), strict=True)
+        axes.errorbar(
+            shifted,
+            means,
+            deviations if len(seeds) > 1 else None,
+            label=name,
+            color=palette(i % palette.N),
+            marker=markers[i % len(markers)],
+            markersize=4,
+            linewidth=1.2,
+            capsize=2,
+        )
+    axes.set_xlabel("mean-field iterations at test (0: the network alone)")
+    axes.set_ylabel("mean IoU, percent")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    if len(rows) > 1:
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    return figure
+
+
+def write_board(folder: Path, cell: AnyCell, scores: Sequence[Scores]) -> None:
+    """A cell as a row of the table of hyper-parameters, and its mean IoU with the iteration as step."""
+    if folder.exists():
+        return
+    with SummaryWriter(str(folder)) as writer:
+        for iteration, row in enumerate(scores):
+            writer.add_scalar("mean IoU", row.mean_iou, iteration)
+        results = {"last mean IoU": scores[-1].mean_iou, "best mean IoU": max(row.mean_iou for row in scores)}
+        writer.add_hparams({**cell.values, "seed": cell.seed}, results, run_name=".")

@@ -1,0 +1,268 @@
+"""Unary, grid CRF and fully connected CRF side by side, each tuned on its own: the MSRC-21 table of the talk.
+
+python -m eval.tuning.grid_crf --checkpoint FILE --data MSRC --list Test --tune-list Val --out DIR
+python -m eval.tuning.grid_crf --unaries SCORES.npz --data VOCdevkit --images 50 --out DIR
+
+Without --tune-list, --images of the list are for tuning and the others for the table. Both CRFs run through the same
+mean-field layer; their weights and bandwidths are those of the best pixel accuracy over small grids. DIR gets table.txt,
+scores.json, scores.txt, shrinking.png (recall of thin structures and of small objects) and pictures.png.
+"""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from torch import Tensor
+from tqdm import tqdm
+
+from crfrnn._command import exit_code
+from crfrnn._files import replacing
+from crfrnn.presets import FixedCRF, GridCRF
+from eval.pictures.figures import Example, panel, save_figure
+from eval.published import rows as published
+from eval.scoring.metrics import Confusion, Scores
+from eval.scoring.record import origin
+from eval.scoring.report import JSON_NAME, save_report
+from eval.scoring.shrinking import SIDES, Kept, Shrinking, shrinking_figure, thickness
+from eval.scoring.tables import text_table
+from eval.tuning.problems import Problem, Problems, Source
+
+UNARY, GRID, DENSE = "unary", "grid CRF", "fully connected CRF"
+FACTORS = (0.25, 1.0, 4.0, 16.0, 64.0)
+THIN_BELOW = 2
+"""pixels in bins of thickness below this one are thin when images are picked for pictures"""
+
+
+Pairwise = GridCRF | FixedCRF
+
+
+@dataclass(frozen=True)
+class Options:
+    source: Annotated[Source, tyro.conf.arg(name="")]
+    out: Path
+    """folder for the results"""
+    tune_list: str | None = None
+    """list of the images to tune on; without it, --images of the list itself"""
+    neighbors: int = 8
+    """of a pixel of the grid: 4 or 8"""
+    grid_weights: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    """weights of the grid kernel to try"""
+    grid_betas: tuple[float, ...] = (8.0, 16.0, 32.0, 64.0)
+    """its theta_beta to try, gray levels"""
+    weights: tuple[float, ...] = (3.0, 5.0, 10.0)
+    """weights of the appearance kernel to try"""
+    alphas: tuple[float, ...] = (30.0, 60.0, 100.0)
+    """its theta_alpha to try, pixels"""
+    betas: tuple[float, ...] = (5.0, 10.0, 20.0)
+    """its theta_beta to try, gray levels"""
+    dense_crf: FixedCRF = field(default_factory=FixedCRF)
+    """what stays fixed of the fully connected CRF: its smoothness kernel, iterations and normalization"""
+    noise: float = 0.0
+    """standard deviation of noise added to every score: those of a network are smooth, and leave a grid CRF little to do"""
+    pictures: int = 5
+    """images to picture: those in which the two CRFs differ most on thin structures"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    options = tyro.cli(Options, args=argv, prog="python -m eval.tuning.grid_crf", description=__doc__)
+    return exit_code("eval.tuning.grid_crf", lambda: run(options, argv))
+
+
+def run(options: Options, argv: Sequence[str]) -> int:
+    """Tune, compare, print and write. Raises OSError or ValueError where the options cannot be followed."""
+    if (options.out / JSON_NAME).exists():
+        raise ValueError(f"{options.out / JSON_NAME} exists; pass another folder as --out")
+    tuning, test = (Noisy(problems, options.noise) for problems in problem_sets(options))
+    labels = len(test.classes)
+    best = {name: tune(own, tuning, labels, name) for name, own in candidates(options).items()}
+    comparison = compare(best, test, options.pictures)
+    sweeps = {name: sweep(own, tuning, labels, name) for name, own in best.items()}
+
+    text = comparison.table(best)
+    print(text)
+    options.out.mkdir(parents=True, exist_ok=True)
+    save_figure(shrinking_figure(comparison.kept, comparison.shares, sweeps, UNARY), options.out / "shrinking.png")
+    if comparison.examples:
+        save_figure(panel(comparison.examples, test.classes), options.out / "pictures.png")
+    with replacing(options.out / "table.txt") as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
+    facts = {
+        "tuned_on": len(tuning),
+        "images": len(test),
+        "parameters": {name: asdict(own) for name, own in best.items()},
+        "seconds": comparison.seconds,
+        "recall": {name: own.plain() for name, own in comparison.kept.items()},
+        "shares_of_pixels": comparison.shares.plain(),
+        "sweeps": {
+            name: [{"factor": f, "pixel_accuracy": a, "thin_recall": r} for f, (a, r) in own.items()]
+            for name, own in sweeps.items()
+        },
+    }
+    save_report(options.out, comparison.scores, facts=origin("eval.tuning.grid_crf", argv) | facts)
+    return 0
+
+
+def problem_sets(options: Options) -> tuple[Problems, Problems]:
+    """The images to tune on and those of the table."""
+    source = options.source
+    if options.tune_list is None:
+        return Problems(source), Problems(source, rest=True)
+    return Problems(replace(source, split=options.tune_list, images=None)), Problems(replace(source, images=None))
+
+
+def candidates(options: Options) -> dict[str, list[Pairwise]]:
+    """The parameters to try of both CRFs."""
+    fixed = options.dense_crf
+    grid = product(options.grid_weights, options.grid_betas)
+    dense = product(options.weights, options.alphas, options.betas)
+    return {
+        GRID: [GridCRF(w, beta, options.neighbors, fixed.num_iterations) for w, beta in grid],
+        DENSE: [replace(fixed, w=w, theta_alpha=alpha, theta_beta=beta) for w, alpha, beta in dense],
+    }
+
+
+class Noisy:
+    """Problems under noise, the same each time they are gone through.
+
+    Attributes:
+        classes: the names of the labels.
+    """
+
+    def __init__(self, problems: Problems, deviation: float) -> None:
+        if not 0 <= deviation < float("inf"):
+            raise ValueError(f"--noise is {deviation}; wanted a finite standard deviation of 0 or more")
+        self._problems, self._deviation = problems, deviation
+        self.classes = problems.classes
+
+    def __len__(self) -> int:
+        return len(self._problems)
+
+    def walk(self, what: str) -> Iterator[Problem]:
+        """The problems, one by one, under a progress bar."""
+        generator = torch.Generator().manual_seed(0)
+        for problem in tqdm(self._problems, desc=what, unit="image", leave=None):
+            noise = torch.randn(problem.unary.shape, generator=generator) if self._deviation else 0.0
+            yield problem._replace(unary=problem.unary + self._deviation * noise)
+
+
+@torch.no_grad()
+def tune(tried: Sequence[Pairwise], problems: Noisy, num_labels: int, name: str) -> Pairwise:
+    """Which of `tried` has the best pixel accuracy on `problems`; the first where several have."""
+    layers = [each.build(num_labels) for each in tried]
+    confusions = [Confusion(problems.classes) for _ in tried]
+    for problem in problems.walk(f"tuning the {name}"):
+        for crf, confusion in zip(layers, confusions, strict=True):
+            confusion.update(labeled(crf(problem.unary, problem.image)), problem.truth)
+    accuracies = [confusion.scores().pixel_accuracy for confusion in confusions]
+    return tried[accuracies.index(max(accuracies))]
+
+
+@torch.no_grad()
+def sweep(best: Pairwise, problems: Noisy, num_labels: int, name: str) -> dict[float, tuple[float, float]]:
+    """Pixel accuracy and recall of the thinnest structures on `problems`, by the factor on the weights of `best`."""
+    layers = {factor: scaled(best, factor).build(num_labels) for factor in FACTORS}
+    confusions = {factor: Confusion(problems.classes) for factor in FACTORS}
+    shrinking = Shrinking([str(factor) for factor in FACTORS])
+    for problem in problems.walk(f"weights of the {name}"):
+        labels = {factor: labeled(crf(problem.unary, problem.image)) for factor, crf in layers.items()}
+        for factor, own in labels.items():
+            confusions[factor].update(own, problem.truth)
+        shrinking.update({str(factor): own for factor, own in labels.items()}, problem.truth)
+    kept = shrinking.kept()
+    return {f: (confusion.scores().pixel_accuracy, kept[str(f)].by_thickness[0]) for f, confusion in confusions.items()}
+
+
+def scaled(pairwise: Pairwise, factor: float) -> Pairwise:
+    """The same CRF with all its weights times `factor`."""
+    if isinstance(pairwise, GridCRF):
+        return replace(pairwise, weight=factor * pairwise.weight)
+    return replace(pairwise, w=factor * pairwise.w, smoothness_w=factor * pairwise.smoothness_w)
+
+
+def labeled(logits: Tensor) -> Tensor:
+    """The most likely labels, uint8 [H, W], of logits [1, L, H, W]."""
+    return logits[0].argmax(0).to(torch.uint8)
+
+
+@dataclass
+class Comparison:
+    """What the rows came to: scores, recall by thickness and area, seconds per image, and examples to picture."""
+
+    scores: dict[str, Scores]
+    kept: dict[str, Kept]
+    shares: Kept
+    seconds: dict[str, float]
+    examples: list[Example]
+
+    def table(self, best: dict[str, Pairwise]) -> str:
+        """Seconds of the CRF per image, pixel ("Global") and class ("Average") accuracy and mean IoU; quoted rows below."""
+        rows = []
+        for name, scores in self.scores.items():
+            seconds = f"{self.seconds[name]:.2f}" if name in self.seconds else "-"
+            numbers = (scores.pixel_accuracy, scores.class_accuracy, scores.mean_iou, self.kept[name].by_thickness[0])
+            rows.append([name, "measured", seconds, *(f"{number:.1f}" for number in numbers)])
+        for quote in published("msrc21"):
+            accuracies = (quote["pixel_accuracy"], quote["class_accuracy"])
+            rows.append([quote["method"], "quoted, MSRC-21", quote["seconds"] or "-", *accuracies, "", ""])
+        header = [
+            "percent",
+            "",
+            "seconds\nan image",
+            "Global",
+            "Average",
+            "mean\nIoU",
+            f"recall under\n{SIDES[0]} pixels",
+        ]
+        parameters = "\n".join(f"{name}: {own}" for name, own in best.items())
+        return f"{text_table(header, rows)}\n\n{parameters}"
+
+
+@torch.no_grad()
+def compare(best: dict[str, Pairwise], problems: Noisy, pictures: int) -> Comparison:
+    """Run the unaries and `best` over `problems`."""
+    layers = {name: own.build(len(problems.classes)) for name, own in best.items()}
+    names = [UNARY, *layers]
+    confusions = {name: Confusion(problems.classes) for name in names}
+    shrinking = Shrinking(names)
+    seconds = dict.fromkeys(layers, 0.0)
+    examples: list[tuple[int, Example]] = []
+    for problem in problems.walk("comparing"):
+        labels = {UNARY: labeled(problem.unary)}
+        for name, crf in layers.items():
+            start = time.perf_counter()
+            logits = crf(problem.unary, problem.image)
+            seconds[name] += (time.perf_counter() - start) / len(problems)
+            labels[name] = labeled(logits)
+        for name, confusion in confusions.items():
+            confusion.update(labels[name], problem.truth)
+        shrinking.update(labels, problem.truth)
+        image = problem.image[0].to(torch.uint8)
+        examples.append(
+            (thin_gain(labels, problem.truth), Example(problem.name, image, {"truth": problem.truth} | labels))
+        )
+        examples = sorted(examples, key=lambda pair: -pair[0])[:pictures]
+    return Comparison(
+        {name: confusion.scores() for name, confusion in confusions.items()},
+        shrinking.kept(),
+        shrinking.shares(),
+        seconds,
+        [example for _, example in examples],
+    )
+
+
+def thin_gain(labels: dict[str, Tensor], truth: Tensor) -> int:
+    """How many more pixels of thin structures the dense CRF has right than the grid CRF."""
+    thin = (thickness(truth) < THIN_BELOW) & (truth != 255)
+    return int((labels[DENSE] == truth)[thin].sum()) - int((labels[GRID] == truth)[thin].sum())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

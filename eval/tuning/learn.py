@@ -1,0 +1,87 @@
+"""Learn the parameters of a CRF alone, on the stored scores of a network: no network runs.
+
+python -m eval.tuning.learn --unaries SCORES.npz --data VOCdevkit --out DIR
+python -m eval.tuning.learn --unaries SCORES.npz --data VOCdevkit --kernel-weights matrix --bandwidths learned --out DIR
+
+A command that was stopped goes on where it was when it is given again. DIR/crf.json holds the result, for
+`eval.run --crf` and `eval.tuning.table --crf`.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from crfrnn import CRFRNN
+from crfrnn._command import exit_code
+from eval.inputs.crf_file import write_crf
+from eval.scoring.record import origin
+from eval.scoring.tables import kernel_name, text_table
+from eval.tuning.fit import Learning, fit
+from eval.tuning.problems import Problems, Source
+from eval.tuning.variants import Variant
+
+RESULT, LAST = "crf.json", "last.pt"
+
+
+@dataclass(frozen=True)
+class Options:
+    source: Annotated[Source, tyro.conf.arg(name="")]
+    out: Path
+    """folder for the result"""
+    variant: Annotated[Variant, tyro.conf.arg(name="")] = field(default_factory=Variant)
+    learning: Annotated[Learning, tyro.conf.arg(name="")] = field(default_factory=Learning)
+    seed: int = 0
+    """of the order of the images"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    options = tyro.cli(Options, args=argv, prog="python -m eval.tuning.learn", description=__doc__)
+    return exit_code("eval.tuning.learn", lambda: run(options, argv))
+
+
+def run(options: Options, argv: Sequence[str]) -> int:
+    """Learn, print and write. Raises as its parts do, and ValueError where a result would be overwritten."""
+    result = options.out / RESULT
+    if result.exists():
+        raise ValueError(f"{result} exists; pass another folder as --out")
+    problems = Problems(options.source)
+    options.out.mkdir(parents=True, exist_ok=True)
+    last = options.out / LAST
+    labels = len(problems.classes)
+    crf, losses = fit(options.variant, problems, labels, options.learning, seed=options.seed, last=last)
+    facts = origin("eval.tuning.learn", argv) | {
+        "variant": asdict(options.variant),
+        "learning": asdict(options.learning),
+        "images": problems.names,
+        "losses": losses,
+    }
+    write_crf(result, crf, facts)
+    last.unlink(missing_ok=True)
+    print(table(crf, options.variant))
+    print(f"\nparameters  {shlex.quote(str(result))}")
+    return 0
+
+
+def table(crf: CRFRNN, variant: Variant) -> str:
+    """Kernel weights (means over labels) and bandwidths, before and after."""
+    begin = variant.build(crf.num_labels)
+    rows = []
+    for m, kernel in enumerate(crf.kernels):
+        numbers = []
+        for layer in (begin, crf):
+            weights = layer.cell.kernel_weights[m].detach()
+            own = weights.diagonal() if weights.ndim == 2 else weights
+            numbers.append(", ".join(f"{value:.3g}" for value in (float(own.mean()), *layer.bandwidths[m].tolist())))
+        rows.append([kernel_name(kernel), *numbers])
+    return text_table(["weight, bandwidths", "before", "learned"], rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""Search the parameters of a fixed dense CRF behind a network, from coarse to fine, as DeepLab does on 100 images.
+
+python -m eval.tuning.search --unaries SCORES.npz --data VOCdevkit --workers 8 --out DIR
+python -m eval.tuning.search --checkpoint FILE --data VOCdevkit --grid.theta-gamma 1 3 --metric class_accuracy --out DIR
+
+The first round tries the whole grid. Every further one tries one step forth and back along each axis from the best so far,
+and the steps halve whenever that brings nothing better. What has been tried is kept in DIR, image by image: the same command
+goes on where it was stopped, and another metric or grid over the same images uses it too. DIR/crf.json holds the result,
+for `CRFRNN.from_settings`, `eval.run --crf` and, through `crfrnn.convert.to_pydensecrf`, for DenseCRF2D.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import tyro
+from tqdm import tqdm
+
+from crfrnn import CRFRNN
+from crfrnn._command import exit_code
+from crfrnn.kernels import Normalization
+from crfrnn.presets import FixedCRF
+from eval.inputs.crf_file import write_crf
+from eval.scoring.metrics import Confusion, Scores, check_classes, comparable_scores
+from eval.scoring.record import origin
+from eval.scoring.tables import text_table
+from eval.tuning.problems import Problems, Source
+from eval.tuning.search_grid import Cell, Grid, around, first_round, first_steps
+from eval.tuning.search_store import Store
+from eval.tuning.workers import Workers
+
+Metric = Literal["mean_iou", "pixel_accuracy", "class_accuracy", "weighted_iou"]
+RESULT, SHOWN = "crf.json", 12
+
+
+@dataclass(frozen=True)
+class Options:
+    source: Annotated[Source, tyro.conf.arg(name="")]
+    out: Path
+    """folder for the result and for what has been tried"""
+    grid: Grid = field(default_factory=Grid)
+    rounds: int = 6
+    """rounds behind the grid"""
+    metric: Metric = "mean_iou"
+    """what is to be largest; the means are over the classes that the images hold"""
+    classes: tuple[str, ...] = ()
+    """mean IoU over these classes only"""
+    num_iterations: int = 10
+    """mean-field iterations T"""
+    normalization: Normalization = "after"
+    """where the kernels are normalized; DeepLab divides after filtering"""
+    min_belief: float = 0.0
+    """see CRFRNN: 0.02 saves a third of the time for next to no difference"""
+    workers: int = 1
+    """processes, with one thread each"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    options = tyro.cli(Options, args=argv, prog="python -m eval.tuning.search", description=__doc__)
+    return exit_code("eval.tuning.search", lambda: run(options, argv))
+
+
+def run(options: Options, argv: Sequence[str]) -> int:
+    """Search, print the best cells and write the best. Raises OSError or ValueError where that cannot be done."""
+    problems = Problems(options.source)
+    check_present(options.classes, problems)
+    if options.rounds < 0:
+        raise ValueError(f"--rounds is {options.rounds}; wanted 0 or more")
+    counting = Counting(options, problems)
+    with Store(options.out, settings(options)) as store, Workers(counting, options.workers) as workers:
+        search = Search(options, problems, store, workers)
+        best = search.run()
+    ranking = sorted(search.values, key=search.values.__getitem__, reverse=True)
+    rows = [[str(cell), f"{search.values[cell]:.2f}"] for cell in ranking[:SHOWN]]
+    print(f"{len(ranking)} cells on {len(problems)} images; the best\n")
+    print(text_table(["", options.metric], rows))
+    facts = origin("eval.tuning.search", argv) | {
+        "metric": options.metric,
+        "classes": list(options.classes),
+        "images": problems.names,
+        "tried": {str(cell): search.values[cell] for cell in ranking},
+    }
+    write_crf(options.out / RESULT, layer(options, best, len(problems.classes), 0.0), facts)
+    print(f"\nparameters  {options.out / RESULT}")
+    return 0
+
+
+def check_present(classes: Sequence[str], problems: Problems) -> None:
+    """Raise ValueError where there is no such class, or none of `classes` in the images: there is nothing to rank."""
+    check_classes(classes, problems.classes)
+    if classes and not {problems.classes[label] for label in problems.labels()} & set(classes):
+        raise ValueError(
+            f"none of the {len(problems)} images holds {', '.join(classes)}; wanted classes that are in them: raise "
+            "--images, or change --draw or --classes"
+        )
+
+
+def settings(options: Options) -> dict[str, Any]:
+    """What makes counts comparable: those of other settings are not to be taken for ours."""
+    source = {name: str(value) for name, value in asdict(options.source).items() if name not in ("images", "draw")}
+    source["scores"] = str(options.source.scores_fingerprint())
+    return source | {name: getattr(options, name) for name in ("num_iterations", "normalization", "min_belief")}
+
+
+def layer(options: Options, cell: Cell, num_labels: int, min_belief: float) -> CRFRNN:
+    """The CRF of a cell."""
+    fixed = FixedCRF(**cell._asdict(), num_iterations=options.num_iterations, normalization=options.normalization)
+    return fixed.build(num_labels, min_belief)
+
+
+class Search:
+    """A search over `problems`; what was counted before comes from `store`, what is counted now goes there.
+
+    Attributes:
+        values: the metric of every cell tried.
+    """
+
+    def __init__(self, options: Options, problems: Problems, store: Store, workers: Workers) -> None:
+        self.options, self.problems, self.store, self.workers = options, problems, store, workers
+        self.values: dict[Cell, float] = {}
+
+    def run(self) -> Cell:
+        """The best cell of all rounds."""
+        self.try_cells(first_round(self.options.grid), "grid")
+        steps, rounds = first_steps(self.options.grid), 0
+        best = max(self.values, key=self.values.__getitem__)
+        while steps and rounds < self.options.rounds:
+            fresh = [cell for cell in around(best, steps) if cell not in self.values]
+            if fresh:
+                rounds += 1
+                self.try_cells(fresh, f"round {rounds}")
+            before, best = best, max(self.values, key=self.values.__getitem__)
+            if best == before:
+                steps = {name: step / 2 for name, step in steps.items()}
+        return best
+
+    def try_cells(self, cells: Sequence[Cell], title: str) -> None:
+        """Add `cells` to `values`, in this order."""
+        names = self.problems.names
+        missing = {i: [cell for cell in cells if not self.store.has(name, cell)] for i, name in enumerate(names)}
+        tasks = {i: own for i, own in missing.items() if own}
+        total = len(cells) * len(names)
+        with tqdm(desc=title, total=total, initial=total - sum(map(len, tasks.values())), unit="labeling") as bar:
+            for name, counts in self.workers.map(list(tasks.items())):
+                self.store.add(name, counts)
+                bar.update(len(counts))
+        for cell in cells:
+            self.values[cell] = self.value(cell)
+
+    def value(self, cell: Cell) -> float:
+        confusion = Confusion(self.problems.classes)
+        for name in self.problems.names:
+            confusion.add(self.store.get(name, cell))
+        scores = comparable_scores(confusion.counts, confusion.classes)
+        return measured(scores, self.options.metric, self.options.classes)
+
+
+def measured(scores: Scores, metric: Metric, classes: Sequence[str]) -> float:
+    """The metric by name; mean IoU over `classes` where there are any."""
+    return scores.mean_over(classes) if metric == "mean_iou" and classes else getattr(scores, metric)
+
+
+class Counting:
+    """Labels an image with the CRFs of several cells and counts, for every one, pixels by true and predicted label."""
+
+    def __init__(self, options: Options, problems: Problems) -> None:
+        self.options, self.problems = options, problems
+
+    @torch.no_grad()
+    def __call__(self, task: tuple[int, Sequence[Cell]]) -> tuple[str, Mapping[Cell, torch.Tensor]]:
+        number, cells = task
+        problem = self.problems[number]
+        counts = {}
+        for cell in cells:
+            crf = layer(self.options, cell, len(self.problems.classes), self.options.min_belief)
+            confusion = Confusion(self.problems.classes)
+            confusion.update(crf(problem.unary, problem.image)[0].argmax(0), problem.truth)
+            counts[cell] = confusion.counts
+        return problem.name, counts
+
+
+if __name__ == "__main__":
+    sys.exit(main())

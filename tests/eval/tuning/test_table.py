@@ -1,0 +1,70 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from crfrnn.presets import PUBLISHED, FixedCRF
+from eval.inputs.crf_file import write_crf
+from eval.scoring.metrics import Confusion
+from eval.tuning.problems import Problems, Source
+from eval.tuning.table import main
+from tests.eval.problems import write_folder
+
+
+@pytest.fixture
+def arguments(voc: Path, tmp_path: Path) -> Callable[..., list[str]]:
+    scores = write_folder(voc, tmp_path / "scores")
+    write_crf(tmp_path / "mine.json", FixedCRF(2, 5, 60, 1, 1.5, 3).build(3), {})
+    base = f"--data {voc} --unaries {scores} --images 1 --out {tmp_path / 'out'} --crf mine={tmp_path / 'mine.json'}"
+    return lambda *more: [*base.split(), *more]
+
+
+def test_rows_are_scored_on_what_is_left_over(
+    arguments: Callable, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(arguments("--classes", "cat", "dog")) == 0
+    content = json.loads((tmp_path / "out.json").read_text())
+    rows = content["rows"]
+    assert list(rows) == ["network alone", *PUBLISHED, "mine"]
+    assert len(content["images"]) == 3
+
+    wanted = {name: Confusion(("background", "cat", "dog")) for name in ("network alone", "mine", "DeepLab")}
+    for problem in Problems(Source(voc, tmp_path / "scores", images=1), rest=True):
+        unary = problem.unary
+        logits = {
+            "network alone": unary,
+            "mine": FixedCRF(2, 5, 60, 1, 1.5, 3).build(3)(unary, problem.image),
+            "DeepLab": FixedCRF(5, 50, 10).build(3)(unary, problem.image),
+        }
+        for name, found in logits.items():
+            wanted[name].update(found[0].argmax(0), problem.truth)
+    for name, confusion in wanted.items():
+        assert rows[name]["mean_iou"] == confusion.scores().mean_iou
+        assert rows[name]["subset_mean_iou"] == confusion.scores().mean_over(["cat", "dog"])
+        assert rows[name]["pixel_accuracy"] == confusion.scores().pixel_accuracy
+    gain = rows["mine"]["mean_iou"] - rows["network alone"]["mean_iou"]
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("mine"))
+    assert line.split()[2] == f"{gain:.2f}"
+    assert (tmp_path / "out.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("crf", "message"),
+    [("no-equals", "wanted NAME=FILE"), ("DeepLab=x.json", "every name once"), ("x=nowhere.json", "nowhere.json")],
+)
+def test_bad_arguments(arguments: Callable, capsys: pytest.CaptureFixture, crf: str, message: str) -> None:
+    assert main(arguments("--crf", crf)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_other_numbers_of_labels(arguments: Callable, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_crf(tmp_path / "two.json", FixedCRF().build(2), {})
+    assert main(arguments("--crf", f"two={tmp_path / 'two.json'}")) == 2
+    assert "over 2 labels, the data set has 3" in capsys.readouterr().err
+
+
+def test_published_parameters_are_those_of_the_facts() -> None:
+    assert torch.equal(PUBLISHED["CRF-RNN, initial"].build(3).bandwidths[1], torch.tensor([160.0, 3.0]))
+    assert all(fixed.smoothness_w == fixed.theta_gamma == 3 for fixed in PUBLISHED.values())

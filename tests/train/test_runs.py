@@ -1,0 +1,67 @@
+"""Tables and curves of training runs, from folders written by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+from torch.utils.tensorboard import SummaryWriter
+
+from train.runs import curves, main
+
+
+def write_run(folder: Path, seed: int, cat: float, lr: float = 0.1) -> Path:
+    recipe = {"stages": {"network": {"lr": lr}, "joint": {"lr": 0.5}}, "seed": seed}
+    score = {"mean_iou": 50.0 + cat, "pixel_accuracy": 90.0, "class_accuracy": 70.0}
+    score["iou"] = {"background": 80.0, "cat": cat, "dog": None}
+    facts = {"command": "python -m train.run", "seconds": {"network": 100.0, "joint": 20.0}, "recipe": recipe}
+    folder.mkdir()
+    (folder / "scores.json").write_text(json.dumps({**facts, "scores": {"network alone": score}}))
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    for stage, rows in (("network", ["network"]), ("joint", ["network", "CRF-RNN"])):
+        with SummaryWriter(str(folder / "tensorboard" / stage)) as writer:
+            for step in range(100):
+                writer.add_scalar("loss", float(step), step)
+            for row in rows:
+                writer.add_scalar(f"mean IoU/{row}", cat, 100)
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Path]:
+    return [
+        write_run(tmp_path / "one", seed=0, cat=10.0),
+        write_run(tmp_path / "two", seed=1, cat=14.0),
+        write_run(tmp_path / "other", seed=0, cat=20.0, lr=0.2),
+    ]
+
+
+def test_seeds_of_a_recipe_share_a_row(runs: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "new" / "table"
+    assert main([*map(str, runs), "--classes", "background", "cat", "dog", "--out", str(out)]) == 0
+    of_seeds, of_other = out.with_suffix(".txt").read_text().split("\n\n")
+    # means 12 and 62 with a standard deviation of sqrt(8); background and cat: 45 and 47
+    rows = [line.split("  ") for line in of_seeds.splitlines() if line.startswith("network alone")]
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert cells == [["network alone", "62.0 ± 2.8", "46.0 ± 1.4", "90.0 ± 0.0", "70.0 ± 0.0"]]
+    assert "training took 120 ± 0 s" in of_seeds
+    assert "network alone 70.0 50.0 90.0 70.0" in " ".join(of_other.split())
+    assert [run["name"] for run in json.loads(out.with_suffix(".json").read_text())] == ["one", "two", "other"]
+    assert out.with_suffix(".png").stat().st_size > 10_000
+
+
+def test_curves_are_those_of_the_events(runs: list[Path]) -> None:
+    losses, joint_losses, scores, joint_scores = curves(runs, ["one", "two", "other"]).axes
+    # The loss of step i is i, so the mean of ten steps up to i is i - 4.5.
+    assert [list(line.get_ydata()) for line in losses.lines] == [[i - 4.5 for i in range(9, 100)]] * 3
+    assert [list(line.get_xdata()) for line in joint_losses.lines] == [list(range(9, 100))] * 3
+    assert [list(line.get_ydata()) for line in scores.lines] == [[10.0], [14.0], [20.0]]
+    assert [line.get_linestyle() for line in joint_scores.lines] == [":", "-"] * 3
+
+
+def test_unfinished_runs_and_unknown_classes_are_named(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path), "--out", str(tmp_path / "table")]) == 2
+    assert "scores.json; wanted the folder of a run that has come to its end" in capsys.readouterr().err
+    assert main([str(runs[0]), "--classes", "fish", "--out", str(tmp_path / "table")]) == 2
+    assert "there is no class 'fish'" in capsys.readouterr().err

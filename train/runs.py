@@ -1,0 +1,145 @@
+"""Training runs side by side: a row each, or one for the runs of a recipe that differ in their seed, and their curves.
+
+python -m train.runs runs/*/ --classes background cat cow dog --out eval/results/voc_small
+
+Writes OUT.json (command, commit, hardware, duration and scores of every run), OUT.txt (the tables) and OUT.png.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from crfrnn._command import exit_code
+from crfrnn._files import replacing
+from eval.pictures.figures import save_figure
+from eval.scoring.metrics import check_classes
+from eval.scoring.report import JSON_NAME
+from eval.scoring.tables import text_table
+
+NETWORK = "mean IoU/network"  # dotted where the CRF-RNN on top of it has a curve, too
+SMOOTHING = 10  # a point of the loss curve is the mean of a tenth of the stage
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code: 2 for bad input."""
+    parser = argparse.ArgumentParser(prog="python -m train.runs", description=__doc__.partition("\n")[0])
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished run of train.run")
+    parser.add_argument("--classes", nargs="+", default=[], help="a column more: mean IoU over these")
+    parser.add_argument("--out", type=Path, required=True, help="where to write, without an ending")
+    options = parser.parse_args(argv)
+    return exit_code("train.runs", lambda: compare(options.runs, options.classes, options.out))
+
+
+def compare(folders: Sequence[Path], classes: Sequence[str], out: Path) -> int:
+    """Print and write what the runs came to. Raises FileNotFoundError or ValueError where one is not finished."""
+    runs = [read_run(folder) for folder in folders]
+    text = "\n\n".join(tables(runs, classes))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for ending, content in ((".txt", text), (".json", json.dumps(runs, indent=1))):
+        with replacing(out.with_name(out.name + ending)) as partial:
+            partial.write_text(content + "\n", encoding="utf-8")
+    save_figure(curves(folders, [run["name"] for run in runs]), out.with_name(out.name + ".png"))
+    print(text)
+    return 0
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What the scores.json of a run says, with the folder's name. Raises FileNotFoundError where there is none."""
+    path = folder / JSON_NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}; wanted the folder of a run that has come to its end")
+    return {"name": folder.resolve().name, **json.loads(path.read_text(encoding="utf-8"))}
+
+
+def tables(runs: Sequence[dict[str, Any]], classes: Sequence[str]) -> list[str]:
+    """A table per group of runs that differ in nothing but their seed: mean and standard deviation of every row."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps({**run["recipe"], "seed": None}, sort_keys=True), []).append(run)
+    return [table(group, classes) for group in groups.values()]
+
+
+def table(runs: Sequence[dict[str, Any]], classes: Sequence[str]) -> str:
+    """The rows of runs of one recipe, in percent, under their command and duration."""
+    first = runs[0]["scores"]
+    check_classes(classes, next(iter(first.values()))["iou"])
+    subset = [f"mean IoU\nof {len(classes)}"] if classes else []
+    header = [title(runs), "mean\nIoU", *subset, "pixel\naccuracy", "class\naccuracy"]
+    rows = []
+    for name in first:
+        scores = [run["scores"][name] for run in runs]
+        of_subset = [spread([mean_over(score["iou"], classes) for score in scores])] if classes else []
+        others = [spread([score[key] for score in scores]) for key in ("pixel_accuracy", "class_accuracy")]
+        rows.append([name, spread([score["mean_iou"] for score in scores]), *of_subset, *others])
+    seconds = [sum(run["seconds"].values()) for run in runs]
+    return f"{text_table(header, rows)}\n{runs[0]['command']}\ntraining took {spread(seconds, 0)} s"
+
+
+def title(runs: Sequence[dict[str, Any]]) -> str:
+    names = ", ".join(run["name"] for run in runs)
+    return names if len(runs) == 1 else f"{names}:\nmean ± standard deviation"
+
+
+def mean_over(iou: dict[str, float | None], classes: Sequence[str]) -> float:
+    """Mean over the `classes` that are there."""
+    return statistics.fmean(value for name in classes if (value := iou[name]) is not None)
+
+
+def spread(values: Sequence[float], digits: int = 1) -> str:
+    """A value, or the mean and the standard deviation of several."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{statistics.fmean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
+
+
+def curves(folders: Sequence[Path], names: Sequence[str]) -> Figure:
+    """Loss and mean IoU over the steps of every stage, a color for each run."""
+    stages = list(dict.fromkeys(stage for folder in folders for stage in stages_of(folder)))
+    figure = Figure(figsize=(3.4 * len(stages) + 0.6, 5.4), dpi=110, layout="constrained")
+    grid = figure.subplots(2, len(stages), squeeze=False, sharex="col")
+    for column, stage in enumerate(stages):
+        grid[0, column].set_title(stage)
+        grid[1, column].set_xlabel("step")
+        for i, folder in enumerate(folders):
+            if stage in stages_of(folder):
+                draw(grid[:, column], folder / "tensorboard" / stage, f"C{i % 10}", names[i])
+    grid[0, 0].set_ylabel(f"loss, mean of 1/{SMOOTHING} of the steps")
+    grid[1, 0].set_ylabel("mean IoU while training, percent")
+    grid[0, -1].legend(fontsize=7)
+    kinds = [Line2D([], [], color="0.4", linestyle=style, marker=marker) for style, marker in (("-", "o"), (":", "x"))]
+    grid[1, -1].legend(kinds, ["the model as a whole", "its network alone"], fontsize=7)
+    return figure
+
+
+def stages_of(folder: Path) -> list[str]:
+    """The stages of a run that TensorBoard has curves of, in their order."""
+    recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+    return [stage for stage in recipe["stages"] if (folder / "tensorboard" / stage).is_dir()]
+
+
+def draw(axes: Sequence[Axes], events: Path, color: str, name: str) -> None:
+    """The curves of one stage of one run."""
+    log = EventAccumulator(str(events), size_guidance={"scalars": 0}).Reload()
+    loss = log.Scalars("loss")
+    width = max(1, len(loss) // SMOOTHING)
+    means = [statistics.fmean(event.value for event in loss[i - width : i]) for i in range(width, len(loss) + 1)]
+    axes[0].plot([event.step for event in loss[width - 1 :]], means, color=color, label=name)
+    rows = [tag for tag in log.Tags()["scalars"] if tag.startswith("mean IoU/")]
+    for row in rows:
+        scores = log.Scalars(row)
+        style, marker = (":", "x") if row == NETWORK and len(rows) > 1 else ("-", "o")
+        steps, values = [score.step for score in scores], [score.value for score in scores]
+        axes[1].plot(steps, values, style, color=color, marker=marker, markersize=4)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
