@@ -28,8 +28,8 @@ struct Model {
 
 // Rows of `count` points of one image from a map.
 template <class T>
-NOINLINE void read_tile(const Labels<const T>& map, int64_t points_per_image, int64_t first, int64_t count, int64_t labels,
-                        int64_t columns, T padding, T* rows) {
+NOINLINE void read_tile(const Labels<const T>& map, int64_t points_per_image, int64_t first, int64_t count,
+                        int64_t labels, int64_t columns, T padding, T* rows) {
     const T* base = map.at(first / points_per_image, first % points_per_image);
     for (int64_t i = 0; i < count; ++i) std::fill(rows + i * columns + labels, rows + (i + 1) * columns, padding);
     for (int64_t l = 0; l < labels; ++l) {
@@ -72,8 +72,8 @@ inline void clear_rows(const Worker& worker, const Model<T>& model, T* rows, int
 
 // Label matrices, one for each segment: row_out = row_in times it.
 //
-// Either `full` [segments, labels, columns], or the outer product of `left` and `right` plus a diagonal, [segments, columns]
-// each and between the same labels, as Potts has it, which costs less.
+// Either `full` [segments, labels, columns], or the outer product of `left` and `right` plus a diagonal, [segments,
+// columns] each and between the same labels, as Potts has it, which costs less.
 template <class T>
 struct Matrices {
     const T *full, *left, *right, *diagonal;
@@ -82,8 +82,8 @@ struct Matrices {
 // to [rows, to_columns] = from [rows, from_columns] times the matrix of each segment.
 template <class T>
 NOINLINE void transform_rows(const Worker& worker, int64_t segments, const int64_t* segment_start,
-                             const Matrices<T>& matrices, int64_t from_labels, const T* from, int64_t from_columns, T* to,
-                             int64_t to_columns) {
+                             const Matrices<T>& matrices, int64_t from_labels, const T* from, int64_t from_columns,
+                             T* to, int64_t to_columns) {
     constexpr int ROWS = 4;
     for (int64_t s = 0; s < segments; ++s) {
         const int64_t size = segment_start[s + 1] - segment_start[s];
@@ -126,12 +126,13 @@ NOINLINE void transform_rows(const Worker& worker, int64_t segments, const int64
 
 // gradient [segments, from, to_columns] += sum over rows of outer(from row, to row).
 template <class T>
-NOINLINE void add_outer_products(const Worker& worker, const Model<T>& model, const T* from, const T* to, int64_t columns,
-                               T* gradient) {
+NOINLINE void add_outer_products(const Worker& worker, const Model<T>& model, const T* from, const T* to,
+                                 int64_t columns, T* gradient) {
     for (int64_t s = 0; s < model.segments; ++s) {
         T* matrix = gradient + s * model.labels * columns;
         const int64_t size = model.segment_start[s + 1] - model.segment_start[s];
-        const int64_t begin = model.segment_start[s] + worker.begin(size), end = model.segment_start[s] + worker.end(size);
+        const int64_t begin = model.segment_start[s] + worker.begin(size),
+                      end = model.segment_start[s] + worker.end(size);
         for (int64_t row = begin; row < end; ++row) {
             const T *left = from + row * columns, *right = to + row * columns;
             for_blocks<T>(columns, [&](auto size, int64_t c) {

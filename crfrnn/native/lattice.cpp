@@ -89,7 +89,7 @@ EXPORT void native_blur(const Tables* tables, int64_t channels, bool reverse, RE
     blur(*tables, channels, reverse, rows, threads);
 }
 
-EXPORT void native_pair_products(const Tables* tables, const REAL* rows, const REAL* values, int64_t channels, REAL* out,
-                                 int threads) {
+EXPORT void native_pair_products(const Tables* tables, const REAL* rows, const REAL* values, int64_t channels,
+                                 REAL* out, int threads) {
     pair_products(*tables, rows, values, channels, out, threads);
 }

@@ -16,8 +16,8 @@ constexpr int LANES = 8;
 template <class T>
 using Coordinate = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
 
-// The simplex of each of `count` points with features [count, dimensions]; the arithmetic of crfrnn/lattice/embed.py, operation
-// by operation, so that both find the same one (compile without contraction to fused multiply-adds).
+// The simplex of each of `count` points with features [count, dimensions]; the arithmetic of crfrnn/lattice/embed.py,
+// operation by operation, so that both find the same one (compile without contraction to fused multiply-adds).
 template <class T>
 void embed(const T* features, int64_t from, int64_t to, int dimensions, const T* scales, T* weights, uint8_t* axes,
            int64_t points, Coordinate<T>* corners, T* low, T* high) {
@@ -139,9 +139,9 @@ class KeyTable {
 
 // Vertices, their neighbors and the runs of neighbors along every axis.
 //
-// Points are cut into chunks, so that every thread splats into rows of its own: a vertex belongs to the first chunk that
-// touches it; each later one has a row of its own for it, a spill, which is added to the vertex after the splat and
-// takes the value of the vertex before the slice.
+// Points are cut into chunks, so that every thread splats into rows of its own: a vertex belongs to the first chunk
+// that touches it; each later one has a row of its own for it, a spill, which is added to the vertex after the splat
+// and takes the value of the vertex before the slice.
 struct Built {
     int64_t vertices = 0;
     std::vector<int32_t> spill_owners;           // the vertex of row `vertices + s`
@@ -184,7 +184,8 @@ inline void number_chunk(const Problem<T>& problem, int64_t chunk, KeyTable& tab
         for (int l = 0; l < used; ++l) {
             const int64_t point = first + l;
             point_keys(problem.corners + point * dimensions, problem.axes + point, problem.points, dimensions,
-                       point / problem.points_per_image * problem.image_stride, problem.origin, problem.strides, keys[l]);
+                       point / problem.points_per_image * problem.image_stride, problem.origin, problem.strides,
+                       keys[l]);
             for (int k = 0; k < corners; ++k) table.prefetch(keys[l][k]);
         }
         for (int l = 0; l < used; ++l) {

@@ -8,13 +8,13 @@ namespace crfrnn {
 // The tables of one or several lattices over the same points; see crfrnn/lattice/compiled.py.
 struct Tables {
     int64_t points, corners, rows, chunks, spills, axes;
-    const int32_t* index;        // [points, corners] rows
-    const int64_t* chunk_start;  // [chunks + 1] points
-    const int32_t* spill_rows;   // [spills]
-    const int32_t* spill_owners; // [spills] rows
-    const int64_t* axis_runs;    // [axes + 1] which runs belong to each axis
-    const int32_t* run_start;    // [runs + 1] where each run begins in `members`
-    const int32_t* members;      // rows
+    const int32_t* index;         // [points, corners] rows
+    const int64_t* chunk_start;   // [chunks + 1] points
+    const int32_t* spill_rows;    // [spills]
+    const int32_t* spill_owners;  // [spills] rows
+    const int64_t* axis_runs;     // [axes + 1] which runs belong to each axis
+    const int32_t* run_start;     // [runs + 1] where each run begins in `members`
+    const int32_t* members;       // rows
 };
 
 template <class T, int N>
@@ -126,7 +126,8 @@ struct Filter {
         }
     }
 
-    // row_v += (row_next(v) + row_previous(v)) / 2 along each axis in turn, or in reverse order; waits after every axis.
+    // row_v += (row_next(v) + row_previous(v)) / 2 along each axis in turn, or in reverse order; waits after every
+    // axis.
     void blur(T* rows, bool reverse) const {
         for (int64_t step = 0; step < tables.axes; ++step) {
             const int64_t axis = reverse ? tables.axes - 1 - step : step;
@@ -164,7 +165,8 @@ struct Filter {
             using B = Block<T, width()>;
             B previous{}, current = B::load(rows + members[0] * columns + c);
             for (int64_t i = 0; i < size; ++i) {
-                const T* ahead = rows + members[i + AHEAD] * columns + c;  // `members` is that much longer than its runs
+                const T* ahead =
+                    rows + members[i + AHEAD] * columns + c;  // `members` is that much longer than its runs
                 __builtin_prefetch(ahead);
                 __builtin_prefetch(ahead + B::V::width * width() - 1);
                 const B next = i + 1 < size ? B::load(rows + members[i + 1] * columns + c) : B{};

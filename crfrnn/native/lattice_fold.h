@@ -5,10 +5,11 @@
 
 namespace crfrnn {
 
-// out [points, sum of widths]: the columns of all parts, those of part m times factors[m] [points] where it is not null.
+// out [points, sum of widths]: the columns of all parts, those of part m times factors[m] [points] where it is not
+// null.
 template <class T>
-void fold_weights(int64_t points, int64_t parts, const int64_t* widths, const T* const* weights, const T* const* factors,
-                  T* out, int threads) {
+void fold_weights(int64_t points, int64_t parts, const int64_t* widths, const T* const* weights,
+                  const T* const* factors, T* out, int threads) {
     int64_t total = 0;
     for (int64_t m = 0; m < parts; ++m) total += widths[m];
     in_parallel(threads, [&](Worker worker) {

@@ -1,5 +1,6 @@
-// All iterations of mean field, fused: slice, local update, softmax and splat in one pass over the pixels, then blur and
-// label matrices over the vertices. The equations are those of crfrnn/meanfield.py; derivative and layout: crfrnn/fused.py.
+// All iterations of mean field, fused: slice, local update, softmax and splat in one pass over the pixels, then blur
+// and label matrices over the vertices. The equations are those of crfrnn/meanfield.py; derivative and layout:
+// crfrnn/fused.py.
 #pragma once
 
 #include "label_rows.h"
@@ -8,7 +9,8 @@ namespace crfrnn {
 
 // peaks [threads, images, columns], which hold zeros: the largest softmax(unary) of every label, one part per worker.
 template <class T>
-void peak_beliefs(Labels<const T> unary, int64_t images, int64_t points_per_image, int64_t labels, T* peaks, int threads) {
+void peak_beliefs(Labels<const T> unary, int64_t images, int64_t points_per_image, int64_t labels, T* peaks,
+                  int threads) {
     const int64_t columns = padded<T>(labels);
     in_parallel(threads, [&](Worker worker) {
         std::vector<T> tile(TILE * columns);
@@ -31,11 +33,11 @@ void peak_beliefs(Labels<const T> unary, int64_t images, int64_t points_per_imag
 // Rows that have to live as long as the call; kept ones are for the backward pass.
 template <class T>
 struct Buffers {
-    T* unary;    // [points, columns]
+    T* unary;           // [points, columns]
     T* const* blurred;  // T or 1 of [rows, columns]
-    T* sliced;   // [rows, the wider of columns and final columns]
+    T* sliced;          // [rows, the wider of columns and final columns]
     T* const* beliefs;  // T or 1 of [points, columns], or null where nothing is kept
-    T* logits;   // [points, columns], or null without a tolerance
+    T* logits;          // [points, columns], or null without a tolerance
     bool keep;
 };
 
@@ -47,15 +49,16 @@ inline bool all_below(const std::vector<T>& values, T limit) {
     return true;
 }
 
-// Runs until `iterations` or until no belief changed by more than `tolerance` (if that is >= 0); returns how many were run.
+// Runs until `iterations` or until no belief changed by more than `tolerance` (if that is >= 0); returns how many were
+// run.
 //
-// `unary` and the matrices are of the labels that take part; with `fewer_labels` than all, `final_matrices` lead from them to
-// all and `final_unary` is that of all labels. Else both are as the first ones, and `out` holds all labels after the last iteration.
+// `unary` and the matrices are of the labels that take part; with `fewer_labels` than all, `final_matrices` lead from
+// them to all and `final_unary` is that of all labels. Else both are as the first ones, and `out` holds all labels
+// after the last iteration.
 template <class T>
 int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T> final_unary, bool fewer_labels,
-                   int64_t iterations, T tolerance,
-                   const Matrices<T>& matrices, const Matrices<T>& final_matrices, int64_t final_labels, Labels<T> out, Buffers<T> buffers,
-                   int threads) {
+                   int64_t iterations, T tolerance, const Matrices<T>& matrices, const Matrices<T>& final_matrices,
+                   int64_t final_labels, Labels<T> out, Buffers<T> buffers, int threads) {
     const Tables& tables = model.tables;
     const int64_t columns = padded<T>(model.labels), final_columns = padded<T>(final_labels);
     const int64_t points_per_image = tables.points / model.images;
@@ -80,7 +83,8 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
                     slice_points(tables, first, count, buffers.sliced, model.slice_weights, final_columns, tile);
                     const T* logits = buffers.unary + first * columns;
                     if (fewer_labels) {
-                        read_tile(final_unary, points_per_image, first, count, final_labels, final_columns, T(0), all.data());
+                        read_tile(final_unary, points_per_image, first, count, final_labels, final_columns, T(0),
+                                  all.data());
                         logits = all.data();
                     }
                     for (int64_t c = 0; c < count * final_columns; ++c) tile[c] = logits[c] - tile[c];
@@ -114,7 +118,8 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
             if (tolerance >= 0 && t > 0 && all_below(changes, tolerance)) {
                 done[worker.number] = t;
                 for_tiles(tables, worker, points_per_image, [&](int64_t first, int64_t count) {
-                    write_tile(out, points_per_image, first, count, model.labels, columns, buffers.logits + first * columns);
+                    write_tile(out, points_per_image, first, count, model.labels, columns,
+                               buffers.logits + first * columns);
                 });
                 break;
             }
@@ -124,8 +129,8 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
             filter.spread(rows);
             worker.wait();
             const bool last = t + 1 == iterations;
-            transform_rows(worker, model.segments, model.segment_start, last ? final_matrices : matrices, model.labels, rows,
-                           columns, buffers.sliced, last ? final_columns : columns);
+            transform_rows(worker, model.segments, model.segment_start, last ? final_matrices : matrices, model.labels,
+                           rows, columns, buffers.sliced, last ? final_columns : columns);
             // Rows are transformed one by one, so that this worker's own may be cleared for the next splat at once.
             if (!last) clear(buffers.keep ? buffers.blurred[t + 1] : rows);
             worker.wait();
@@ -136,12 +141,12 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
 
 // The derivative of `mean_field` with all labels and all iterations, from what it kept.
 //
-// gradient_out -> gradient_unary, and gradient_matrices [threads, segments, labels, columns] where not null, one part per
-// worker. It destroys no kept buffer but `sliced` and `work`.
+// gradient_out -> gradient_unary, and gradient_matrices [threads, segments, labels, columns] where not null, one part
+// per worker. It destroys no kept buffer but `sliced` and `work`.
 template <class T>
-void mean_field_backward(const Model<T>& model, Labels<const T> gradient_out, int64_t iterations, const Matrices<T>& transposed,
-                         Buffers<T> buffers, T* work, T* total, Labels<T> gradient_unary, T* gradient_matrices,
-                         int threads) {
+void mean_field_backward(const Model<T>& model, Labels<const T> gradient_out, int64_t iterations,
+                         const Matrices<T>& transposed, Buffers<T> buffers, T* work, T* total, Labels<T> gradient_unary,
+                         T* gradient_matrices, int threads) {
     const Tables& tables = model.tables;
     const int64_t columns = padded<T>(model.labels), points_per_image = tables.points / model.images;
     in_parallel(threads, [&](Worker worker) {
@@ -178,8 +183,7 @@ void mean_field_backward(const Model<T>& model, Labels<const T> gradient_out, in
             filter.collect(work);
             worker.wait();
             if (own_gradient) {
-                add_outer_products(worker, model, buffers.blurred[t - 1], work, columns,
-                                   own_gradient);
+                add_outer_products(worker, model, buffers.blurred[t - 1], work, columns, own_gradient);
             }
             transform_rows(worker, model.segments, model.segment_start, transposed, model.labels, work, columns,
                            buffers.sliced, columns);

@@ -74,8 +74,8 @@ struct Worker {
     int64_t end(int64_t size) const { return size * (number + 1) / count; }
 };
 
-// Torch's own threads, where torch brings GNU OpenMP with it: they are awake already, and other threads would have to share
-// the cores with them while they wait for more work. Null elsewhere.
+// Torch's own threads, where torch brings GNU OpenMP with it: they are awake already, and other threads would have to
+// share the cores with them while they wait for more work. Null elsewhere.
 extern "C" {
 void GOMP_parallel(void (*work)(void*), void* context, unsigned threads, unsigned flags) __attribute__((weak));
 int omp_get_thread_num() __attribute__((weak));
@@ -111,7 +111,8 @@ inline void* run_behind_gate(void* task) {
     return nullptr;
 }
 
-// As many threads as the system grants share the work. Started anew each time: nothing is left behind for a fork to lose.
+// As many threads as the system grants share the work. Started anew each time: nothing is left behind for a fork to
+// lose.
 inline void run_in_threads(int count, const Task& task) {
     pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
     std::vector<Task> tasks(count, task);
@@ -146,8 +147,8 @@ inline void run_workers(int count, void (*work)(const void*, const Worker&), con
 template <class Work>
 inline void in_parallel(int count, const Work& work) {
     // Through a plain function, so that each use compiles little.
-    run_workers(count, [](const void* context, const Worker& worker) { (*static_cast<const Work*>(context))(worker); },
-                &work);
+    run_workers(
+        count, [](const void* context, const Worker& worker) { (*static_cast<const Work*>(context))(worker); }, &work);
 }
 
 }  // namespace crfrnn

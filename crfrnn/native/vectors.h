@@ -33,7 +33,8 @@ struct Vectors {
     static inline vector splat(T value) { return value - vector{}; }
 };
 
-// a * b + c. The compiler is told not to fuse these by itself, because the search for a simplex must round as torch does.
+// a * b + c. The compiler is told not to fuse these by itself, because the search for a simplex must round as torch
+// does.
 template <class T>
 inline typename Vectors<T>::vector multiply_add(typename Vectors<T>::vector a, typename Vectors<T>::vector b,
                                                 typename Vectors<T>::vector c) {
