@@ -44,9 +44,17 @@ def disabled() -> Iterator[None]:
         _switched_off.depth -= 1
 
 
+def _open(real: str) -> ctypes.CDLL:
+    """The library, compiled once more where the one in the cache does not load."""
+    try:
+        return ctypes.CDLL(str(library_path(real)))
+    except OSError:
+        return ctypes.CDLL(str(library_path(real, rebuild=True)))
+
+
 def _load(real: str) -> ctypes.CDLL | None:
     try:
-        loaded = ctypes.CDLL(str(library_path(real)))
+        loaded = _open(real)
     except (CompilerError, OSError) as error:
         warnings.warn(
             f"the compiled CPU code is not available ({error}); computing with plain torch, which gives the same results "

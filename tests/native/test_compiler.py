@@ -1,6 +1,7 @@
 """Finding a compiler, compiling once, and saying what went wrong. A script stands in for the compiler where it can."""
 
 import ctypes
+import logging
 import multiprocessing
 import os
 import shutil
@@ -62,7 +63,7 @@ def test_what_is_in_the_cache_is_not_compiled_again(stand_in: StandIn) -> None:
     assert all("-DREAL=float" in command for command in commands)
     assert compiler.library_path("float") == path
     assert stand_in.commands() == commands
-    assert list(stand_in.cache.iterdir()) == [path]
+    assert sorted(stand_in.cache.iterdir()) == [path, path.with_name(path.name + ".sha256")]
 
 
 def test_the_name_changes_with_all_that_is_compiled(
@@ -107,8 +108,9 @@ def test_two_processes_that_compile_at_once(stand_in: StandIn, tmp_path: Path) -
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
-    assert results.get() == results.get() == next(stand_in.cache.iterdir()).name
-    assert len(list(stand_in.cache.iterdir())) == 1
+    name = results.get()
+    assert results.get() == name
+    assert sorted(path.name for path in stand_in.cache.iterdir()) == [name, name + ".sha256"]
     assert len(stand_in.commands()) == 2 * (len(compiler.UNITS) + 1)
 
 
@@ -147,6 +149,64 @@ def test_a_linker_that_fails_is_quoted(stand_in: StandIn) -> None:
 def test_a_library_that_does_not_load(stand_in: StandIn) -> None:
     """The stand-in makes empty files, as a full disk may."""
     assert_falls_back("file too short")
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 4096, b"\x7fELF of another program"])
+def test_a_damaged_library_is_compiled_again(stand_in: StandIn, damage: bytes) -> None:
+    path = compiler.library_path("float")
+    whole, once = path.read_bytes(), len(stand_in.commands())
+    path.write_bytes(whole + b"cut off" if damage == whole else damage)
+    assert compiler.library_path("float") == path
+    assert path.read_bytes() == whole
+    assert len(stand_in.commands()) == 2 * once
+
+
+def test_a_sound_library_that_does_not_load_is_compiled_once_more(stand_in: StandIn) -> None:
+    assert_falls_back("file too short")
+    assert len(stand_in.commands()) == 2 * (len(compiler.UNITS) + 1)
+
+
+def test_a_compiler_that_hangs_is_left(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "COMPILE_LIMIT", 0.2)
+    stand_in.write(before="while :; do :; done")
+    assert_falls_back("the compiler did not end in time")
+
+
+def test_a_compiler_that_hangs_when_asked_for_its_version(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "VERSION_LIMIT", 0.2)
+    stand_in.program.write_text("#!/bin/sh\nwhile :; do :; done\n")
+    assert_falls_back("no C++ compiler found")
+
+
+def test_a_named_compiler_of_blanks_is_none(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", " ")
+    assert compiler.library_path("float").exists()
+
+
+def test_a_named_compiler_that_is_no_command(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "c++ 'x")
+    assert_falls_back("wanted the command of a compiler")
+
+
+def test_a_compiler_that_speaks_another_encoding(stand_in: StandIn) -> None:
+    stand_in.write(before="printf 'error: \\351t\\351' >&2; exit 1")
+    assert_falls_back("error: \ufffdt\ufffd")
+
+
+def test_a_long_compilation_is_announced(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(compiler, "PATIENCE", 0.0)
+    announced = stand_in.cache.parent / "announced"
+
+    class Noted(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            announced.write_text(record.getMessage())
+
+    monkeypatch.setattr(logging.getLogger(compiler.__name__), "handlers", [Noted()])
+    stand_in.write(before=f"until [ -s {announced} ]; do :; done")
+    compiler.library_path("float")
+    assert "compiling the CPU code of crfrnn" in caplog.text
 
 
 def test_a_cache_that_cannot_be_written(stand_in: StandIn) -> None:
