@@ -44,6 +44,15 @@ def disabled() -> Iterator[None]:
         _switched_off.depth -= 1
 
 
+def _compute_alone() -> None:
+    """In a forked child there are none of the threads that GNU OpenMP, in torch as here, would wait for without end."""
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_compute_alone)
+
+
 def _open(real: str) -> ctypes.CDLL:
     """The library, compiled once more where the one in the cache does not load."""
     try:
