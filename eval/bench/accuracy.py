@@ -2,36 +2,30 @@
 
 python -m eval.bench.accuracy --images PHOTO.jpg ... --out eval/results/lattice_accuracy.json
 
-From the middle of every photograph a crop is taken that is small enough for the sum over all pairs of pixels. Filtered are
-the beliefs softmax(unary), by the appearance kernel for every pair of (theta_alpha, theta_beta) and by the smoothness
-kernel for every theta_gamma, with and without `dilate`:
+It takes a crop from the middle of every photograph, small enough for the sum over all pairs of pixels. It filters the
+beliefs softmax(unary) with the appearance kernel for every pair of (theta_alpha, theta_beta) and with the smoothness kernel
+for every theta_gamma, with and without `dilate`, and reports
 
-    raw scale          c that makes |lattice - c exact| smallest: what the lattice gives where the exact sum gives 1
+    raw scale          the c that minimizes |lattice - c exact|: what the lattice gives where the exact sum gives 1
     raw error          relative RMS error of the raw sums after the best scale
-    normalized error   relative RMS error of the sums over those of ones, as they enter mean field
+    normalized error   relative RMS error of the sums divided by those of ones, as mean field uses them
 
-and for the appearance kernels, beside a smoothness kernel of theta_gamma 3, the share of pixels whose label after T = 10
-iterations equals that of exact mean field (weights 3 and 10, symmetric normalization), as the lattice and as the unary
-has it. All this with unaries that are smooth noise, where mean field has much to decide, and with those of a network where
---unary gives them. Figures are means over the photographs.
+For the appearance kernels, it adds a smoothness kernel of theta_gamma 3 and reports the share of pixels whose label after
+T = 10 iterations equals that of exact mean field (weights 3 and 10, symmetric normalization), and the same share for the
+label of the unary itself. The unaries are smooth noise, which leaves much to mean field, and with --unary also those of
+a network. Figures are means over the photographs.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from crfrnn._command import exit_code
-from eval.bench.accuracy_figure import accuracy_figure
-from eval.bench.accuracy_measures import Row, appearance_rows, mean_rows, smoothness_rows
-from eval.bench.task import guide_image, synthetic_unary
-from eval.inputs.scores_file import read_unary
-from eval.pictures.figures import save_figure
-from eval.scoring.record import origin, write_json
-from eval.scoring.tables import text_table
+    from eval.bench.accuracy_measures import Row
 
 THETA_ALPHAS, THETA_BETAS, THETA_GAMMAS = (20.0, 40.0, 80.0, 160.0), (3.0, 5.0, 13.0), (1.0, 3.0, 10.0)
 LABELS = 21
@@ -44,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     if min(options.crop) < 1:
         parser().error(f"--crop is {options.crop}; wanted a height and a width of at least 1 pixel")
+    from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
+
     return exit_code("eval.bench.accuracy", lambda: run(options, argv))
 
 
@@ -56,18 +52,30 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--images", nargs="+", type=Path, required=True, help="photographs")
     found.add_argument(
-        "--unary", type=Path, help="logits of a network, .npz, beside synthetic ones; see eval/inputs/scores_file.py"
+        "--unary", type=Path, help="logits of a network, .npz, in addition to noise; see eval/inputs/scores_file.py"
     )
-    found.add_argument("--crop", nargs=2, type=int, default=CROP, metavar=("H", "W"), help="size of the crop (80 125)")
-    found.add_argument("--theta-alpha", nargs="+", type=float, default=THETA_ALPHAS, help="pixels (20 40 80 160)")
-    found.add_argument("--theta-beta", nargs="+", type=float, default=THETA_BETAS, help="gray levels (3 5 13)")
-    found.add_argument("--theta-gamma", nargs="+", type=float, default=THETA_GAMMAS, help="pixels (1 3 10)")
-    found.add_argument("--out", type=Path, help="JSON file for the figures; the plot goes beside it as PNG")
+    found.add_argument(
+        "--crop", nargs=2, type=int, default=CROP, metavar=("H", "W"), help="size of the crop (default: 80 125)"
+    )
+    found.add_argument(
+        "--theta-alpha", nargs="+", type=float, default=THETA_ALPHAS, help="pixels (default: 20 40 80 160)"
+    )
+    found.add_argument("--theta-beta", nargs="+", type=float, default=THETA_BETAS, help="gray levels (default: 3 5 13)")
+    found.add_argument("--theta-gamma", nargs="+", type=float, default=THETA_GAMMAS, help="pixels (default: 1 3 10)")
+    found.add_argument("--out", type=Path, help="JSON file for the figures; the plot gets the same name with .png")
     return found
 
 
 def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
-    """Measure, print the tables, write the files. Raises OSError or ValueError for files that are no good."""
+    """Measure, print the tables, write the files. Raises OSError or ValueError for files that cannot be used."""
+    from tqdm import tqdm
+
+    from eval.bench.accuracy_figure import accuracy_figure
+    from eval.bench.accuracy_measures import appearance_rows, mean_rows, smoothness_rows
+    from eval.pictures.figures import save_figure
+    from eval.scoring.record import origin, write_json
+    from eval.scoring.tables import text_table
+
     thetas = [(alpha, beta) for alpha in options.theta_alpha for beta in options.theta_beta]
     smoothness: list[list[Row]] = []
     appearance: list[list[Row]] = []
@@ -94,11 +102,14 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     return 0
 
 
-def crops(path: Path, unary_path: Path | None, crop: tuple[int, int]) -> tuple[Tensor, dict[str, Tensor]]:
+def crops(path: Path, unary_path: Path | None, crop: tuple[int, int]) -> "tuple[Tensor, dict[str, Tensor]]":
     """The middle of a photograph [3, h, w] and of its unaries [L, h, w]: synthetic ones, and those of a file.
 
-    Raises ValueError where the photograph is too small.
+    Raises ValueError if the photograph is too small.
     """
+    from eval.bench.task import guide_image, synthetic_unary
+    from eval.inputs.scores_file import read_unary
+
     image = guide_image(path)
     size = (image.shape[2], image.shape[3])
     if size[0] < crop[0] or size[1] < crop[1]:
@@ -108,7 +119,7 @@ def crops(path: Path, unary_path: Path | None, crop: tuple[int, int]) -> tuple[T
     unaries["synthetic"] = synthetic_unary(labels, size)
     top, left = (size[0] - crop[0]) // 2, (size[1] - crop[1]) // 2
 
-    def middle(tensor: Tensor) -> Tensor:
+    def middle(tensor: "Tensor") -> "Tensor":
         return tensor[0, :, top : top + crop[0], left : left + crop[1]]
 
     return middle(image), {name: middle(unary) for name, unary in unaries.items()}
@@ -127,8 +138,8 @@ HEADER = (
 )
 
 
-def cells(row: Row) -> list[str]:
-    """A row of figures as text, shares in percent."""
+def cells(row: "Row") -> list[str]:
+    """A row of figures as text, with shares in percent."""
     bandwidths = f"({row['thetas'][0]:g}, {row['thetas'][1]:g})" if "thetas" in row else f"{row['theta_gamma']:g}"
     shares = ("raw error", "normalized error", "equal labels", "equal labels of the unary")
     percent = [f"{100 * row[name]:.1f} %" if name in row else "-" for name in shares]

@@ -1,8 +1,8 @@
 """What `eval.bench.speed` measures: the cases of every section, and the measurement of one case.
 
-The common task is one image at its own size, 21 labels (or those of a given unary), T = 10. Each section of growth
-varies one thing of it, with (theta_alpha, theta_beta) = (160, 3), CRF-RNN's own; the slower systems take part while a case
-is not too many times the common task, see `WORK`.
+The common task is one image at its own size, 21 labels (or those of a given unary), T = 10, smoothness (3; weight 3) and
+appearance (weight 10). Each growth section varies one quantity of it with CRF-RNN's (theta_alpha, theta_beta) = (160, 3).
+The slower systems skip the largest cases, see `WORK`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +15,11 @@ import torch
 from torch import Tensor
 
 from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
+from crfrnn.presets import FixedCRF
+from eval.bench.names import OURS, PLAIN, PYDENSECRF, SEEN, SIMPLECRF
 from eval.bench.peers import (
     MODULES,
-    OURS,
-    PLAIN,
-    PYDENSECRF,
-    SEEN,
-    SIMPLECRF,
-    Problem,
+    Workload,
     clipped,
     function_for,
     gate,
@@ -34,11 +31,11 @@ from eval.bench.task import COMMON_SIZE, guide_image, resized, synthetic_unary
 from eval.bench.timing import alternate
 from eval.inputs.scores_file import read_unary
 
-SECTIONS = ("pairs", "pixels", "labels", "iterations", "batch", "memory", "training")
 THETAS = ((80.0, 13.0), (160.0, 3.0))
 GROWTH_THETAS = THETAS[1]
 COMMON_LABELS, COMMON_ITERATIONS, TRAINING_ITERATIONS = 21, 10, 5
-WORK = {PYDENSECRF: 8.0, PLAIN: 3.0}  # the largest cases of growth, in units of the common task
+COMMON_CRF = FixedCRF(10, *THETAS[0], 3, 3, COMMON_ITERATIONS, "symmetric")
+WORK = {PYDENSECRF: 8.0, PLAIN: 3.0}  # the largest growth cases, in units of the common task
 
 
 @dataclass(frozen=True)
@@ -50,8 +47,8 @@ class Plan:
     iterations: tuple[int, ...]
     batches: tuple[int, ...]
     memory_sizes: tuple[tuple[int, int], ...]
-    budget: float  # seconds of a system in a case of growth, see `alternate`
-    budget_of_pairs: float  # the same in the pairs and in training
+    budget: float  # seconds per system in a growth case, see `alternate`
+    budget_of_pairs: float  # the same for pairs and training
 
 
 FULL = Plan(
@@ -77,7 +74,7 @@ QUICK_SIZE = (24, 32)
 
 @dataclass(frozen=True)
 class Case:
-    """One measurement: a problem by its size (height, width) and the systems with their threads that solve it."""
+    """One measurement: a workload, described by its numbers, and (system, threads) for every system that computes it."""
 
     section: str
     thetas: tuple[float, float]
@@ -97,7 +94,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Where images and unaries come from: files, or a drawn scene and noise where they are None."""
+    """Where images and unaries come from: files; None means a drawn scene and noise."""
 
     image: Path | None
     unary: Path | None
@@ -109,20 +106,22 @@ class Inputs:
         return QUICK_SIZE if quick else (image.shape[2], image.shape[3]), labels
 
     def logits(self, labels: int | None, size: tuple[int, int]) -> Tensor:
-        """Logits [1, L, H, W] of the unary file, if it has that number of labels; else synthetic ones."""
+        """Logits [1, L, H, W] from the unary file if it has that number of labels, else synthetic ones."""
         if self.unary is not None:
             unary = read_unary(self.unary, size, None if self.image is None else self.image.stem)
             if labels in (None, unary.shape[1]):
                 return unary
         return synthetic_unary(labels or COMMON_LABELS, size)
 
-    def problem(self, case: Case) -> Problem:
-        """Input for a case; the images of a batch are one image moved sideways (around the edge) by different amounts."""
+    def workload(self, case: Case) -> Workload:
+        """Input for a case; a batch holds copies of one image, each shifted sideways (cyclically) by another amount."""
         image, unary = resized(guide_image(self.image), case.size), self.logits(case.labels, case.size)
         unary = clipped(unary) if case.clipped else unary
         shifts = [index * case.size[1] // case.batch for index in range(case.batch)]
         moved = [torch.cat([each.roll(shift, -1) for shift in shifts]) for each in (unary, image)]
-        return Problem(moved[0], moved[1], case.thetas, case.iterations)
+        alpha, beta = case.thetas
+        crf = replace(COMMON_CRF, theta_alpha=alpha, theta_beta=beta, num_iterations=case.iterations)
+        return Workload(moved[0], moved[1], crf)
 
 
 def cases(section: str, plan: Plan, size: tuple[int, int], labels: int, threads: int) -> list[Case]:
@@ -167,14 +166,14 @@ def _without_missing(case: Case) -> Case:
 
 
 def key(system: str, threads: int) -> str:
-    """The name of a system in tables and JSON."""
+    """The name of a system with its threads, in tables and JSON."""
     if system in MODULES:
         return system
     return f"{system}, {threads} thread{'s' * (threads > 1)}"
 
 
 def description(case: Case) -> dict[str, Any]:
-    """What a case is about, as plain values; the size is width, height as people write it."""
+    """The numbers of a case as plain values; the size is (width, height), as people write it."""
     return {
         "thetas": list(case.thetas),
         "size": [case.size[1], case.size[0]],
@@ -185,9 +184,9 @@ def description(case: Case) -> dict[str, Any]:
 
 
 def measure(case: Case, inputs: Inputs, repeats: int, budget: float) -> dict[str, Any]:
-    """Seconds of whole inference of every system of a case, after all were found equal to the first one of ours."""
-    problem = inputs.problem(case)
-    functions = {key(*system): function_for(system[0], problem, system[1]) for system in case.systems}
+    """Seconds of whole inference for every system of a case, once all results equal that of our first system."""
+    work = inputs.workload(case)
+    functions = {key(*system): function_for(system[0], work, system[1]) for system in case.systems}
     reference = key(*next(system for system in case.systems if system[0] == OURS))
     equality: dict[str, dict[str, float]] = {}
 
@@ -200,12 +199,12 @@ def measure(case: Case, inputs: Inputs, repeats: int, budget: float) -> dict[str
 
 
 def measure_training(case: Case, inputs: Inputs, repeats: int, budget: float) -> dict[str, Any]:
-    """Seconds of forward, and of forward and backward, with gradients to the unary and all parameters of the cell."""
-    problem = inputs.problem(case)
+    """Seconds of forward, and of forward and backward with gradients to the unary and all parameters of the cell."""
+    work = inputs.workload(case)
     functions: dict[str, Callable[[], Sequence[Tensor]]] = {}
     for system, threads in case.systems:
         for name, backward in ((FORWARD, False), (BOTH, True)):
-            functions[f"{key(system, threads)}{name}"] = training_step(problem, threads, system == PLAIN, backward)
+            functions[f"{key(system, threads)}{name}"] = training_step(work, threads, system == PLAIN, backward)
     equality: dict[str, dict[str, float]] = {}
 
     def check(results: Mapping[str, Sequence[Tensor]]) -> None:
@@ -227,22 +226,22 @@ def measure_training(case: Case, inputs: Inputs, repeats: int, budget: float) ->
 FORWARD, BOTH = ", forward", ", forward and backward"
 
 
-def training_step(problem: Problem, threads: int, plain: bool, backward: bool) -> Callable[[], Sequence[Tensor]]:
-    """CRF-RNN's layer as it is trained: forward with a graph, and backward from a fixed gradient of the logits.
+def training_step(work: Workload, threads: int, plain: bool, backward: bool) -> Callable[[], Sequence[Tensor]]:
+    """CRF-RNN's layer in training: forward with a graph, and backward from a fixed gradient of the logits.
 
-    The function gives the gradients of unary, kernel weights and compatibility, or nothing without `backward`. The
-    smoothness lattice is kept from call to call, since the crops of a training have one size.
+    The function returns the gradients of unary, kernel weights and compatibility; nothing without `backward`. The
+    smoothness lattice stays from call to call, since all crops of a training run have the same size.
     """
-    kernels = [smoothness_kernel(), appearance_kernel(*problem.thetas)]
-    crf = CRFRNN(problem.unary.shape[1], kernels, problem.iterations)
-    direction = torch.randn(problem.unary.shape, generator=torch.Generator().manual_seed(1))
+    kernels = [smoothness_kernel(), appearance_kernel(work.crf.theta_alpha, work.crf.theta_beta)]
+    crf = CRFRNN(work.unary.shape[1], kernels, work.crf.num_iterations)
+    direction = torch.randn(work.unary.shape, generator=torch.Generator().manual_seed(1))
 
     def run() -> Sequence[Tensor]:
         torch.set_num_threads(threads)
-        unary = problem.unary.detach().requires_grad_()
+        unary = work.unary.detach().requires_grad_()
         crf.zero_grad(set_to_none=True)
         with without_compiled_code(plain):
-            logits = crf(unary, problem.image)
+            logits = crf(unary, work.image)
             if not backward:
                 return []
             logits.backward(direction)

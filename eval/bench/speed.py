@@ -1,35 +1,27 @@
-"""Time whole CRF inference against pydensecrf2 and SimpleCRF, and its growth, memory and training, after checking that
-all systems give the same result.
+"""Time whole CRF inference with this project, pydensecrf2 and SimpleCRF, after checking that all give the same result.
 
 python -m eval.bench.speed --image PHOTO.jpg --out eval/results/bench_crf.json        (pip install -e '.[bench]')
 
-Smoothness theta_gamma 3 and appearance (80, 13) or (160, 3), symmetric normalization, T = 10, from the building of the
-lattices to the last beliefs. Runs of the systems alternate and medians are compared, so that a drift of the machine
-cancels; only ratios of one run mean something. Without --image a drawn scene is used, without --unary noise that is as
-smooth as the scores of a network.
+It also measures how time grows with the size of the task, peak memory, and training. The CRF has smoothness theta_gamma 3,
+appearance (80, 13) or (160, 3), symmetric normalization and T = 10. Times run from building the lattices to the last
+beliefs. The systems take turns and their medians are compared, so that a drift of the machine cancels; only ratios within
+one run mean something. Without --image it draws a scene; without --unary it makes noise as smooth as a network's scores.
 
 SimpleCRF needs NumPy below 2 and a C++ compiler: pip install 'numpy<2' setuptools, then
-pip install --no-build-isolation SimpleCRF. It clips beliefs to 0.01..0.99 and returns labels only; it is compared on
-unaries clipped likewise.
+pip install --no-build-isolation SimpleCRF. It clips beliefs to 0.01..0.99 and returns only labels, so it is compared on
+unaries that are clipped in the same way.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from tqdm import tqdm
+from eval.bench.names import PLAIN, PYDENSECRF, SECTIONS, SIMPLECRF
 
-from crfrnn._command import exit_code
-from eval.bench.growth_figure import growth_figure
-from eval.bench.memory import measure_memory
-from eval.bench.peers import PLAIN, PYDENSECRF, SIMPLECRF, versions, why_missing
-from eval.bench.sections import FULL, QUICK, SECTIONS, Case, Inputs, cases, measure, measure_training
-from eval.bench.tables import section_text
-from eval.pictures.figures import save_figure
-from eval.scoring.record import origin, write_json
+if TYPE_CHECKING:
+    from eval.bench.sections import Case, Inputs, Plan
 
 NAME = "python -m eval.bench.speed"
 
@@ -38,8 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     options = parser().parse_args(argv)
-    if options.threads < 1 or options.repeats < 1:
+    if options.repeats < 1 or (options.threads is not None and options.threads < 1):
         parser().error(f"got {options.threads} threads and {options.repeats} repeats; wanted at least 1 of each")
+    from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
+
     return exit_code("eval.bench.speed", lambda: run(options, argv))
 
 
@@ -48,40 +42,32 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
         prog=NAME, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    found.add_argument("--image", type=Path, help="a photograph (a drawn scene)")
-    found.add_argument("--unary", type=Path, help="logits of a network, see eval/inputs/scores_file.py (noise)")
-    found.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="sections to run (all)")
-    found.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads for our side, beside 1")
-    found.add_argument("--repeats", type=int, default=5, help="timed runs of each system (5)")
-    found.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
-    found.add_argument("--out", type=Path, help="JSON file for the figures; the plot goes beside it as PNG")
+    found.add_argument("--image", type=Path, help="a photograph (default: a drawn scene)")
+    found.add_argument(
+        "--unary", type=Path, help="logits of a network, see eval/inputs/scores_file.py (default: noise)"
+    )
+    found.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="sections to run (default: all)")
+    found.add_argument("--threads", type=int, help="threads for our side, in addition to 1 (default: as torch chooses)")
+    found.add_argument("--repeats", type=int, default=5, help="timed runs of each system (default: 5)")
+    found.add_argument("--quick", action="store_true", help="tiny sizes, to check that everything runs")
+    found.add_argument("--out", type=Path, help="JSON file for the figures; the plot gets the same name with .png")
     return found
 
 
 def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     """Measure, print the tables, write the files. Raises as `Inputs` and `measure` do."""
+    import torch
+
+    from eval.bench.peers import versions, why_missing
+    from eval.bench.sections import FULL, QUICK, Inputs
+    from eval.bench.tables import section_text
+    from eval.scoring.record import origin
+
     threads_before = torch.get_num_threads()
+    threads = options.threads or threads_before
     plan, inputs = QUICK if options.quick else FULL, Inputs(options.image, options.unary)
-    size, labels = inputs.common(options.quick)
-    selected = [section for section in SECTIONS if section in options.only]
-    todo = {section: cases(section, plan, size, labels, options.threads) for section in selected}
-    sections: dict[str, list[dict[str, Any]]] = {section: [] for section in selected}
-
-    def record(case: Case) -> dict[str, Any]:
-        if case.section == "memory":
-            return measure_memory(case, inputs)
-        if case.section == "training":
-            return measure_training(case, inputs, options.repeats, plan.budget_of_pairs)
-        budget = plan.budget_of_pairs if case.section == "pairs" else plan.budget
-        return measure(case, inputs, options.repeats, budget)
-
     try:
-        with tqdm(total=sum(map(len, todo.values())), unit="case") as progress:
-            for section in selected:
-                progress.set_description(section)
-                for case in todo[section]:
-                    sections[section].append(record(case))
-                    progress.update()
+        sections = measure_sections(options, plan, inputs, threads)
     finally:
         torch.set_num_threads(threads_before)
 
@@ -92,18 +78,61 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     if options.out is not None:
         facts = {
             **origin("eval.bench.speed", argv),
-            "threads": options.threads,
+            "threads": threads,
             "peers": versions(),
             "left out": missing,
             "image": "drawn scene" if options.image is None else options.image.name,
             "unary": "synthetic" if options.unary is None else options.unary.name,
             "sections": sections,
         }
-        write_json(options.out, facts)
-        figure = growth_figure(sections)
-        if figure is not None:
-            save_figure(figure, options.out.with_suffix(".png"))
+        write(options.out, facts)
     return 0
+
+
+def measure_sections(
+    options: argparse.Namespace, plan: "Plan", inputs: "Inputs", threads: int
+) -> dict[str, list[dict[str, Any]]]:
+    """The records of every selected section."""
+    from tqdm import tqdm
+
+    from eval.bench.sections import cases
+
+    size, labels = inputs.common(options.quick)
+    selected = [section for section in SECTIONS if section in options.only]
+    todo = {section: cases(section, plan, size, labels, threads) for section in selected}
+    sections: dict[str, list[dict[str, Any]]] = {section: [] for section in selected}
+    with tqdm(total=sum(map(len, todo.values())), unit="case") as progress:
+        for section in selected:
+            progress.set_description(section)
+            for case in todo[section]:
+                sections[section].append(record(case, plan, inputs, options.repeats))
+                progress.update()
+    return sections
+
+
+def record(case: "Case", plan: "Plan", inputs: "Inputs", repeats: int) -> dict[str, Any]:
+    """The figures of one case."""
+    from eval.bench.memory import measure_memory
+    from eval.bench.sections import measure, measure_training
+
+    if case.section == "memory":
+        return measure_memory(case, inputs)
+    if case.section == "training":
+        return measure_training(case, inputs, repeats, plan.budget_of_pairs)
+    budget = plan.budget_of_pairs if case.section == "pairs" else plan.budget
+    return measure(case, inputs, repeats, budget)
+
+
+def write(out: Path, facts: dict[str, Any]) -> None:
+    """Write the JSON file and, if a growth section was measured, its plot."""
+    from eval.bench.growth_figure import growth_figure
+    from eval.pictures.figures import save_figure
+    from eval.scoring.record import write_json
+
+    write_json(out, facts)
+    figure = growth_figure(facts["sections"])
+    if figure is not None:
+        save_figure(figure, out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

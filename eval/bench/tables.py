@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from eval.bench.peers import OURS
+from eval.bench.names import OURS
 from eval.scoring.tables import text_table
 
 Record = Mapping[str, Any]
