@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from crfrnn import native
-from crfrnn.lattice.compiled_operators import NativeTables, count, native_tables, padded, pointer, pointers
+from crfrnn.native.interface import Buffers, LabelMap, Matrices, Model, count, padded, pointer, pointers, view_tables
 
 
 @torch.library.custom_op("crfrnn::mean_field", mutates_args=(), device_types="cpu")
@@ -43,7 +43,7 @@ def mean_field(
     blurred = [unary.new_empty(rows, columns) for _ in range(kept)]
     packed, sliced = unary.new_empty(points, columns), unary.new_empty(rows, max(columns, final_columns))
     logits = unary.new_empty(points, columns) if stops else None
-    buffers = _Buffers(
+    buffers = Buffers(
         pointer(packed),
         pointers(blurred),
         pointer(sliced),
@@ -83,7 +83,7 @@ def mean_field_backward(
     points, columns = beliefs[0].shape
     rows, label_count, threads = segments[-1], matrices.shape[1], torch.get_num_threads()
     sliced = gradient.new_empty(rows, columns)
-    buffers = _Buffers(None, pointers(blurred), pointer(sliced), pointers(beliefs), None, True)
+    buffers = Buffers(None, pointers(blurred), pointer(sliced), pointers(beliefs), None, True)
     work, total = gradient.new_empty(rows, columns), gradient.new_empty(points, columns)
     out = torch.empty(gradient.shape, dtype=gradient.dtype)
     parts = gradient.new_zeros(threads if to_matrices else 0, len(matrices), label_count, columns)
@@ -179,58 +179,14 @@ mean_field.register_autograd(_backward, setup_context=_keep)
 mean_field_backward.register_autograd(_differentiate_twice)
 
 
-class _Model(ctypes.Structure):
-    """`Model` of native/label_rows.h."""
-
-    _fields_ = [
-        ("tables", NativeTables),
-        ("images", ctypes.c_int64),
-        ("labels", ctypes.c_int64),
-        ("splat_weights", ctypes.c_void_p),
-        ("slice_weights", ctypes.c_void_p),
-        ("segments", ctypes.c_int64),
-        ("segment_start", ctypes.c_void_p),
-    ]
-
-
-class _Matrices(ctypes.Structure):
-    """`Matrices` of native/label_rows.h."""
-
-    _fields_ = [(name, ctypes.c_void_p) for name in ("full", "left", "right", "diagonal")]
-
-
-class _LabelMap(ctypes.Structure):
-    """`Labels` of native/label_rows.h."""
-
-    _fields_ = [
-        ("data", ctypes.c_void_p),
-        ("image_stride", ctypes.c_int64),
-        ("label_stride", ctypes.c_int64),
-        ("point_stride", ctypes.c_int64),
-    ]
-
-
-class _Buffers(ctypes.Structure):
-    """`Buffers` of native/mean_field.h."""
-
-    _fields_ = [
-        ("unary", ctypes.c_void_p),
-        ("blurred", ctypes.POINTER(ctypes.c_void_p)),
-        ("sliced", ctypes.c_void_p),
-        ("beliefs", ctypes.POINTER(ctypes.c_void_p)),
-        ("logits", ctypes.c_void_p),
-        ("keep", ctypes.c_bool),
-    ]
-
-
 def _model(
     like: Tensor, labels: int, splat_weights: Tensor, slice_weights: Tensor, tables: list[Tensor], segments: list[int]
-) -> tuple[_Model, Tensor]:
+) -> tuple[Model, Tensor]:
     """The C view of what every iteration uses, and a tensor that has to live as long as it."""
     starts = torch.tensor(segments)
-    tables_view = native_tables(tables, segments[-1])
+    tables_view = view_tables(tables, segments[-1])
     weights = (pointer(splat_weights), pointer(slice_weights))
-    return _Model(tables_view, len(like), labels, *weights, len(segments) - 1, pointer(starts)), starts
+    return Model(tables_view, len(like), labels, *weights, len(segments) - 1, pointer(starts)), starts
 
 
 def _matrices(matrices: Tensor) -> tuple[Any, ...]:
@@ -249,14 +205,14 @@ def _matrices(matrices: Tensor) -> tuple[Any, ...]:
                 ones = torch.ones_like(beside)
                 left, right = (ones, beside) if transposed else (beside, ones)
                 parts = [_padded_columns(part[:, None]) for part in (left, right, diagonal)]
-                return _Matrices(None, *map(pointer, parts)), *parts
+                return Matrices(None, *map(pointer, parts)), *parts
     full = _padded_columns(matrices)
-    return _Matrices(pointer(full), None, None, None), full
+    return Matrices(pointer(full), None, None, None), full
 
 
-def _label_map(image: Tensor) -> _LabelMap:
+def _label_map(image: Tensor) -> LabelMap:
     point_stride = image.stride(3) if image.shape[3] > 1 else image.stride(2)
-    return _LabelMap(pointer(image), image.stride(0), image.stride(1), point_stride)
+    return LabelMap(pointer(image), image.stride(0), image.stride(1), point_stride)
 
 
 def _with_even_points(image: Tensor) -> Tensor:

@@ -13,11 +13,11 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from crfrnn import native
 from crfrnn.kernels.kernel import IMAGE, Kernel
 from crfrnn.kernels.matrices import ExactMatrix, GridMatrix
 from crfrnn.kernels.normalizers import KernelMatrix, Normalization, Normalizer, normalizer
 from crfrnn.lattice import Lattice, LatticeStack
+from crfrnn.lattice.backends import build_key
 
 
 def positions(height: int, width: int, like: Tensor) -> Tensor:
@@ -116,11 +116,11 @@ def _product(*factors: Tensor | None) -> Tensor | None:
 @lru_cache(maxsize=4)
 def _position_lattice(
     size: tuple[int, int], theta: float, normalization: Normalization, exclude_self: bool, dilate: bool,
-    dtype: torch.dtype, device: torch.device, compiled_for: int,
+    dtype: torch.dtype, device: torch.device, key: int,
 ) -> tuple[Lattice, Normalizer]:  # fmt: skip
     """Lattice and normalizer of a kernel over positions, which the size of the image decides alone.
 
-    `compiled_for` tells lattices for different numbers of threads apart, and those in plain torch (0).
+    `key` tells apart lattices that are built differently, see `build_key`.
     """
     # What is kept has to serve training, too, even where inference mode came first.
     with torch.inference_mode(False), torch.no_grad():
@@ -158,7 +158,7 @@ def build_kernels(
         if kernel.guide is None and not exact and not thetas.requires_grad:
             lattice, factors = _position_lattice(
                 (height, width), float(thetas), normalization, exclude_self, dilate, like.dtype, like.device,
-                torch.get_num_threads() if like.device.type == "cpu" and native.library(like.dtype) else 0,
+                build_key(like.dtype, like.device),
             )  # fmt: skip
             matrices.append(lattice.repeat(batch))
             normalizers.append(factors.repeat(batch))

@@ -9,15 +9,17 @@ same. Splat and slice know nothing of it.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from crfrnn import native
-from crfrnn.lattice.compiled_operators import count, fold_index, pointer
-from crfrnn.lattice.embed import elevation_scales
+from crfrnn.lattice import compiled_operators
+from crfrnn.lattice.embed import elevation_scales, with_gradient
 from crfrnn.lattice.keys import Packing, plan_packing
+from crfrnn.native.interface import Problem, count, pointer
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,51 @@ class CompiledTables:
             self.members,
         ]
 
+    def splat(self, values: Tensor, weights: Tensor) -> Tensor:
+        return compiled_operators.splat(values, weights, self.as_list(), self.num_vertices)
+
+    def blur(self, vertices: Tensor, reverse: bool = False) -> Tensor:
+        return compiled_operators.blur(vertices, self.as_list(), reverse)
+
+    def slice(self, vertices: Tensor, weights: Tensor) -> Tensor:
+        return compiled_operators.slice_(vertices, weights, self.as_list())
+
+    def row_sums(self, weights: Tensor) -> Tensor | None:
+        if _need_gradient([weights]):
+            return None
+        return compiled_operators.row_sums(weights, self.as_list(), self.num_vertices)
+
+    def fold(self, weights: Sequence[Tensor], factors: Sequence[Tensor | None]) -> Tensor | None:
+        if _need_gradient([*weights, *factors]):
+            return None
+        return compiled_operators.fold_weights(list(weights), list(factors))
+
+    def repeat(self, batch: int) -> CompiledTables:
+        rows, points = self.num_vertices, self.slice_index.shape[0]
+        starts = [self.chunk_start[:-1] + image * points for image in range(batch)]
+        return _joined(
+            [self] * batch,
+            slice_index=torch.cat([self.slice_index + image * rows for image in range(batch)]),
+            chunk_start=torch.cat([*starts, self.chunk_start.new_tensor([batch * points])]),
+        )
+
+    @staticmethod
+    def stack(parts: Sequence[CompiledTables], dtype: torch.dtype) -> CompiledTables:
+        """As of `LatticeTables`.
+
+        Raises:
+            ValueError: the lattices cut the points into different chunks.
+        """
+        if any(not torch.equal(part.chunk_start, parts[0].chunk_start) for part in parts):
+            raise ValueError(
+                "lattices were built for different numbers of threads; build all after the same torch.set_num_threads(...)"
+            )
+        return _joined(
+            parts,
+            slice_index=compiled_operators.fold_index([part.slice_index for part in parts], _firsts(parts), dtype),
+            chunk_start=parts[0].chunk_start,
+        )
+
 
 # Numbers beyond the last run, for code that reads ahead.
 _READ_AHEAD = 8
@@ -87,7 +134,12 @@ def build_compiled(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, C
     )
     packing = plan_packing(low, high, features, dilate)
     tables = _build_tables(library, corner, axes, packing, batch, threads, dilate)
-    return weights, axes, tables
+    return with_gradient(weights, features.flatten(0, 1), axes), axes, tables
+
+
+def threads_of_compiled(dtype: torch.dtype, device: torch.device) -> int:
+    """For how many threads a lattice built now would be cut into chunks; 0 where it would not be built here."""
+    return torch.get_num_threads() if device.type == "cpu" and native.library(dtype) is not None else 0
 
 
 def _build_tables(
@@ -100,7 +152,7 @@ def _build_tables(
     chunk_start = chunk_start.unique()  # fewer points than threads leave empty chunks
     origin, steps = torch.tensor(packing.origin), torch.tensor(packing.steps)
     index = torch.empty(points, dimensions + 1, dtype=torch.int32)
-    problem = _Problem(
+    problem = Problem(
         points, per_image, dimensions, pointer(corner), pointer(axes), packing.strides[0], pointer(origin),
         pointer(steps), len(chunk_start) - 1, pointer(chunk_start),
     )  # fmt: skip
@@ -124,35 +176,7 @@ def _build_tables(
     )
 
 
-def repeat_compiled(tables: CompiledTables, batch: int) -> CompiledTables:
-    """Tables of `batch` copies of the points and rows, one after the other."""
-    rows, points = tables.num_vertices, tables.slice_index.shape[0]
-    starts = [tables.chunk_start[:-1] + image * points for image in range(batch)]
-    return _joined(
-        [tables] * batch,
-        slice_index=torch.cat([tables.slice_index + image * rows for image in range(batch)]),
-        chunk_start=torch.cat([*starts, tables.chunk_start.new_tensor([batch * points])]),
-    )
-
-
-def stack_compiled(parts: list[CompiledTables], dtype: torch.dtype) -> CompiledTables:
-    """Tables of the same points over the rows of several lattices, one after the other.
-
-    Raises:
-        ValueError: the lattices cut the points into different chunks.
-    """
-    if any(not torch.equal(part.chunk_start, parts[0].chunk_start) for part in parts):
-        raise ValueError(
-            "lattices were built for different numbers of threads; build all after the same torch.set_num_threads(...)"
-        )
-    return _joined(
-        parts,
-        slice_index=fold_index([part.slice_index for part in parts], _firsts(parts), dtype),
-        chunk_start=parts[0].chunk_start,
-    )
-
-
-def _joined(parts: list[CompiledTables], slice_index: Tensor, chunk_start: Tensor) -> CompiledTables:
+def _joined(parts: Sequence[CompiledTables], slice_index: Tensor, chunk_start: Tensor) -> CompiledTables:
     """Rows, spills and runs of all parts; along each axis the runs of the parts that have it."""
     axes = max(len(part.axis_runs) for part in parts) - 1
     members, run_sizes, axis_runs = [], [], [0]
@@ -178,24 +202,11 @@ def _joined(parts: list[CompiledTables], slice_index: Tensor, chunk_start: Tenso
     )
 
 
-def _firsts(parts: list[CompiledTables]) -> list[int]:
+def _need_gradient(tensors: Sequence[Tensor | None]) -> bool:
+    return torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in tensors)
+
+
+def _firsts(parts: Sequence[CompiledTables]) -> list[int]:
     """The first row of every part."""
     sizes = [part.num_vertices for part in parts]
     return [sum(sizes[:i]) for i in range(len(sizes))]
-
-
-class _Problem(ctypes.Structure):
-    """`Problem` of native/lattice_build.h."""
-
-    _fields_ = [
-        ("points", ctypes.c_int64),
-        ("points_per_image", ctypes.c_int64),
-        ("dimensions", ctypes.c_int),
-        ("corners", ctypes.c_void_p),
-        ("axes", ctypes.c_void_p),
-        ("image_stride", ctypes.c_int64),
-        ("origin", ctypes.c_void_p),
-        ("strides", ctypes.c_void_p),
-        ("chunks", ctypes.c_int64),
-        ("chunk_start", ctypes.c_void_p),
-    ]

@@ -7,48 +7,13 @@ vectors in memory; what comes out is a view without the padding, which the next 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from crfrnn import native
-
-VECTOR_BYTES = 32  # as in native/vectors.h
-
-
-class NativeTables(ctypes.Structure):
-    """`Tables` of native/lattice_filter.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("points", "corners", "rows", "chunks", "spills", "axes")),
-        *(
-            (name, ctypes.c_void_p)
-            for name in ("index", "chunk_start", "spill_rows", "spill_owners", "axis_runs", "run_start", "members")
-        ),
-    ]
-
-
-def native_tables(tables: list[Tensor], rows: int) -> NativeTables:
-    """The C view of `tables`, valid for as long as they live."""
-    index, chunk_start, spill_rows, _, axis_runs = tables[:5]
-    sizes = (*index.shape, rows, len(chunk_start) - 1, len(spill_rows), len(axis_runs) - 1)
-    return NativeTables(*sizes, *map(pointer, tables))
-
-
-def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
-
-
-def count(number: int) -> ctypes.c_int64:
-    return ctypes.c_int64(number)
-
-
-def padded(channels: int, dtype: torch.dtype) -> int:
-    """Numbers per row in memory."""
-    width = VECTOR_BYTES // dtype.itemsize
-    return -(-channels // width) * width
+from crfrnn.native.interface import VECTOR_BYTES, count, padded, pointer, pointers, view_tables
 
 
 def new_rows(like: Tensor, rows: int, channels: int) -> Tensor:
@@ -62,7 +27,7 @@ def splat(values: Tensor, weights: Tensor, tables: list[Tensor], rows: int) -> T
     out = new_rows(values, rows, values.shape[1])
     values, weights = values.contiguous(), weights.contiguous()
     _library(values).native_splat(
-        ctypes.byref(native_tables(tables, rows)), pointer(values), pointer(weights), count(values.shape[1]), pointer(out),
+        ctypes.byref(view_tables(tables, rows)), pointer(values), pointer(weights), count(values.shape[1]), pointer(out),
         torch.get_num_threads(),
     )  # fmt: skip
     return out
@@ -74,7 +39,7 @@ def slice_(vertices: Tensor, weights: Tensor, tables: list[Tensor]) -> Tensor:
     rows, weights = _with_padding(vertices), weights.contiguous()
     out = vertices.new_empty(weights.shape[0], vertices.shape[1])
     _library(out).native_slice(
-        ctypes.byref(native_tables(tables, len(rows))), pointer(rows), pointer(weights), count(out.shape[1]), pointer(out),
+        ctypes.byref(view_tables(tables, len(rows))), pointer(rows), pointer(weights), count(out.shape[1]), pointer(out),
         torch.get_num_threads(),
     )  # fmt: skip
     return out
@@ -85,7 +50,7 @@ def blur(vertices: Tensor, tables: list[Tensor], reverse: bool) -> Tensor:
     """Along each axis in turn, out_v = in_v + (in_next(v) + in_previous(v)) / 2: [R, C] -> [R, C]."""
     out = _padded_copy(vertices)
     _library(out).native_blur(
-        ctypes.byref(native_tables(tables, len(out))),
+        ctypes.byref(view_tables(tables, len(out))),
         count(out.shape[1]),
         reverse,
         pointer(out),
@@ -100,7 +65,7 @@ def pair_products(vertices: Tensor, values: Tensor, tables: list[Tensor]) -> Ten
     rows, values = _with_padding(vertices), values.contiguous()
     out = values.new_empty(tables[0].shape)
     _library(out).native_pair_products(
-        ctypes.byref(native_tables(tables, len(rows))), pointer(rows), pointer(values), count(values.shape[1]),
+        ctypes.byref(view_tables(tables, len(rows))), pointer(rows), pointer(values), count(values.shape[1]),
         pointer(out), torch.get_num_threads(),
     )  # fmt: skip
     return out
@@ -110,7 +75,7 @@ def row_sums(weights: Tensor, tables: list[Tensor], rows: int) -> Tensor:
     """Splat, blur and slice of ones [M], without gradient."""
     weights, work, sums = weights.detach().contiguous(), weights.new_empty(rows), weights.new_empty(len(weights))
     _library(weights).native_row_sums(
-        ctypes.byref(native_tables(tables, rows)),
+        ctypes.byref(view_tables(tables, rows)),
         pointer(weights),
         pointer(work),
         pointer(sums),
@@ -143,10 +108,6 @@ def fold_index(index: list[Tensor], firsts: list[int], dtype: torch.dtype) -> Te
 
 def _widths(tensors: list[Tensor]) -> ctypes.Array[ctypes.c_int64]:
     return (ctypes.c_int64 * len(tensors))(*(each.shape[1] for each in tensors))
-
-
-def pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
-    return (ctypes.c_void_p * len(tensors))(*(None if each is None else each.data_ptr() for each in tensors))
 
 
 def _library(like: Tensor) -> ctypes.CDLL:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from crfrnn.lattice.compiled import CompiledTables
-from crfrnn.lattice.tables import Tables
+from crfrnn.lattice.backends import LatticeTables
 
 
-def lattice_diagonal(tables: Tables | CompiledTables, weights: Tensor, axes: Tensor) -> Tensor:
+def lattice_diagonal(tables: LatticeTables, weights: Tensor, axes: Tensor) -> Tensor:
     """(S^T B S)_ii = sum_pq b_p b_q B_pq over the vertices p, q of the simplex of point i: [M, P], [D, M] -> [M].
 
     The vertices of a simplex lie on a ring: a step along each of the D + 1 axes in turn leads from vertex to vertex and
@@ -43,7 +42,7 @@ def _axes_passed(axes: Tensor) -> Tensor:
     return torch.cat([bits.new_zeros(1, points), bits.cumsum(0)])
 
 
-def _count_paths(tables: Tables | CompiledTables) -> Tensor:
+def _count_paths(tables: LatticeTables) -> Tensor:
     """uint8 [2^P, V]: by one step forward along each axis of a bit set, taken in ascending and in descending axis order
     from each vertex, how many of the two paths exist.
     """

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
 from einops import rearrange
 from torch import Tensor
 
-from crfrnn.lattice import operators
+from crfrnn.lattice import backends
+from crfrnn.lattice.backends import LatticeTables
 from crfrnn.lattice.checks import check_features, check_values
-from crfrnn.lattice.compiled import CompiledTables, build_compiled, repeat_compiled
-from crfrnn.lattice.compiled_operators import row_sums
 from crfrnn.lattice.diagonal import lattice_diagonal
-from crfrnn.lattice.embed import elevate, enclosing_simplex, with_gradient
-from crfrnn.lattice.keys import plan_packing
-from crfrnn.lattice.tables import Tables, build_tables, repeat_tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +28,7 @@ class Lattice:
 
     weights: Tensor  # [B * N, D + 1] barycentric weights, differentiable to the features
     axes: Tensor  # [D, B * N] uint8: the axis that leads from each vertex of a point's simplex to the next
-    tables: Tables | CompiledTables
+    tables: LatticeTables
     batch: int  # B
     points: int  # N
 
@@ -52,14 +47,8 @@ class Lattice:
         """
         check_features(features)
         batch, points, _ = features.shape
-        rows = rearrange(features, "b n d -> (b n) d")
-        if built := build_compiled(features, dilate=dilate):
-            weights, axes, compiled = built
-            return cls(with_gradient(weights, rows, axes), axes, compiled, batch, points)
-        simplex = enclosing_simplex(elevate(rows))
-        packing = plan_packing(simplex.corner.amin(1), simplex.corner.amax(1), features, dilate)
-        tables = build_tables(packing.pack(simplex, batch), packing.steps, features.dtype, dilate=dilate)
-        return cls(simplex.weights, simplex.axes.to(torch.uint8), tables, batch, points)
+        weights, axes, tables = backends.build(features, dilate=dilate)
+        return cls(weights, axes, tables, batch, points)
 
     @property
     def alpha(self) -> float:
@@ -87,22 +76,22 @@ class Lattice:
 
     def row_sums(self) -> Tensor:
         """K 1 [B, N]: the filtered ones. Differentiable to the features."""
-        if isinstance(self.tables, CompiledTables) and not (torch.is_grad_enabled() and self.weights.requires_grad):
-            sums = row_sums(self.weights, self.tables.as_list(), self.num_vertices)
-            return self.alpha * rearrange(sums, "(b n) -> b n", b=self.batch)
-        return self.filter(self.weights.new_ones(self.batch, self.points, 1))[..., 0]
+        sums = self.tables.row_sums(self.weights)
+        if sums is None:
+            return self.filter(self.weights.new_ones(self.batch, self.points, 1))[..., 0]
+        return self.alpha * rearrange(sums, "(b n) -> b n", b=self.batch)
 
     def splat(self, values: Tensor, weights: Tensor) -> Tensor:
         """Gather values at the vertices with the given pair weights: [B * N, C], [B * N, D + 1] -> [V, C]."""
-        return operators.splat(self.tables, values, weights)
+        return self.tables.splat(values, weights)
 
     def blur(self, vertices: Tensor, reverse: bool = False) -> Tensor:
         """Blur along the axes in order, or in reverse order, which is the adjoint: [V, C] -> [V, C]."""
-        return operators.blur(self.tables, vertices, reverse=reverse)
+        return self.tables.blur(vertices, reverse)
 
     def slice(self, vertices: Tensor, weights: Tensor) -> Tensor:
         """Interpolate vertices at the points with the given pair weights: [V, C], [B * N, D + 1] -> [B * N, C]."""
-        return operators.slice_(self.tables, vertices, weights)
+        return self.tables.slice(vertices, weights)
 
     def diagonal(self) -> Tensor:
         """K_ii [B, N]: what `filter` hands from every point back to itself. Differentiable to the features."""
@@ -127,13 +116,9 @@ class Lattice:
             self,
             weights=self.weights.repeat(batch, 1),
             axes=self.axes.repeat(1, batch),
-            tables=_repeat_tables(self.tables, batch),
+            tables=self.tables.repeat(batch),
             batch=batch,
         )
-
-
-def _repeat_tables(tables: Tables | CompiledTables, batch: int) -> Tables | CompiledTables:
-    return repeat_compiled(tables, batch) if isinstance(tables, CompiledTables) else repeat_tables(tables, batch)
 
 
 def permutohedral_filter(values: Tensor, features: Tensor) -> Tensor:

@@ -2,45 +2,37 @@
 
 All three are sums of few weighted rows, which `embedding_bag` computes without materialising the rows, in the same order
 in every run, on the CPU and on CUDA. Each is the adjoint of another, so that the backward of every function below is
-written with these functions and may itself be differentiated. Tables of compiled code are handed on to
-`compiled_operators`.
+written with these functions and may itself be differentiated.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import embedding_bag
 
-from crfrnn.lattice import compiled_operators
-from crfrnn.lattice.compiled import CompiledTables
-from crfrnn.lattice.tables import Tables
+if TYPE_CHECKING:
+    from crfrnn.lattice.tables import Tables
 
 
-def splat(tables: Tables | CompiledTables, values: Tensor, weights: Tensor) -> Tensor:
+def splat(tables: Tables, values: Tensor, weights: Tensor) -> Tensor:
     """out_v = sum over the pairs (i, p) of vertex v of weights_ip values_i: [M, C], [M, P] -> [V, C]."""
-    if isinstance(tables, CompiledTables):
-        return compiled_operators.splat(values, weights, tables.as_list(), tables.num_vertices)
     return _Splat.apply(tables, values, weights)
 
 
-def blur(tables: Tables | CompiledTables, vertices: Tensor, *, reverse: bool = False) -> Tensor:
+def blur(tables: Tables, vertices: Tensor, *, reverse: bool = False) -> Tensor:
     """Along each axis in turn, out_v = in_v + (in_next(v) + in_previous(v)) / 2: [V, C] -> [V, C].
 
     Axes do not commute where vertices are missing; the adjoint takes them in reverse.
     """
-    if isinstance(tables, CompiledTables):
-        return compiled_operators.blur(vertices, tables.as_list(), reverse)
     return _Blur.apply(tables, vertices, reverse)
 
 
-def slice_(tables: Tables | CompiledTables, vertices: Tensor, weights: Tensor) -> Tensor:
+def slice_(tables: Tables, vertices: Tensor, weights: Tensor) -> Tensor:
     """out_i = sum_p weights_ip vertices_v(i, p): [V, C], [M, P] -> [M, C]. The adjoint of `splat`."""
-    if isinstance(tables, CompiledTables):
-        return compiled_operators.slice_(vertices, weights, tables.as_list())
     return _Slice.apply(tables, vertices, weights)
 
 

@@ -7,11 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from crfrnn.lattice import operators
-from crfrnn.lattice.compiled import CompiledTables, stack_compiled
-from crfrnn.lattice.compiled_operators import fold_weights
+from crfrnn.lattice.backends import LatticeTables
 from crfrnn.lattice.lattice import Lattice
-from crfrnn.lattice.tables import Tables, stack_tables
 
 
 class LatticeStack:
@@ -42,8 +39,9 @@ class LatticeStack:
     def fold(self, factors: Sequence[Tensor | None]) -> Tensor:
         """Pair weights [B * N, sum_m P_m] of all kernels, those of kernel m times factors[m] [B * N], None being 1."""
         weights = [each.weights for each in self.lattices]
-        if isinstance(self.tables, CompiledTables) and not _need_gradient([*weights, *factors]):
-            return fold_weights(weights, list(factors))
+        folded = self.tables.fold(weights, factors)
+        if folded is not None:
+            return folded
         columns = [w if f is None else w * f[:, None] for w, f in zip(weights, factors, strict=True)]
         return torch.cat(columns, 1)
 
@@ -54,31 +52,24 @@ class LatticeStack:
 
     def splat(self, values: Tensor, weights: Tensor) -> Tensor:
         """Gather values at the vertices of every kernel: [B * N, C], [B * N, sum_m P_m] -> [V, C]."""
-        return operators.splat(self.tables, values, weights)
+        return self.tables.splat(values, weights)
 
     def blur(self, vertices: Tensor, reverse: bool = False) -> Tensor:
         """Blur every kernel's vertices along its own axes, or in reverse order: [V, C] -> [V, C]."""
-        return operators.blur(self.tables, vertices, reverse=reverse)
+        return self.tables.blur(vertices, reverse)
 
     def slice(self, vertices: Tensor, weights: Tensor) -> Tensor:
         """Interpolate and sum over the kernels: [V, C], [B * N, sum_m P_m] -> [B * N, C]."""
-        return operators.slice_(self.tables, vertices, weights)
+        return self.tables.slice(vertices, weights)
 
 
-def _need_gradient(tensors: Sequence[Tensor | None]) -> bool:
-    return torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in tensors)
-
-
-def _stacked(tables: list[Tables | CompiledTables], dtype: torch.dtype) -> Tables | CompiledTables:
-    compiled = [each for each in tables if isinstance(each, CompiledTables)]
-    if len(compiled) == len(tables):
-        return stack_compiled(compiled, dtype)
-    if compiled:
+def _stacked(tables: Sequence[LatticeTables], dtype: torch.dtype) -> LatticeTables:
+    if len({type(each) for each in tables}) > 1:
         raise ValueError(
             "some lattices were built by compiled code and some without it; build all of them inside or all outside of "
             "native.disabled()"
         )
-    return stack_tables([each for each in tables if isinstance(each, Tables)])
+    return tables[0].stack(tables, dtype)
 
 
 def _consecutive(sizes: list[int]) -> list[slice]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from crfrnn.lattice import operators
+from crfrnn.lattice.embed import elevate, enclosing_simplex
+from crfrnn.lattice.keys import plan_packing
 
 # Longest run of pairs that one GPU thread sums.
 PART_PAIRS = 64
@@ -62,6 +67,81 @@ class Tables:
 
     def _permute(self, weights: Tensor) -> Tensor:
         return weights.detach().reshape(-1).index_select(0, self.pair_order)
+
+    def splat(self, values: Tensor, weights: Tensor) -> Tensor:
+        return operators.splat(self, values, weights)
+
+    def blur(self, vertices: Tensor, reverse: bool = False) -> Tensor:
+        return operators.blur(self, vertices, reverse=reverse)
+
+    def slice(self, vertices: Tensor, weights: Tensor) -> Tensor:
+        return operators.slice_(self, vertices, weights)
+
+    def row_sums(self, weights: Tensor) -> None:
+        return None
+
+    def fold(self, weights: Sequence[Tensor], factors: Sequence[Tensor | None]) -> None:
+        return None
+
+    def repeat(self, batch: int) -> Tables:
+        points, corners = self.slice_index.shape
+        count = self.num_vertices
+        index_dtype = narrowest_index(batch * max(points * corners, count))
+
+        def copies(index: Tensor, dim: int, stride: int) -> Tensor:
+            offset = torch.arange(batch, dtype=index_dtype, device=index.device) * stride
+            shifted = index.to(index_dtype).unsqueeze(dim) + offset.view([-1] + [1] * (index.ndim - dim))
+            return shifted.flatten(dim, dim + 1)
+
+        return Tables(
+            slice_index=copies(self.slice_index, 0, count),
+            pair_order=copies(self.pair_order, 0, points * corners),
+            pair_point=copies(self.pair_point, 0, points),
+            bag_start=copies(self.bag_start, 0, points * corners),
+            blur_index=copies(self.blur_index, 1, count),
+            blur_weights=self.blur_weights.repeat(1, batch, 1),
+        )
+
+    @staticmethod
+    def stack(parts: Sequence[Tables], dtype: torch.dtype) -> Tables:
+        """As of `LatticeTables`. A lattice with fewer axes than the others passes unchanged through their last ones."""
+        points = parts[0].slice_index.shape[0]
+        corners = [part.slice_index.shape[1] for part in parts]
+        index_dtype = narrowest_index(max(points * sum(corners), sum(part.num_vertices for part in parts)))
+        slices, orders, pair_points, bags, blurs, blur_weights = [], [], [], [], [], []
+        first_vertex = first_corner = first_pair = 0
+        for part, width in zip(parts, corners, strict=True):
+            slices.append(part.slice_index.to(index_dtype) + first_vertex)
+            point = part.pair_point.to(index_dtype)
+            orders.append(part.pair_order + point * (sum(corners) - width) + first_corner)
+            pair_points.append(point)
+            bags.append(part.bag_start.to(index_dtype) + first_pair)
+            index, weights = _pass_through(part, max(corners) - width)
+            blurs.append(index.to(index_dtype) + first_vertex)
+            blur_weights.append(weights)
+            first_vertex += part.num_vertices
+            first_corner += width
+            first_pair += points * width
+        return Tables(
+            slice_index=torch.cat(slices, 1),
+            pair_order=torch.cat(orders),
+            pair_point=torch.cat(pair_points),
+            bag_start=torch.cat(bags),
+            blur_index=torch.cat(blurs, 1),
+            blur_weights=torch.cat(blur_weights, 1),
+        )
+
+
+def build_plain(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, Tables]:
+    """Weights [M, D + 1], axes [D, M] and tables for features [B, N, D] in plain torch, on any device.
+
+    Raises:
+        ValueError: the vertices span too much for their keys; see `plan_packing`.
+    """
+    simplex = enclosing_simplex(elevate(features.flatten(0, 1)))
+    packing = plan_packing(simplex.corner.amin(1), simplex.corner.amax(1), features, dilate)
+    tables = build_tables(packing.pack(simplex, features.shape[0]), packing.steps, features.dtype, dilate=dilate)
+    return simplex.weights, simplex.axes.to(torch.uint8), tables
 
 
 def build_tables(keys: Tensor, steps: list[int], dtype: torch.dtype, *, dilate: bool) -> Tables:
@@ -130,59 +210,6 @@ def _neighbors(
         weights[axis, :, 1] = exists * 0.5
         weights[axis, :, 2] = (previous != own) * 0.5
     return index, weights
-
-
-def repeat_tables(tables: Tables, batch: int) -> Tables:
-    """Tables of `batch` copies of the points and vertices, one after the other."""
-    points, corners = tables.slice_index.shape
-    count = tables.num_vertices
-    index_dtype = narrowest_index(batch * max(points * corners, count))
-
-    def copies(index: Tensor, dim: int, stride: int) -> Tensor:
-        offset = torch.arange(batch, dtype=index_dtype, device=index.device) * stride
-        shifted = index.to(index_dtype).unsqueeze(dim) + offset.view([-1] + [1] * (index.ndim - dim))
-        return shifted.flatten(dim, dim + 1)
-
-    return Tables(
-        slice_index=copies(tables.slice_index, 0, count),
-        pair_order=copies(tables.pair_order, 0, points * corners),
-        pair_point=copies(tables.pair_point, 0, points),
-        bag_start=copies(tables.bag_start, 0, points * corners),
-        blur_index=copies(tables.blur_index, 1, count),
-        blur_weights=tables.blur_weights.repeat(1, batch, 1),
-    )
-
-
-def stack_tables(parts: list[Tables]) -> Tables:
-    """Tables of the same points over the vertices of several lattices, one after the other.
-
-    A lattice with fewer axes than the others passes unchanged through their last ones.
-    """
-    points = parts[0].slice_index.shape[0]
-    corners = [part.slice_index.shape[1] for part in parts]
-    index_dtype = narrowest_index(max(points * sum(corners), sum(part.num_vertices for part in parts)))
-    slices, orders, pair_points, bags, blurs, blur_weights = [], [], [], [], [], []
-    first_vertex = first_corner = first_pair = 0
-    for part, width in zip(parts, corners, strict=True):
-        slices.append(part.slice_index.to(index_dtype) + first_vertex)
-        point = part.pair_point.to(index_dtype)
-        orders.append(part.pair_order + point * (sum(corners) - width) + first_corner)
-        pair_points.append(point)
-        bags.append(part.bag_start.to(index_dtype) + first_pair)
-        index, weights = _pass_through(part, max(corners) - width)
-        blurs.append(index.to(index_dtype) + first_vertex)
-        blur_weights.append(weights)
-        first_vertex += part.num_vertices
-        first_corner += width
-        first_pair += points * width
-    return Tables(
-        slice_index=torch.cat(slices, 1),
-        pair_order=torch.cat(orders),
-        pair_point=torch.cat(pair_points),
-        bag_start=torch.cat(bags),
-        blur_index=torch.cat(blurs, 1),
-        blur_weights=torch.cat(blur_weights, 1),
-    )
 
 
 def _pass_through(part: Tables, extra: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,115 @@
+"""The C interface of the compiled code in Python: its structures, field by field, and how tensors are handed over.
+
+A change of a structure in a header is a change of its twin here, and of nothing else.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+VECTOR_BYTES = 32  # as in vectors.h
+
+
+class Tables(ctypes.Structure):
+    """`Tables` of native/lattice_filter.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("points", "corners", "rows", "chunks", "spills", "axes")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("index", "chunk_start", "spill_rows", "spill_owners", "axis_runs", "run_start", "members")
+        ),
+    ]
+
+
+def view_tables(tables: list[Tensor], rows: int) -> Tables:
+    """The C view of `tables`, valid for as long as they live."""
+    index, chunk_start, spill_rows, _, axis_runs = tables[:5]
+    sizes = (*index.shape, rows, len(chunk_start) - 1, len(spill_rows), len(axis_runs) - 1)
+    return Tables(*sizes, *map(pointer, tables))
+
+
+def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+    """Where the numbers of a tensor begin; null for None."""
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+
+
+def count(number: int) -> ctypes.c_int64:
+    """A number of things as the compiled code takes it."""
+    return ctypes.c_int64(number)
+
+
+def padded(channels: int, dtype: torch.dtype) -> int:
+    """Numbers per row in memory."""
+    width = VECTOR_BYTES // dtype.itemsize
+    return -(-channels // width) * width
+
+
+def pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
+    """An array of `pointer`s."""
+    return (ctypes.c_void_p * len(tensors))(*(None if each is None else each.data_ptr() for each in tensors))
+
+
+class Problem(ctypes.Structure):
+    """`Problem` of native/lattice_build.h."""
+
+    _fields_ = [
+        ("points", ctypes.c_int64),
+        ("points_per_image", ctypes.c_int64),
+        ("dimensions", ctypes.c_int),
+        ("corners", ctypes.c_void_p),
+        ("axes", ctypes.c_void_p),
+        ("image_stride", ctypes.c_int64),
+        ("origin", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("chunks", ctypes.c_int64),
+        ("chunk_start", ctypes.c_void_p),
+    ]
+
+
+class Model(ctypes.Structure):
+    """`Model` of native/label_rows.h."""
+
+    _fields_ = [
+        ("tables", Tables),
+        ("images", ctypes.c_int64),
+        ("labels", ctypes.c_int64),
+        ("splat_weights", ctypes.c_void_p),
+        ("slice_weights", ctypes.c_void_p),
+        ("segments", ctypes.c_int64),
+        ("segment_start", ctypes.c_void_p),
+    ]
+
+
+class Matrices(ctypes.Structure):
+    """`Matrices` of native/label_rows.h."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in ("full", "left", "right", "diagonal")]
+
+
+class LabelMap(ctypes.Structure):
+    """`Labels` of native/label_rows.h."""
+
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("image_stride", ctypes.c_int64),
+        ("label_stride", ctypes.c_int64),
+        ("point_stride", ctypes.c_int64),
+    ]
+
+
+class Buffers(ctypes.Structure):
+    """`Buffers` of native/mean_field.h."""
+
+    _fields_ = [
+        ("unary", ctypes.c_void_p),
+        ("blurred", ctypes.POINTER(ctypes.c_void_p)),
+        ("sliced", ctypes.c_void_p),
+        ("beliefs", ctypes.POINTER(ctypes.c_void_p)),
+        ("logits", ctypes.c_void_p),
+        ("keep", ctypes.c_bool),
+    ]
