@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from crfrnn.data.coco_labels import COCO_CATEGORIES
+from crfrnn.data.coco import COCO_CATEGORIES
 
 
 def write_coco(root: Path, split: str, annotations: list[dict], size: tuple[int, int], images: tuple[int, ...]) -> Path:

@@ -3,16 +3,16 @@
 from typing import TYPE_CHECKING, Any
 
 from crfrnn.data.boxes import Box, clipped, object_boxes, read_boxes, region_boxes
-from crfrnn.data.coco import CocoSegmentation
-from crfrnn.data.coco_labels import COCO_LABELS
+from crfrnn.data.coco import COCO_LABELS, CocoSegmentation
 from crfrnn.data.images import read_image
 from crfrnn.data.msrc import MSRC21, MSRC_CLASSES
 from crfrnn.data.palette import colorize, read_labels, voc_palette, write_labels
 from crfrnn.data.parts import Parts, PartSegmentation
+from crfrnn.data.sample import VOID, Sample
 from crfrnn.data.sbd import SBDSegmentation
 from crfrnn.data.sets import SegmentationSet, allowed_labels, mirrored_labels, open_set, part_names
 from crfrnn.data.toy import TOY_CLASSES, make_toy
-from crfrnn.data.voc import VOC_CLASSES, VOID, Sample, VOCSegmentation, class_names, list_names
+from crfrnn.data.voc import VOC_CLASSES, VOCSegmentation, class_names, list_names
 
 if TYPE_CHECKING:
     from crfrnn.data.transforms import MEAN_RGB, JointTransform, seeded, test_transform, train_transform

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crfrnn.data.voc import VOID
+from crfrnn.data.sample import VOID
 
 
 class Box(NamedTuple):

@@ -2,11 +2,10 @@
 
 python -m crfrnn.data.coco_list --data COCO --splits train2014 val2014 --out FILE
 
-Outlines are drawn once for it, which takes minutes for all of COCO; `CocoSegmentation` and the recipes take the list.
+Every outline is drawn once, which takes minutes for all of COCO; `CocoSegmentation` and the recipes take the list.
 """
 
 import sys
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,9 @@ from pathlib import Path
 import tyro
 from tqdm import tqdm
 
+from crfrnn._files import replacing
 from crfrnn.data.coco import CocoSegmentation
-from crfrnn.data.voc import VOID
+from crfrnn.data.sample import VOID
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Options:
     splits: tuple[str, ...] = ("train2014",)
     """annotation files"""
     pixels: int = 200
-    """so many pixels of VOC's classes have to be in an image, crowds apart"""
+    """how many pixels of VOC's classes an image must show, not counting crowds"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,12 +49,8 @@ def write_list(options: Options) -> tuple[int, int]:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     sets = [CocoSegmentation(options.data, split) for split in options.splits]
     lines = [key for dataset in sets for key in images_with(dataset, options.pixels)]
-    partial = options.out.with_name(f".{options.out.name}.{uuid.uuid4().hex}")
-    try:
+    with replacing(options.out) as partial:
         partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        partial.rename(options.out)
-    finally:
-        partial.unlink(missing_ok=True)
     return sum(map(len, sets)), len(lines)
 
 

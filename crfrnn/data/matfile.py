@@ -77,7 +77,7 @@ def read_struct(path: Path, variable: str) -> Struct:
     except ImportError as error:
         raise ImportError("reading .mat files needs scipy: pip install 'crfrnn[parts]'") from error
     if not path.is_file():
-        raise FileNotFoundError(f"there is no annotation file {path}")
+        raise FileNotFoundError(f"there is no file {path}")
     try:
         content = loadmat(path)
     except Exception as error:  # scipy's parser lets out whatever it trips over, from zlib.error to MemoryError

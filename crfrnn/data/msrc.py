@@ -9,6 +9,7 @@ Below the root:
 Of the 23 classes that have a color, horse and mountain are too rare to score and count as void, as everywhere.
 """
 
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from crfrnn.data.images import read_image
-from crfrnn.data.voc import VOID, Sample
+from crfrnn.data.listing import check_files, find_list, read_list
+from crfrnn.data.sample import VOID, Sample
 
-MSRC_COLOURS = {
+MSRC_COLORS = {
     "building": (128, 0, 0),
     "grass": (0, 128, 0),
     "tree": (128, 128, 0),
@@ -44,9 +46,9 @@ MSRC_COLOURS = {
 }
 """The classes in the order of their labels, and their colors in the ground truth, RGB."""
 
-VOID_COLOURS = {"void": (0, 0, 0), "horse": (128, 0, 128), "mountain": (64, 0, 0)}
+VOID_COLORS = {"void": (0, 0, 0), "horse": (128, 0, 128), "mountain": (64, 0, 0)}
 
-MSRC_CLASSES = tuple(MSRC_COLOURS)
+MSRC_CLASSES = tuple(MSRC_COLORS)
 
 _UNKNOWN = 254  # between the labels and void
 
@@ -72,19 +74,11 @@ class MSRC21(Dataset[Sample]):
         self.root = Path(root)
         if not is_msrc(self.root):
             raise FileNotFoundError(f"{self.root} does not hold Images and GroundTruth; pass the folder of MSRC-21")
-        list_file = _find_list(self.root, split)
-        self.names = [Path(line).stem for line in list_file.read_text(encoding="utf-8").split()]
-        if not self.names:
-            raise ValueError(f"the list {list_file} is empty; wanted one image a line")
-        images = {path.stem: path for path in (self.root / "Images").iterdir()}
-        truths = {path.stem: path for path in (self.root / "GroundTruth").iterdir()}
-        missing = [name for name in self.names if name not in images or f"{name}_GT" not in truths]
-        if missing:
-            raise FileNotFoundError(
-                f"{len(missing)} entries of {list_file} lack their image or ground truth below {self.root}, among them "
-                f"{', '.join(missing[:3])}; add the files, or take the lines out of the list"
-            )
-        self._entries = [(images[name], truths[f"{name}_GT"]) for name in self.names]
+        list_file = find_list(split, [self.root / "splits", self.root])
+        self.names = [Path(line).stem for line in read_list(list_file)]
+        images, truths = (_by_stem(self.root / folder) for folder in ("Images", "GroundTruth"))
+        self._entries = [(images(name), truths(f"{name}_GT")) for name in self.names]
+        check_files([file for entry in self._entries for file in entry], list_file)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -107,10 +101,16 @@ class MSRC21(Dataset[Sample]):
         return Sample(image, labels, self.names[index])
 
 
+def _by_stem(folder: Path) -> Callable[[str], Path]:
+    """Maps a name to the file of that name in `folder`, whatever its suffix; to a .bmp where there is none."""
+    files = {path.stem: path for path in folder.iterdir()}
+    return lambda name: files.get(name, folder / f"{name}.bmp")
+
+
 def msrc_labels(colors: Tensor) -> Tensor:
     """Ground truth in colors, uint8 [3, H, W] -> labels uint8 [H, W]: 255 for void colors, 254 for unknown ones."""
     labels = torch.full(colors.shape[1:], _UNKNOWN, dtype=torch.uint8)
-    for label, color in [*enumerate(MSRC_COLOURS.values()), *((VOID, color) for color in VOID_COLOURS.values())]:
+    for label, color in [*enumerate(MSRC_COLORS.values()), *((VOID, color) for color in VOID_COLORS.values())]:
         labels[(colors == torch.tensor(color).view(3, 1, 1)).all(0)] = label
     return labels
 
@@ -118,14 +118,3 @@ def msrc_labels(colors: Tensor) -> Tensor:
 def is_msrc(root: Path) -> bool:
     """Whether a folder is laid out as MSRC-21 is."""
     return (root / "Images").is_dir() and (root / "GroundTruth").is_dir()
-
-
-def _find_list(root: Path, split: str | PathLike[str]) -> Path:
-    for candidate in (root / "splits" / f"{split}.txt", root / f"{split}.txt", Path(split)):
-        if candidate.is_file():
-            return candidate
-    available = sorted(path.stem for folder in (root, root / "splits") for path in folder.glob("*.txt"))
-    raise FileNotFoundError(
-        f"there is no list {split!s}: {root} holds {', '.join(available) or 'none'}, and no file has that path; "
-        "pass one of these names or the path of a list file"
-    )

@@ -1,7 +1,5 @@
 """Label maps as palette PNG files, the way PASCAL VOC stores them: pixel value = label, colors only for the eye."""
 
-import os
-import uuid
 from os import PathLike
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from crfrnn._files import replacing
 from crfrnn.data.images import load
 
 
@@ -72,12 +71,8 @@ def write_labels(path: str | PathLike[str], labels: Tensor) -> None:
     indices = _checked(labels).to("cpu", torch.uint8).contiguous().numpy()
     picture = Image.fromarray(indices)
     picture.putpalette(voc_palette().numpy().tobytes())
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
+    with replacing(path) as partial:
         picture.save(partial, format="PNG")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _checked(labels: Tensor) -> Tensor:

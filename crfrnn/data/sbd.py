@@ -16,11 +16,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from crfrnn.data.images import read_image
-from crfrnn.data.voc import VOC_CLASSES, VOID, Sample
+from crfrnn.data.listing import check_files, find_list, read_list
+from crfrnn.data.matfile import read_struct
+from crfrnn.data.sample import VOID, Sample
+from crfrnn.data.voc import VOC_CLASSES
 
 _FILES = (("img", "jpg"), ("cls", "mat"))  # what a sample is read from
 
@@ -44,17 +48,9 @@ class SBDSegmentation(Dataset[Sample]):
 
     def __init__(self, root: str | PathLike[str], split: str | PathLike[str]) -> None:
         self.root = sbd_root(Path(root))
-        list_file = Path(split) if Path(split).is_file() else self.root / f"{split}.txt"
-        self.names = sbd_list(list_file)
-        if not self.names:
-            raise ValueError(f"the list {list_file} is empty; wanted one image a line")
-        files = [self.root / folder / f"{name}.{end}" for name in self.names for folder, end in _FILES]
-        missing = [str(file) for file in files if not file.is_file()]
-        if missing:
-            raise FileNotFoundError(
-                f"{len(missing)} files listed in {list_file} do not exist: {', '.join(missing[:3])}"
-                f"{', ...' if len(missing) > 3 else ''}"
-            )
+        list_file = find_list(split, [self.root])
+        self.names = read_list(list_file)
+        check_files((self.root / folder / f"{name}.{end}" for name in self.names for folder, end in _FILES), list_file)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,42 +79,25 @@ def is_sbd(root: Path) -> bool:
     return any((root / below / "cls").is_dir() for below in ("", "dataset", "benchmark_RELEASE/dataset"))
 
 
-def sbd_list(path: Path) -> list[str]:
-    """The ids in a list. Raises FileNotFoundError where it is missing."""
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no list {path}; SBD has train.txt and val.txt")
-    return path.read_text(encoding="utf-8").split()
-
-
 def sbd_labels(path: Path) -> Tensor:
     """The labels in cls/<id>.mat, uint8 [H, W]. Raises FileNotFoundError, or ValueError where the file is damaged."""
-    return _map(path, _read(path, "GTcls").Segmentation, len(VOC_CLASSES) - 1)
+    return _map(path, read_struct(path, "GTcls").array("Segmentation"), len(VOC_CLASSES) - 1)
 
 
 def sbd_objects(path: Path) -> tuple[Tensor, list[int]]:
     """The objects in inst/<id>.mat, uint8 [H, W] counted from 1, and their labels. Raises as `sbd_labels`."""
-    content = _read(path, "GTinst")
-    labels = [int(label) for label in np.atleast_1d(content.Categories).ravel()]
-    return _map(path, content.Segmentation, len(labels)), labels
+    content = read_struct(path, "GTinst")
+    labels = [int(label) for label in content.numbers("Categories")]
+    return _map(path, content.array("Segmentation"), len(labels)), labels
 
 
-def _map(path: Path, values: Any, largest: int) -> Tensor:
-    found = np.asarray(values)
-    if found.ndim != 2 or found.size == 0 or found.min() < 0 or found.max() > min(largest, VOID - 1):
+def _map(path: Path, found: NDArray[Any], largest: int) -> Tensor:
+    if (
+        found.dtype.kind not in "uifb"
+        or found.ndim != 2
+        or found.size == 0
+        or found.min() < 0
+        or found.max() > min(largest, VOID - 1)
+    ):
         raise ValueError(f"{path} holds values of shape {list(found.shape)}; wanted a map [H, W] of 0..{largest}")
     return torch.from_numpy(found.astype(np.uint8))
-
-
-def _read(path: Path, name: str) -> Any:
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise ImportError("SBD needs scipy; pip install 'crfrnn[sbd]'") from error
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    try:
-        content = loadmat(path, squeeze_me=True, struct_as_record=False)[name]
-        _ = content.Segmentation
-    except Exception as error:  # scipy raises whatever the damage leads to
-        raise ValueError(f"{path} is damaged or has no {name}.Segmentation ({error}); fetch this file again") from error
-    return content

@@ -14,7 +14,7 @@ import numpy as np
 from einops import reduce
 from numpy.typing import NDArray
 
-from crfrnn.data.voc import VOID
+from crfrnn.data.sample import VOID
 
 Floats = NDArray[np.float64]
 

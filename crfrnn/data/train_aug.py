@@ -8,7 +8,6 @@ Masks that are there already are kept, so that it can be interrupted. Ends with 
 """
 
 import sys
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,10 @@ from typing import Literal
 import tyro
 from tqdm import tqdm
 
+from crfrnn._files import replacing
+from crfrnn.data.listing import find_list, read_list
 from crfrnn.data.palette import read_labels, write_labels
-from crfrnn.data.sbd import sbd_labels, sbd_list, sbd_objects, sbd_root
+from crfrnn.data.sbd import sbd_labels, sbd_objects, sbd_root
 from crfrnn.data.voc import list_names
 
 PUBLISHED = {
@@ -71,9 +72,8 @@ def make_train_aug(voc: Path, sbd: Path) -> Report:
     sbd = sbd_root(sbd)
     voc, train = list_names(voc, "train")
     _, val = list_names(voc, "val")
-    lists = {
-        "SBD train": sbd_list(sbd / "train.txt"), "SBD val": sbd_list(sbd / "val.txt"), "VOC train": train, "VOC val": val
-    }  # fmt: skip
+    sbd_train, sbd_val = (read_list(find_list(split, [sbd])) for split in ("train", "val"))
+    lists = {"SBD train": sbd_train, "SBD val": sbd_val, "VOC train": train, "VOC val": val}
     names = sorted({*lists["SBD train"], *lists["SBD val"], *train} - set(val))
     missing = {name: lacking for name in names if (lacking := _lacking(voc, sbd, name))}
     names = [name for name in names if name not in missing]
@@ -111,12 +111,8 @@ def _write_mask(voc: Path, sbd: Path, name: str, kind: Literal["Class", "Object"
 
 
 def _write_list(path: Path, names: Sequence[str]) -> None:
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
+    with replacing(path) as partial:
         partial.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

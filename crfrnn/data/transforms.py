@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from crfrnn._torchvision import tv_tensors, v2
-from crfrnn.data.voc import VOID
+from crfrnn.data.sample import VOID
 
 MEAN_RGB = (122.675, 116.669, 104.008)  # of the ImageNet training images, as DeepLab pads with it
 

@@ -9,8 +9,6 @@ Below the root:
     classes.txt                        label names, one a line, where they are not those of VOC
 """
 
-import os
-from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -20,25 +18,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from crfrnn.data.images import read_image
+from crfrnn.data.listing import check_files, find_list, read_lines, read_list
 from crfrnn.data.palette import read_labels
+from crfrnn.data.sample import VOID, Sample
 
 VOC_CLASSES = (
     "background",
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
-VOID = 255
-
 # The lists that VOC itself publishes; every image in them has an official mask.
 _OFFICIAL_SPLITS = ("train", "val", "trainval")
-
-
-class Sample(NamedTuple):
-    """One image of a data set: uint8 RGB [3, H, W], labels uint8 [H, W] with 255 for void, and the image's name."""
-
-    image: Tensor
-    labels: Tensor
-    name: str
 
 
 class _Entry(NamedTuple):
@@ -74,9 +64,10 @@ class VOCSegmentation(Dataset[Sample]):
     def __init__(self, root: str | PathLike[str], split: str | PathLike[str], *, masks: str | None = None) -> None:
         self.root = _find_root(Path(root))
         self.classes = class_names(self.root)
-        list_file = _find_list(self.root, split)
-        self._entries = _read_list(self.root, list_file, masks)
-        _check_files(list_file, self._entries)
+        list_file = find_list(split, [_lists(self.root)])
+        self._entries = _read_entries(self.root, list_file, masks)
+        files = [file for kind in zip(*self._entries, strict=True) for file in kind]
+        check_files(files, list_file, ", or choose another mask folder with masks=...")
 
     @property
     def num_labels(self) -> int:
@@ -112,11 +103,8 @@ class VOCSegmentation(Dataset[Sample]):
 def list_names(root: str | PathLike[str], split: str | PathLike[str]) -> tuple[Path, list[str]]:
     """The folder that holds JPEGImages, and the ids in a list, without looking for masks; raises as `VOCSegmentation`."""
     folder = _find_root(Path(root))
-    list_file = _find_list(folder, split)
-    names = [Path(line.split()[0]).stem for line in _lines(list_file)]
-    if not names:
-        raise ValueError(f"the list {list_file} is empty; wanted one image a line")
-    return folder, names
+    lines = read_list(find_list(split, [_lists(folder)]))
+    return folder, [Path(line.split()[0]).stem for line in lines]
 
 
 def _size(picture: Tensor) -> str:
@@ -137,7 +125,7 @@ def class_names(root: Path) -> tuple[str, ...]:
     path = root / "classes.txt"
     if not path.is_file():
         return VOC_CLASSES
-    classes = tuple(_lines(path))
+    classes = tuple(read_lines(path))
     if not 2 <= len(classes) <= VOID or len(set(classes)) < len(classes):
         raise ValueError(
             f"{path} has {len(classes)} lines, {len(set(classes))} of them different; "
@@ -146,27 +134,14 @@ def class_names(root: Path) -> tuple[str, ...]:
     return classes
 
 
-def _find_list(root: Path, split: str | PathLike[str]) -> Path:
-    folder = root / "ImageSets" / "Segmentation"
-    is_name = Path(split).name == os.fspath(split)
-    if is_name and (folder / f"{split}.txt").is_file():
-        return folder / f"{split}.txt"
-    if Path(split).is_file():
-        return Path(split)
-    available = ", ".join(sorted(path.stem for path in folder.glob("*.txt"))) or "none"
-    raise FileNotFoundError(
-        f"there is no list {split!s}: {folder} holds {available}, and no file has that path; "
-        "pass one of these names or the path of a list file"
-    )
+def _lists(root: Path) -> Path:
+    return root / "ImageSets" / "Segmentation"
 
 
-def _read_list(root: Path, list_file: Path, masks: str | None) -> list[_Entry]:
-    lines = _lines(list_file)
-    if not lines:
-        raise ValueError(f"the list {list_file} is empty; wanted one image a line")
+def _read_entries(root: Path, list_file: Path, masks: str | None) -> list[_Entry]:
     mask_folder = None
     entries = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_list(list_file), start=1):
         fields = line.split()
         if len(fields) == 1:
             mask_folder = mask_folder or _find_masks(root, list_file.stem, masks)
@@ -196,24 +171,3 @@ def _find_masks(root: Path, split: str, masks: str | None) -> Path:
         if (root / name).is_dir():
             return root / name
     raise FileNotFoundError(f"{root} has no folder {' or '.join(preferred)}; pass its mask folder's name as masks=...")
-
-
-def _check_files(list_file: Path, entries: list[_Entry]) -> None:
-    missing = _missing(entry.image for entry in entries) + _missing(entry.mask for entry in entries)
-    if missing:
-        shown = ", ".join(str(path) for path in missing[:3])
-        raise FileNotFoundError(
-            f"{len(missing)} files listed in {list_file} do not exist: {shown}{', ...' if len(missing) > 3 else ''}. "
-            "Add them, take the lines out of the list, or choose another mask folder with masks=..."
-        )
-
-
-def _missing(paths: Iterable[Path]) -> list[Path]:
-    # One listing of a folder instead of ten thousand questions to what may be a network drive.
-    paths = list(paths)
-    listings = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in {p.parent for p in paths}}
-    return [path for path in paths if path.name not in listings[path.parent]]
-
-
-def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

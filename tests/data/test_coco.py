@@ -15,7 +15,7 @@ from pycocotools import mask
 from pycocotools.coco import COCO
 
 from crfrnn.data import COCO_LABELS, VOC_CLASSES, Box, CocoSegmentation, open_set, write_labels
-from crfrnn.data.coco_labels import COCO_CATEGORIES, COCO_TO_VOC
+from crfrnn.data.coco import COCO_CATEGORIES, COCO_TO_VOC
 from crfrnn.data.coco_list import main
 from tests.coco_files import annotation, write_coco
 
@@ -137,7 +137,7 @@ def test_masks_of_other_origin(coco: Callable, tmp_path: Path) -> None:
         CocoSegmentation(coco(), "train", masks=tmp_path / "boxes")[0]
     assert CocoSegmentation(coco(), "train", "joint", masks=tmp_path / "boxes")[0].labels.unique().tolist() == [21]
     (tmp_path / "boxes" / "000000000012.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 masks of train do not exist: .*12\.png"):
+    with pytest.raises(FileNotFoundError, match=r"1 files listed in train do not exist: .*12\.png"):
         CocoSegmentation(coco(), "train", masks=tmp_path / "boxes")
 
 
@@ -182,7 +182,7 @@ def test_missing_things_are_named(coco: Callable, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"neither a list .*val\.txt nor .*instances_val\.json"):
         CocoSegmentation(root, "val")
     (root / "train" / "000000000012.jpg").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 images of train do not exist: .*000000000012\.jpg"):
+    with pytest.raises(FileNotFoundError, match=r"1 files listed in train do not exist: .*000000000012\.jpg"):
         CocoSegmentation(root, "train")
     (tmp_path / "mine.txt").write_text("train 13\ntrain 5\n")
     with pytest.raises(ValueError, match="lists 1 images that have no annotation, among them 'train 5'"):

@@ -9,7 +9,7 @@ import torch
 
 import train.targets
 from crfrnn.data import Box, make_toy, read_labels, write_labels
-from crfrnn.data.coco_labels import COCO_CATEGORIES
+from crfrnn.data.coco import COCO_CATEGORIES
 from crfrnn.weak import SegSettings, rect_targets, seg_targets
 from train.targets import main
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from crfrnn.data.voc import VOID
+from crfrnn.data.sample import VOID
 
 
 def adjacency(maps: Iterable[Tensor], num_labels: int) -> Tensor:

@@ -17,7 +17,7 @@ from crfrnn.data.parts.merging import Merge
 from crfrnn.data.parts.occlusion import level
 from crfrnn.data.parts.oid import AeroplaneOID, is_oid, oid_level
 from crfrnn.data.parts.pascal import PascalPart
-from crfrnn.data.voc import Sample
+from crfrnn.data.sample import Sample
 
 _SILENT_UP_TO = 50  # annotation files
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
+from crfrnn.data.listing import find_list, read_list
+
 ALL = "all"
 
 
@@ -19,38 +21,15 @@ def find_folder(root: Path, candidates: Iterable[str], pattern: str, what: str) 
     )
 
 
-def read_list(folders: Sequence[Path], split: str | PathLike[str]) -> list[str]:
+def read_names(folders: Sequence[Path], split: str | PathLike[str]) -> list[str]:
     """The names in a list: `split`.txt in one of `folders`, or a file of that path.
 
-    Behind a name may stand 1, 0 or -1, as in VOC's lists of a class; -1 says that the image lacks it. Raises
-    FileNotFoundError where there is no such list, and ValueError where it is empty.
+    A name may be followed by 1, 0 or -1, as in VOC's lists of a class; -1 says that the image lacks the class. Raises
+    FileNotFoundError where there is no such list, and ValueError where it names no image.
     """
-    for candidate in (*(folder / f"{split}.txt" for folder in folders), Path(split)):
-        if candidate.is_file():
-            rows = [line.split() for line in candidate.read_text(encoding="utf-8").splitlines() if line.strip()]
-            names = [row[0] for row in rows if row[1:] != ["-1"]]
-            if not names:
-                raise ValueError(f"the list {candidate} names no image; wanted one a line")
-            return names
-    available = sorted(path.stem for folder in folders for path in folder.glob("*.txt"))
-    raise FileNotFoundError(
-        f"there is no list {split!s}: found {', '.join(available) or 'none'} in {folders[0]}, and no file has that path; "
-        f"pass one of these, the path of a list, or {ALL!r} for every annotated image"
-    )
-
-
-def check_files(paths: Iterable[Path]) -> None:
-    """Raise FileNotFoundError where some of the files do not exist."""
-    listings: dict[Path, set[str]] = {}
-    missing = []
-    for path in paths:
-        if path.parent not in listings:
-            listings[path.parent] = {each.name for each in path.parent.iterdir()}
-        if path.name not in listings[path.parent]:
-            missing.append(path)
-    if missing:
-        shown = ", ".join(map(str, missing[:3]))
-        raise FileNotFoundError(
-            f"{len(missing)} files of listed images do not exist: {shown}{', ...' if len(missing) > 3 else ''}. Add them, "
-            "or take the images out of the list"
-        )
+    path = find_list(split, folders, f"{ALL!r} for every annotated image")
+    rows = [line.split() for line in read_list(path)]
+    names = [row[0] for row in rows if row[1:] != ["-1"]]
+    if not names:
+        raise ValueError(f"the list {path} names no image; wanted one without -1")
+    return names

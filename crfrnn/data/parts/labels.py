@@ -8,7 +8,7 @@ from torch import Tensor
 from crfrnn.data.parts.merging import Merge, merged
 from crfrnn.data.parts.vocabulary import Vocabulary, check_object_classes
 from crfrnn.data.parts.vocabulary import mirrored as mirrored_part
-from crfrnn.data.voc import VOID
+from crfrnn.data.sample import VOID
 
 
 class PartLabels:

@@ -20,9 +20,10 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from crfrnn.data.images import read_image
+from crfrnn.data.listing import check_files
 from crfrnn.data.matfile import Struct, read_struct
 from crfrnn.data.parts.annotation import AnnotatedObject, Annotation, Box, Listed, Mask, Part
-from crfrnn.data.parts.files import ALL, check_files, find_folder, read_list
+from crfrnn.data.parts.files import ALL, find_folder, read_names
 
 OID_PARTS = {"aeroplane": {"verticalStabilizer": 2, "nose": 3, "wing": 4, "wheel": 5}}
 """Indices of the parts; the aeroplane itself has 1."""
@@ -62,14 +63,14 @@ class AeroplaneOID:
         if split == ALL:
             listed = [name for name in ids if ids[name] in self._aeroplanes]
         else:
-            listed = sets[str(split)] if split in sets else [Path(name).stem for name in read_list([self.root], split)]
+            listed = sets[str(split)] if split in sets else [Path(name).stem for name in read_names([self.root], split)]
         self.names = listed
         unknown = [name for name in listed if name not in ids]
         if unknown:
             raise ValueError(f"the list {split!s} has {unknown[0]!r}, which is no image of {path}")
         self._ids = ids
         self._files = {name: folder / f"{name}.jpg" for name in listed}
-        check_files(self._files.values())
+        check_files(self._files.values(), split)
 
     def image(self, name: str) -> Tensor:
         """uint8 RGB [3, H, W]; raises as `read_image`."""

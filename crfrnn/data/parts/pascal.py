@@ -14,9 +14,10 @@ import numpy as np
 from torch import Tensor
 
 from crfrnn.data.images import read_image
+from crfrnn.data.listing import check_files
 from crfrnn.data.matfile import Struct, read_struct
 from crfrnn.data.parts.annotation import AnnotatedObject, Annotation, Listed, Mask, Part, mask_box
-from crfrnn.data.parts.files import ALL, check_files, find_folder, read_list
+from crfrnn.data.parts.files import ALL, find_folder, read_names
 from crfrnn.data.parts.vocabulary import PASCAL_PARTS, class_index
 
 _ROOTS = (".", "VOC2010", "VOCdevkit/VOC2010")
@@ -47,9 +48,8 @@ class PascalPart:
         if split == ALL:
             self.names = sorted(path.stem for path in self._annotations.glob("*.mat"))
         else:
-            self.names = read_list([self._images.parent / "ImageSets" / "Main", self.root], split)
-        check_files(self._image_file(name) for name in self.names)
-        check_files(self._annotation_file(name) for name in self.names)
+            self.names = read_names([self._images.parent / "ImageSets" / "Main", self.root], split)
+        check_files((file(name) for file in (self._image_file, self._annotation_file) for name in self.names), split)
 
     def image(self, name: str) -> Tensor:
         """uint8 RGB [3, H, W]; raises as `read_image`."""

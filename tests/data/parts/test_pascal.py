@@ -58,7 +58,7 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="there is no list train: found none"):
         PascalPart(tmp_path, "train")
     (main / "train.txt").write_text("a\nb\n")
-    with pytest.raises(FileNotFoundError, match=r"1 files of listed images do not exist: .*b\.jpg"):
+    with pytest.raises(FileNotFoundError, match=r"2 files listed in train do not exist: .*b\.jpg.*b\.mat"):
         PascalPart(tmp_path, "train")
     (main / "none.txt").write_text("a -1\n")
     with pytest.raises(ValueError, match="names no image"):

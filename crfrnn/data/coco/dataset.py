@@ -20,10 +20,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from crfrnn.data.boxes import Box, clipped
-from crfrnn.data.coco_labels import COCO_CATEGORIES, COCO_LABELS
+from crfrnn.data.coco.labels import COCO_CATEGORIES, COCO_LABELS
 from crfrnn.data.images import read_image
+from crfrnn.data.listing import check_files, look_for_list, read_lines
 from crfrnn.data.palette import read_labels
-from crfrnn.data.voc import VOID, Sample
+from crfrnn.data.sample import VOID, Sample
 
 LabelName = Literal["voc", "coco", "joint"]
 
@@ -55,7 +56,7 @@ class CocoSegmentation(Dataset[Sample]):
         split: the name of an annotation file (train2014, val2014, ...) or of a list below the root, lists/<split>.txt, or
             the path of a list. Lines are a split and the id of an image, such as "train2014 9"; `crfrnn.data.coco_list`
             writes lists of images worth training on.
-        labels: "voc" for VOC's 21, "coco" for background and COCO's 80 categories, "joint" for VOC's 21 and behind them
+        labels: "voc" for VOC's 21, "coco" for background and COCO's 80 categories, "joint" for VOC's 21 followed by
             the other 60.
         masks: a folder with label maps of other origin, <name>.png, to be used in place of the outlines; they are looked
             for when the set is made.
@@ -82,9 +83,9 @@ class CocoSegmentation(Dataset[Sample]):
         self._entries = _listed(self.root, split, labels)
         if not self._entries:
             raise ValueError(f"there is no image in {split} of {self.root}; wanted one or more")
-        _check_there("images", split, [entry.image for entry in self._entries])
+        check_files((entry.image for entry in self._entries), split)
         if self._masks is not None:
-            _check_there("masks", split, [self._masks / f"{name}.png" for name in self.names])
+            check_files((self._masks / f"{name}.png" for name in self.names), split)
 
     @property
     def num_labels(self) -> int:
@@ -151,22 +152,11 @@ def is_coco(root: Path) -> bool:
     return any(True for folder in (root / "annotations", root) for _ in folder.glob("instances_*.json"))
 
 
-def _check_there(what: str, split: str | PathLike[str], files: list[Path]) -> None:
-    # One listing of a folder instead of a hundred thousand questions to what may be a network drive.
-    there = {path for folder in {file.parent for file in files} if folder.is_dir() for path in folder.iterdir()}
-    missing = [str(file) for file in files if file not in there]
-    if missing:
-        raise FileNotFoundError(
-            f"{len(missing)} {what} of {split} do not exist: {', '.join(missing[:3])}"
-            f"{', ...' if len(missing) > 3 else ''}. Add them, or pass a list of those that are there"
-        )
-
-
 def _listed(root: Path, split: str | PathLike[str], labels: LabelName) -> list[_Entry]:
-    list_file = next((file for file in (root / "lists" / f"{split}.txt", Path(split)) if file.is_file()), None)
+    list_file = look_for_list(split, [root / "lists"])
     if list_file is None:
         return list(_read_annotations(root, str(split), labels).values())
-    lines = [line.split() for line in list_file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.split() for line in read_lines(list_file)]
     wrong = next((line for line in lines if len(line) != 2), None)
     if wrong is not None:
         raise ValueError(f"{split} has the line {' '.join(wrong)!r}; wanted a split and an id, such as 'train2014 9'")

@@ -49,4 +49,4 @@ COCO_LABELS = {
     ),
     "joint": _joint(),
 }
-"""By name: VOC's 21 labels; background and COCO's 80; VOC's 21, and behind them the 60 categories VOC does not have."""
+"""By name: VOC's 21 labels; background and COCO's 80; VOC's 21 followed by the 60 categories that VOC does not have."""
