@@ -1,10 +1,29 @@
-"""What the tests share: a fixed seed, and memory that nobody wrote to is poison."""
+"""What the tests share: a fixed seed, memory that holds NaN until it is written, and a count of fused runs."""
+
+from collections.abc import Iterator
 
 import pytest
 import torch
+
+from tests.threads import poisoned_memory
 
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
     torch.utils.deterministic.fill_uninitialized_memory = True
+
+
+@pytest.fixture
+def poison() -> Iterator[None]:
+    """New memory holds NaN throughout the test."""
+    with poisoned_memory():
+        yield
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that gets one entry for every run of the fused code by a layer."""
+    from tests.fused_problems import count_runs
+
+    return count_runs(monkeypatch)

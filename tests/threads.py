@@ -1,4 +1,4 @@
-"""A number of threads for a while, and memory whose contents nobody can rely on."""
+"""A fixed number of threads, and new memory that holds NaN, for the duration of a block."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -11,6 +11,7 @@ from PIL import Image
 from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
 from crfrnn.data import write_labels
 from crfrnn.nets import SegmentationModel, build_model, save_checkpoint
+from tests.threads import threads
 
 CLASSES = ("background", "cat", "dog")
 
@@ -18,10 +19,8 @@ CLASSES = ("background", "cat", "dog")
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     """Tensors this small gain nothing from threads, and lose much where another process keeps the processors busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with threads(1):
+        yield
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ from tests.train.children import die, result, server
 
 
 def killed_after(main: str, argv: list[str], patched: str, calls: int) -> int | None:
-    """Runs `main` ("module:function") in a child that kills itself behind so many calls of `patched`
-    ("module:class.method"); returns its exit code."""
+    """Run `main` ("module:function") in a child that kills itself after `calls` calls of `patched` ("module:class.method").
+
+    Returns the exit code of the child.
+    """
     child = server().Process(target=_run, args=(main, argv, patched, calls))
     child.start()
     return result(child)

@@ -9,22 +9,21 @@ from torch import Tensor
 
 from crfrnn.data import make_toy
 from crfrnn.nets import load_checkpoint
+from tests.threads import threads
 from tests.train.children import without_pictures
 from train.run import main
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from threads, and sums are to come out alike in child processes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    """Tensors this small gain nothing from threads, and sums must equal those of child processes."""
+    with threads(1):
+        yield
 
 
 @pytest.fixture
 def _no_pictures(monkeypatch: pytest.MonkeyPatch, uninterrupted: Path) -> None:
-    """Runs without figures, behind one that has them all."""
+    """Runs without figures, after one that has them all."""
     without_pictures(monkeypatch.setattr)
 
 
@@ -50,7 +49,8 @@ def arguments(toy: Path) -> Callable[..., list[str]]:
 @pytest.fixture(scope="session")
 def uninterrupted(arguments: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
-    assert main(arguments(out)) == 0
+    with threads(1):  # a fixture of the session is made before that of the module
+        assert main(arguments(out)) == 0
     return out
 
 
