@@ -91,7 +91,7 @@ def from_crfasrnn(
         spatial, bilateral, compatibility: [L, L], arrays or tensors.
         convention: whose. "caffe" and "keras" subtract the pair term, compatibility -I at first; "pytorch" adds it, +I.
 
-    Of several parameters of equal beliefs the given ones are kept, to train on from there.
+    Kernel weights are kept as given, the compatibility becomes a penalty (see `penalty_matrix`).
     """
     matrices = [
         as_tensor(name, value).cpu() for name, value in zip("WBM", (spatial, bilateral, compatibility), strict=True)
@@ -105,7 +105,7 @@ def from_crfasrnn(
         num_iterations,
         normalization="after",
         kernel_weights="matrix",
-        compatibility=_sign(convention) * matrices[2],
+        compatibility=penalty_matrix(matrices[2], convention),
     )
     return _with_weights(crf, torch.stack(matrices[:2]))
 
@@ -122,7 +122,7 @@ def to_crfasrnn(crf: CRFRNN, convention: Convention) -> dict[str, Tensor | float
     return {
         "spatial_ker_weights": weights[spatial],
         "bilateral_ker_weights": weights[bilateral],
-        "compatibility_matrix": sign * crf.cell.compatibility.detach().cpu(),
+        "compatibility_matrix": sign * (crf.cell.compatibility.detach().cpu() - 1),
         "theta_alpha": alpha,
         "theta_beta": beta,
         "theta_gamma": float(crf.bandwidths[spatial]),
@@ -196,6 +196,14 @@ def to_convcrf(crf: CRFRNN, filter_size: int = 11) -> dict[str, Any]:
         "trainable_bias": False,
         "pyinn": False,
     }
+
+
+def penalty_matrix(compatibility: Tensor, convention: Convention) -> Tensor:
+    """The compatibility of a CRF-RNN, -I or +I before training, as a penalty mu [L, L], 1 - I before training.
+
+    The 1 adds the same to all labels of a pixel, which softmax does not see.
+    """
+    return 1 + _sign(convention) * compatibility
 
 
 def gray_levels(bandwidth: float, std: float = 1.0) -> float:

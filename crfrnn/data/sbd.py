@@ -92,12 +92,7 @@ def sbd_objects(path: Path) -> tuple[Tensor, list[int]]:
 
 
 def _map(path: Path, found: NDArray[Any], largest: int) -> Tensor:
-    if (
-        found.dtype.kind not in "uifb"
-        or found.ndim != 2
-        or found.size == 0
-        or found.min() < 0
-        or found.max() > min(largest, VOID - 1)
-    ):
+    is_map = found.dtype.kind in "uifb" and found.ndim == 2 and found.size > 0
+    if not is_map or found.min() < 0 or found.max() > min(largest, VOID - 1):
         raise ValueError(f"{path} holds values of shape {list(found.shape)}; wanted a map [H, W] of 0..{largest}")
     return torch.from_numpy(found.astype(np.uint8))

@@ -1,10 +1,9 @@
 """DeepLab and FCN, their assembly with the CRF-RNN, and weights in and out."""
 
 from crfrnn.nets.assembly import NETWORKS, SegmentationModel, build_model
-from crfrnn.nets.conditioning import restrict
 from crfrnn.nets.deeplab import DeepLab, DeepLabMSc
 from crfrnn.nets.fcn import FCN
-from crfrnn.nets.inference import infer
+from crfrnn.nets.inference import infer, restrict
 from crfrnn.nets.receptive_field import parameter_count, receptive_field
 from crfrnn.nets.weights.checkpoint import load_checkpoint, model_from_checkpoint, save_checkpoint
 from crfrnn.nets.weights.imagenet import load_imagenet

@@ -1,4 +1,4 @@
-"""Make a checkpoint of the weights that others have published, or a plain state dict of a checkpoint.
+"""Convert published weights to a checkpoint, or a checkpoint to a plain state dict.
 
 python -m crfrnn.nets.convert IN OUT
 
@@ -7,9 +7,7 @@ model of this package, or a checkpoint of it. Every tensor is accounted for in a
 are an error unless they are accepted by name.
 """
 
-import os
 import sys
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 import torch
 import tyro
 
+from crfrnn._files import replacing
 from crfrnn.nets.weights.checkpoint import save_checkpoint
 from crfrnn.nets.weights.conversion import Conversion, convert
 from crfrnn.nets.weights.sources import Order
@@ -31,7 +30,7 @@ class Options:
     model: str | None = None
     """network to convert to, for example deeplab-largefov; without it, that of the file"""
     num_labels: int | None = None
-    """number of labels; with another than the file's, all but the label layers is kept"""
+    """number of labels; where the file has another, all but the label layers are kept"""
     classes: Path | None = None
     """file with the names of the labels, one a line; without it, those of VOC where there are 21"""
     width: float | None = None
@@ -105,12 +104,8 @@ def report(result: Conversion) -> str:
 
 def save_state(path: Path, model: torch.nn.Module) -> None:
     """Write the state dict of `model`, to a temporary name first: a file called `path` is always complete."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        torch.save(model.state_dict(), temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        torch.save(model.state_dict(), partial)
 
 
 if __name__ == "__main__":

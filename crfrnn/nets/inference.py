@@ -1,9 +1,13 @@
 """Inference on images of any size: small ones padded to the size a network was tested at, large ones in tiles."""
 
 import torch
+from torch import Tensor
 
 from crfrnn.nets.assembly import Network, SegmentationModel
 from crfrnn.nets.receptive_field import receptive_field
+
+IMPOSSIBLE = -1e4
+"""Score of an impossible label: its softmax is exactly 0 in float32, while everything stays finite."""
 
 
 @torch.no_grad()
@@ -34,6 +38,24 @@ def infer(
         return model.refine(tiled_unary(model, image, canvas, tile), image, num_iterations)
     finally:
         model.train(was_training)
+
+
+def restrict(unary: Tensor, allowed: Tensor | None) -> Tensor:
+    """`unary` [B, L, H, W] with the scores of impossible labels replaced by IMPOSSIBLE.
+
+    `allowed`, bool [B, L] (or [L] for all images), says which labels are possible; None leaves everything as it is.
+    A detector that has named the object in a crop makes such a mask. Where each class has labels of its own, the result is
+    one head per class on a shared trunk: a head learns only from images of its class. Sharing the background score costs
+    nothing, as only differences of scores count.
+
+    Raises ValueError where the number of labels differs.
+    """
+    if allowed is None:
+        return unary
+    if allowed.shape[-1] != unary.shape[1]:
+        raise ValueError(f"allowed has {allowed.shape[-1]} labels, the scores have {unary.shape[1]}; wanted equal")
+    impossible = ~allowed.to(unary.device).reshape(-1, unary.shape[1], 1, 1)
+    return torch.where(impossible, unary.new_tensor(IMPOSSIBLE), unary)
 
 
 def tiled_unary(model: SegmentationModel, image: torch.Tensor, canvas: int, tile: int) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 
 from crfrnn.data import Parts, open_set
 from crfrnn.nets import build_model, load_checkpoint
-from crfrnn.nets.conditioning import IMPOSSIBLE
+from crfrnn.nets.inference import IMPOSSIBLE
 from eval.inputs.checkpoints import parts_of
 from eval.run import main as evaluate_main
 from eval.segment import main as segment_main

@@ -1,13 +1,12 @@
 """Checkpoints: one file holds a model's description, its weights and whatever its trainer wants to keep beside them."""
 
 import os
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from crfrnn._files import load_torch, replacing
 from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.assembly import SegmentationModel, build_model
 
@@ -27,9 +26,8 @@ def save_checkpoint(
     Args:
         architecture: the arguments of `build_model` but for `crf`: plain numbers and strings.
         classes: name of every label.
-        training: tensors and plain values a training run needs to go on.
+        training: tensors and plain values that a training run needs to continue.
     """
-    path = Path(path)
     content = {
         "format": FORMAT,
         "architecture": architecture,
@@ -38,12 +36,8 @@ def save_checkpoint(
         "model": model.state_dict(),
         "training": training,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(Path(path)) as partial:
+        torch.save(content, partial)
 
 
 def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
@@ -52,17 +46,11 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     Nothing in the file is executed (`weights_only=True`). Raises FileNotFoundError where there is none and ValueError
     where the file is damaged or something else.
     """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no checkpoint at {os.fspath(path)!r}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{os.fspath(path)!r} is damaged or no checkpoint of crfrnn: {reason}") from error
+    content = load_torch(path, "a checkpoint of crfrnn")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(
-            f"{os.fspath(path)!r} can be read but is no checkpoint of crfrnn (no format mark {FORMAT!r}); "
-            "weights of another kind have to be loaded into a model of build_model first"
+            f"{os.fspath(path)!r} can be read but is not a checkpoint of crfrnn (no format mark {FORMAT!r}); "
+            "load other weights into a model of build_model first"
         )
     return content
 

@@ -13,8 +13,8 @@ from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.assembly import NETWORKS, SegmentationModel, build_model
 from crfrnn.nets.weights.decimation import decimate_fc6, decimate_fc7
 from crfrnn.nets.weights.imagenet import TRUNK_SCALE
-from crfrnn.nets.weights.loading import load_tensors
-from crfrnn.nets.weights.mapping import SCORE_WEIGHTS, Entry, Source, by_target
+from crfrnn.nets.weights.loading import covered, load_tensors
+from crfrnn.nets.weights.mapping import SCORE_WEIGHTS, Entry, SourceFile, by_target
 from crfrnn.nets.weights.sources import Order, read_source
 
 
@@ -54,7 +54,7 @@ def convert(
             or of ours, or a checkpoint of ours.
         name: one of `NETWORKS`; None where the file tells. fc6 and fc7 of a full VGG-16 are decimated to its size.
         num_labels: L; None for that of the file, 21 where it has no scores. With another number the trunk is kept and the
-            label layers start anew.
+            label layers start from their initialization.
         width: factor on the channels of the network; None for the published ones.
         classes: names of the labels; None for those of the file, or VOC's, or numbers.
         order: of the colors, for a state dict that does not tell; see `read_source`.
@@ -67,16 +67,16 @@ def convert(
     """
     source = read_source(path, order)
     for entry in source.entries:
-        if entry.target is not None and any(_covered(each, accept_left_over) for each in entry.sources):
+        if entry.target is not None and any(covered(each, accept_left_over) for each in entry.sources):
             entry.target = None
     targets = by_target(source.entries)
     architecture = _architecture(source, targets, name, num_labels, width)
     model = build_model(**architecture, crf=_crf(source, targets, architecture["num_labels"]))
     own = model.state_dict()
     _fit(targets, own)
-    missing = [each for each in own if each not in targets and not _covered(each, source.assumed)]
+    missing = [each for each in own if each not in targets and not covered(each, source.assumed)]
     _check_complete(os.fspath(path), source, own, missing, accept_missing, accept_left_over)
-    kept = [*missing, *(each for each in own if _covered(each, source.assumed))]
+    kept = [*missing, *(each for each in own if covered(each, source.assumed))]
     tensors = {target: each.tensor for target, each in targets.items() if target in own}
     reset = load_tensors(model, tensors, accept_missing=kept)
     if "network.fc6.weight" in missing:
@@ -92,7 +92,7 @@ def convert(
 
 
 def _architecture(
-    source: Source, targets: dict[str, Entry], name: str | None, num_labels: int | None, width: float | None
+    source: SourceFile, targets: dict[str, Entry], name: str | None, num_labels: int | None, width: float | None
 ) -> dict[str, Any]:
     if name is not None and name not in NETWORKS:
         raise ValueError(f"there is no network {name!r}; the networks are {', '.join(NETWORKS)}")
@@ -115,7 +115,7 @@ def _architecture(
     return architecture
 
 
-def _crf(source: Source, targets: dict[str, Entry], num_labels: int) -> CRFRNN | None:
+def _crf(source: SourceFile, targets: dict[str, Entry], num_labels: int) -> CRFRNN | None:
     if source.crf is None or not any(target.startswith("crf.") for target in targets):
         return None
     return CRFRNN.from_settings({**source.crf, "num_labels": num_labels})
@@ -146,20 +146,20 @@ def _fit(targets: dict[str, Entry], own: dict[str, Tensor]) -> None:
 
 def _check_complete(
     path: str,
-    source: Source,
+    source: SourceFile,
     own: dict[str, Tensor],
     missing: Sequence[str],
     accept_missing: Sequence[str],
     accept_left_over: Sequence[str],
 ) -> None:
     """Raise ValueError for parameters without a tensor and tensors without a parameter that were not accepted."""
-    lacking = [each for each in missing if not _covered(each, accept_missing)]
+    lacking = [each for each in missing if not covered(each, accept_missing)]
     unused = {
         each: shape
         for entry in source.entries
         if entry.target not in own
         for each, shape in entry.sources.items()
-        if not _covered(each, accept_left_over)
+        if not covered(each, accept_left_over)
     }
     if not lacking and not unused:
         return
@@ -174,12 +174,6 @@ def _check_complete(
         f"{path!r} ({source.what}) does not fit: {'; '.join(problems)}. Choose the network it is of with --model, or accept "
         f"that by name: {' '.join(fixes)}"
     )
-
-
-def _covered(name: str, accepted: Iterable[str]) -> bool:
-    """Whether `name`, with or without the "network." in front, is or begins with one of the names `accepted`."""
-    names = (name, name.removeprefix("network."))
-    return any(each == name or name.startswith(f"{each}.") for each in accepted for name in names)
 
 
 def _layers(names: Iterable[str]) -> list[str]:
@@ -208,7 +202,7 @@ def _table(entries: Iterable[Entry], own: dict[str, Tensor], reset: Sequence[str
 
 
 def _notes(
-    source: Source, model: SegmentationModel, missing: list[str], reset: list[str], targets: dict[str, Entry]
+    source: SourceFile, model: SegmentationModel, missing: list[str], reset: list[str], targets: dict[str, Entry]
 ) -> list[str]:
     notes = []
     if reset:

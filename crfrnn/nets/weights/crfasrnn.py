@@ -1,4 +1,4 @@
-"""CRF-RNN as published (Zheng et al. 2015): its pair term in our signs, and the file `crfasrnn_weights.pth`.
+"""CRF-RNN as published (Zheng et al. 2015): its pair term with our signs, and the file `crfasrnn_weights.pth`.
 
 Both published codes start from logits U, filter the beliefs with a spatial and a bilateral kernel, S and B, weigh them
 with matrices over labels, and combine:
@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from crfrnn.convert import Convention, penalty_matrix
 from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.vgg import MEAN_RGB
 from crfrnn.nets.weights.imagenet import CAFFE_MEAN_BGR
-from crfrnn.nets.weights.mapping import Entry, Source, entry, to_rgb
+from crfrnn.nets.weights.mapping import Entry, SourceFile, entry, to_rgb
 
 PAIR_TERM = ("crfrnn.spatial_ker_weights", "crfrnn.bilateral_ker_weights", "crfrnn.compatibility_matrix")
 THETAS = ("crf.initial_bandwidths_0", "crf.initial_bandwidths_1", "crf.log_bandwidth_scales")
@@ -34,24 +35,24 @@ def is_crfasrnn(state: dict[str, Tensor]) -> bool:
     return all(name in state for name in PAIR_TERM)
 
 
-def read_crfasrnn(state: dict[str, Tensor]) -> Source:
+def read_crfasrnn(state: dict[str, Tensor]) -> SourceFile:
     """The content of `crfasrnn_weights.pth`, an FCN-8s with the CRF-RNN on top.
 
     The network saw BGR images minus `CAFFE_MEAN_BGR`. Raises ValueError where shapes cannot be right.
     """
     entries = [entry(name, f"network.{name}", tensor) for name, tensor in state.items() if name not in PAIR_TERM]
     to_rgb(entries, CAFFE_MEAN_BGR[::-1], MEAN_RGB)
-    pair = pair_term({name: state[name] for name in PAIR_TERM}, subtracted=False)
-    return Source("CRF-RNN for PyTorch", entries + pair, "fcn-8s", crf=published_settings(), assumed=THETAS)
+    pair = pair_term({name: state[name] for name in PAIR_TERM}, "pytorch")
+    return SourceFile("CRF-RNN for PyTorch", entries + pair, "fcn-8s", crf=published_settings(), assumed=THETAS)
 
 
-def pair_term(tensors: dict[str, Tensor], *, subtracted: bool) -> list[Entry]:
+def pair_term(tensors: dict[str, Tensor], convention: Convention) -> list[Entry]:
     """Kernel weights and compatibility of a published CRF-RNN as `CRFRNN(..., kernel_weights="matrix")` has them.
 
     Args:
         tensors: spatial weights, bilateral weights and compatibility, in this order and by the names of their file, with
             L * L numbers each: [L, L], or [1, 1, L, L] as in Caffe.
-        subtracted: whether the file's compatibility is subtracted (Caffe) or added (PyTorch).
+        convention: whose signs the file has, see `crfrnn.convert.from_crfasrnn`.
 
     Raises ValueError where they are no square matrices of one size.
     """
@@ -60,7 +61,8 @@ def pair_term(tensors: dict[str, Tensor], *, subtracted: bool) -> list[Entry]:
         raise ValueError(f"a CRF-RNN with {shapes}; wanted three matrices of one size, labels x labels")
     spatial, bilateral, compatibility = (tensor.float().reshape(tensor.shape[-2:]) for tensor in tensors.values())
     *weights, last = tensors
-    penalty, formula = (1 + compatibility, "1 + it") if subtracted else (1 - compatibility, "1 - it")
+    penalty = penalty_matrix(compatibility, convention)
+    formula = "1 - it" if convention == "pytorch" else "1 + it"
     return [
         Entry(
             {name: shapes[name] for name in weights},

@@ -1,13 +1,13 @@
 """ImageNet weights of VGG-16: from torchvision, or from a file of the original Caffe convolutions."""
 
 import os
-import pickle
 import zipfile
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
+from crfrnn._files import load_torch
 from crfrnn.nets.variants import CONVOLUTIONS
 from crfrnn.nets.vgg import VGG16
 from crfrnn.nets.weights.decimation import decimate_fc6, decimate_fc7
@@ -155,10 +155,7 @@ def _download(full: bool) -> Tensors:
 
 
 def _read_state(path: str | os.PathLike) -> Tensors:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{os.fspath(path)!r} is not a state dict that torch can read: {error}") from error
+    return load_torch(path, "the state dict of torchvision's vgg16")
 
 
 def _from_npz(path: str | os.PathLike) -> Tensors:

@@ -1,6 +1,6 @@
-"""Tensors by name into a model: all of them or none, and what does not fit is said."""
+"""Load tensors into a model by name: all of them or, with an error that says what does not fit, none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
@@ -20,7 +20,7 @@ def load_tensors(
     """Copy `tensors` into the parameters of the same names; returns the names of those that were reinitialized instead.
 
     Where label layers (the scores; the pair term of a CRF) come with another number of labels, the rest is loaded, the
-    scores start anew, and the pair term stays as the model was built with.
+    scores are reinitialized, and the pair term stays as the model was built with.
 
     Args:
         model: a whole model (names begin with "network." and "crf.") or a network (names without).
@@ -31,8 +31,8 @@ def load_tensors(
     """
     network = model.network if isinstance(model, SegmentationModel) else model
     own = model.state_dict()
-    missing = [name for name in own if name not in tensors and not _covered(name, accept_missing)]
-    left_over = [name for name in tensors if name not in own and not _covered(name, accept_left_over)]
+    missing = [name for name in own if name not in tensors and not covered(name, accept_missing)]
+    left_over = [name for name in tensors if name not in own and not covered(name, accept_left_over)]
     if missing or left_over:
         raise ValueError(
             f"the weights do not fit the model: missing {_listed(missing)}; left over {_listed(left_over)}. Load them into "
@@ -99,8 +99,10 @@ def _other_labels(theirs: torch.Tensor, ours: torch.Tensor, num_labels: int) -> 
     return theirs.ndim == ours.ndim and all(their == our or our == num_labels for their, our in sizes)
 
 
-def _covered(name: str, accepted: Sequence[str]) -> bool:
-    return any(name == each or name.startswith(f"{each}.") for each in accepted)
+def covered(name: str, accepted: Iterable[str]) -> bool:
+    """Whether `name`, with or without a leading "network.", is in `accepted` or begins with one of these and a dot."""
+    names = (name, name.removeprefix("network."))
+    return any(each == name or name.startswith(f"{each}.") for each in accepted for name in names)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import torch
 
 from crfrnn.nets.weights.imagenet import fold_input
 
-SEES_COLOURS = ("network.conv1_1", "network.data_conv")
+SEES_COLORS = ("network.conv1_1", "network.data_conv")
 """The layers that look at the image itself; data_conv is the first branch of the MSc networks."""
 
 SCORE_WEIGHTS = ("network.fc8.weight", "network.score_fr.weight")
@@ -37,7 +37,7 @@ class Entry:
 
 
 @dataclass
-class Source:
+class SourceFile:
     """What a file holds, in our names.
 
     Attributes:
@@ -84,7 +84,7 @@ def to_rgb(entries: Iterable[Entry], mean_rgb: Sequence[float], ours: Sequence[f
     Raises ValueError where such a layer is no convolution over three channels, or comes without its bias.
     """
     targets = by_target(entries)
-    for layer in SEES_COLOURS:
+    for layer in SEES_COLORS:
         weight, bias = targets.get(f"{layer}.weight"), targets.get(f"{layer}.bias")
         if weight is None and bias is None:
             continue

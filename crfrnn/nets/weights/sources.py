@@ -1,14 +1,13 @@
-"""What the files that people have hold, by their names, in ours."""
+"""Readers for published weight files; each maps the file's tensor names to ours."""
 
 import os
-import pickle
 import re
-import zipfile
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from crfrnn._files import load_torch
 from crfrnn.kernels import appearance_kernel, smoothness_kernel
 from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.variants import CONVOLUTIONS, VARIANTS, FCNVariant
@@ -17,7 +16,7 @@ from crfrnn.nets.weights.caffemodel import read_caffemodel
 from crfrnn.nets.weights.checkpoint import FORMAT
 from crfrnn.nets.weights.crfasrnn import THETAS, is_crfasrnn, is_pair_term, pair_term, published_settings, read_crfasrnn
 from crfrnn.nets.weights.imagenet import CAFFE_MEAN_BGR, TORCHVISION_NAMES, from_torchvision_state
-from crfrnn.nets.weights.mapping import SCORE_WEIGHTS, Entry, Source, entry, recognize, to_rgb
+from crfrnn.nets.weights.mapping import SCORE_WEIGHTS, Entry, SourceFile, entry, recognize, to_rgb
 
 Order = Literal["rgb", "bgr"]
 
@@ -28,15 +27,15 @@ SCORES = {
     "score2": "upscore2",
     "score4": "upscore_pool4",
 }
-"""Layers of the older FCN files and of CRF-RNN's that are called otherwise here."""
+"""Our names for layers of the older FCN files and of CRF-RNN's file."""
 
 UPSAMPLES = {64: "upscore", 32: "upscore16", 16: "upscore8"}
-"""What the last layer of these files, "upsample", is here, by the size of its kernel."""
+"""Our name for the last layer of these files, "upsample", by the size of its kernel."""
 
 IMAGENET_CLASSES = 1000
 
 
-def read_source(path: str | os.PathLike, order: Order | None = None) -> Source:
+def read_source(path: str | os.PathLike, order: Order | None = None) -> SourceFile:
     """The tensors in a `.caffemodel`, or in any file of torch with a checkpoint of ours or a state dict.
 
     Args:
@@ -60,7 +59,7 @@ def read_source(path: str | os.PathLike, order: Order | None = None) -> Source:
     return source
 
 
-def from_caffe(layers: dict[str, list[Tensor]]) -> Source:
+def from_caffe(layers: dict[str, list[Tensor]]) -> SourceFile:
     """A VGG-16, DeepLab, FCN or CRF-RNN of Caffe's: its layers and their blobs, which become `LAYER.0`, `LAYER.1`, ...
 
     VGG-16 as trained on ImageNet (no scores, but for 1000 classes) saw images minus `CAFFE_MEAN_BGR`, all others minus the
@@ -72,7 +71,7 @@ def from_caffe(layers: dict[str, list[Tensor]]) -> Source:
     for layer, blobs in layers.items():
         named = {f"{layer}.{i}": blob for i, blob in enumerate(blobs)}
         if is_pair_term(blobs):
-            entries += pair_term(named, subtracted=True)
+            entries += pair_term(named, "caffe")
             assumed = THETAS
         elif layer not in scales:
             ours = _our_name(layer, blobs[0])
@@ -83,7 +82,7 @@ def from_caffe(layers: dict[str, list[Tensor]]) -> Source:
     to_rgb(entries, CAFFE_MEAN_BGR[::-1] if imagenet else MEAN_RGB, MEAN_RGB)
     variant = "fcn-8s-at-once" if scales else recognize(entries)
     what = "Caffe, VGG-16 for ImageNet" if imagenet else "Caffe"
-    return Source(what, entries, variant, crf=published_settings() if assumed else None, assumed=assumed)
+    return SourceFile(what, entries, variant, crf=published_settings() if assumed else None, assumed=assumed)
 
 
 def _our_name(layer: str, weight: Tensor) -> str | None:
@@ -127,19 +126,11 @@ def _settle_scale(entries: list[Entry], layer: str, scale: Tensor) -> None:
     if score is None:
         raise ValueError(f"{layer} comes without score_{pool}; the file is of another network, or damaged")
     score.sources[f"{layer}.0"] = list(scale.shape)
-    score.done.append(f"behind a constant {ours:g}, as in the network")
+    score.done.append(f"after a constant {ours:g}, as in the network")
 
 
 def _load(path: str | os.PathLike) -> dict:
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"there are no weights at {os.fspath(path)!r}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{os.fspath(path)!r} is neither a .caffemodel (by its name) nor a file that torch can read: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
+    content = load_torch(path, "a .caffemodel (going by its name), or weights that torch can read")
     if isinstance(content, dict) and content.get("format") == FORMAT:
         return content
     if not isinstance(content, dict) or not content or not all(isinstance(each, Tensor) for each in content.values()):
@@ -149,11 +140,11 @@ def _load(path: str | os.PathLike) -> dict:
     return content
 
 
-def _from_torch(content: dict, order: Order | None) -> Source:
+def _from_torch(content: dict, order: Order | None) -> SourceFile:
     if content.get("format") == FORMAT:
         entries = [entry(name, name, tensor) for name, tensor in content["model"].items()]
         architecture = content["architecture"]
-        return Source(
+        return SourceFile(
             "a checkpoint", entries, architecture["name"], architecture, content["crf"], classes=content["classes"]
         )
     if is_crfasrnn(content):
@@ -165,7 +156,7 @@ def _from_torch(content: dict, order: Order | None) -> Source:
     return _from_network(content, order)
 
 
-def _from_torchvision(state: dict[str, Tensor]) -> Source:
+def _from_torchvision(state: dict[str, Tensor]) -> SourceFile:
     """torchvision's vgg16, with fc6 and fc7 where they are finite."""
     tensors = from_torchvision_state(state, torch.tensor(MEAN_RGB))
     ours = {
@@ -183,10 +174,10 @@ def _from_torchvision(state: dict[str, Tensor]) -> Source:
         if target.startswith("conv1_1."):
             made.done.append("from 0..1, normalized, to our gray levels")
         entries.append(made)
-    return Source("torchvision's vgg16", entries)
+    return SourceFile("torchvision's vgg16", entries)
 
 
-def _from_ours(state: dict[str, Tensor]) -> Source:
+def _from_ours(state: dict[str, Tensor]) -> SourceFile:
     """The state dict of a `SegmentationModel`: of its CRF, bandwidths and weights are there, other settings are not."""
     entries = [entry(name, name, tensor) for name, tensor in state.items()]
     crf = None
@@ -195,10 +186,10 @@ def _from_ours(state: dict[str, Tensor]) -> Source:
         sizes = [tensor.numel() for name, tensor in state.items() if name.startswith("crf.initial_bandwidths_")]
         kernels = [appearance_kernel() if size == 2 else smoothness_kernel() for size in sizes]
         crf = CRFRNN(2, kernels, kernel_weights=form).settings()  # type: ignore[arg-type]
-    return Source("a state dict of ours", entries, _without_scales(recognize(entries)), crf=crf)
+    return SourceFile("a state dict of ours", entries, _without_scales(recognize(entries)), crf=crf)
 
 
-def _from_network(state: dict[str, Tensor], order: Order | None) -> Source:
+def _from_network(state: dict[str, Tensor], order: Order | None) -> SourceFile:
     """The state dict of a network alone, ours or another with Caffe's names for the layers."""
     entries = [entry(name, f"network.{name}", tensor) for name, tensor in state.items()]
     if f"{CONVOLUTIONS[0]}.weight" in state:
@@ -209,7 +200,7 @@ def _from_network(state: dict[str, Tensor], order: Order | None) -> Source:
             )
         if order == "bgr":
             to_rgb(entries, MEAN_RGB, MEAN_RGB)
-    return Source("a state dict of a network", entries, _without_scales(recognize(entries)))
+    return SourceFile("a state dict of a network", entries, _without_scales(recognize(entries)))
 
 
 def _without_scales(variant: str | None) -> str | None:

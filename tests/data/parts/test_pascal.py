@@ -66,7 +66,7 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.mat has masks of \[6, 8\], its image .*a\.jpg is \[6, 9\]"):
         PascalPart(tmp_path, "all").annotation("a", (6, 9))
     path.unlink()
-    with pytest.raises(FileNotFoundError, match="no annotation file"):
+    with pytest.raises(FileNotFoundError, match="there is no file"):
         read_annotation(path)
 
 

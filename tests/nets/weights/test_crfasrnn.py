@@ -92,9 +92,9 @@ def test_caffe_file(tmp_path: Path, state: dict[str, Tensor], matrices: list[Ten
 
 def test_both_start_as_our_crf_does() -> None:
     start, matrix = CRFRNN(LABELS, kernel_weights="matrix").cell, torch.eye(LABELS)
-    for sign, subtracted in ((1, False), (-1, True)):
+    for sign, convention in ((1, "pytorch"), (-1, "caffe")):
         tensors = dict(zip(PAIR_TERM, (3 * matrix, 5 * matrix, sign * matrix), strict=True))
-        weights, compatibility = pair_term(tensors, subtracted=subtracted)
+        weights, compatibility = pair_term(tensors, convention)
         assert torch.equal(weights.tensor, start.kernel_weights)
         assert torch.equal(compatibility.tensor, start.compatibility)
 

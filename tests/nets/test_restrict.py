@@ -37,5 +37,5 @@ def test_impossible_labels_learn_nothing() -> None:
 
 
 def test_other_numbers_of_labels_are_refused() -> None:
-    with pytest.raises(ValueError, match="allowed speaks of 4 labels, the scores are of 5"):
+    with pytest.raises(ValueError, match="allowed has 4 labels, the scores have 5"):
         restrict(torch.zeros(1, 5, 2, 2), ALLOWED)
