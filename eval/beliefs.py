@@ -1,4 +1,4 @@
-"""Look at mean field: score and belief maps of a label for the network and after every iteration.
+"""Draw the iterations of mean field: score and belief maps of a label for the network and after every iteration.
 
 python -m eval.beliefs IMAGE --label NAME --checkpoint FILE --out DIR              the CRF-RNN of a checkpoint
 python -m eval.beliefs IMAGE --label NAME --scores FILE.npz --truth MASK --out DIR stored scores, and a fixed dense CRF
@@ -7,35 +7,24 @@ For IMAGE.jpg it writes IMAGE_NAME.png, all iterations side by side with color b
 energy, mean IoU where --truth gives a mask), and IMAGE_NAME.gif, the same as an animation.
 """
 
+from __future__ import annotations
+
 import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
 import tyro
-from einops import rearrange
-from PIL import Image
-from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
-from crfrnn import CRFRNN
-from crfrnn._command import exit_code
-from crfrnn._files import replacing
-from crfrnn.data import VOC_CLASSES, read_image, read_labels
-from crfrnn.nets import infer
 from crfrnn.presets import FixedCRF
-from eval.inputs.checkpoints import load_model
-from eval.inputs.photos import read_photo
-from eval.inputs.scores_file import read_unary
-from eval.pictures.belief_board import write_iterations
-from eval.pictures.belief_maps import belief_figure, frames
-from eval.pictures.figures import overlay, save_figure
-from eval.pictures.iterations import Iterations, watch
-from eval.scoring.metrics import check_classes
-from eval.scoring.tables import text_table
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from crfrnn import CRFRNN
+    from eval.pictures.iterations import Iterations
 
 FRAME_MS, LAST_FRAME_MS = 700, 2500
 
@@ -47,11 +36,11 @@ class Options:
     label: tuple[str, ...]
     """classes to look at; each gets files of its own"""
     checkpoint: Path | None = None
-    """file of a model; where it has no CRF, the dense CRF below takes its scores"""
+    """file of a model; where it has no CRF, its scores are followed by the dense CRF below"""
     scores: Path | None = None
-    """stored scores instead, .npy or .npz (see eval/inputs/scores_file.py); images in it go by the name of the photograph"""
-    classes: tuple[str, ...] = VOC_CLASSES
-    """names of the labels in --scores"""
+    """stored scores instead, .npy or .npz (see eval/inputs/scores_file.py), found by the name of the photograph"""
+    classes: tuple[str, ...] = ()
+    """names of the labels in --scores; by default those of VOC"""
     truth: Path | None = None
     """mask of the photograph, a palette PNG"""
     iterations: int = 10
@@ -68,13 +57,22 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = tyro.cli(Options, args=argv, prog="python -m eval.beliefs", description=__doc__)
+    from crfrnn._command import exit_code
+
     return exit_code("eval.beliefs", lambda: run(options))
 
 
 def run(options: Options) -> int:
     """Look, draw and save as `options` say. Raises OSError or ValueError where they cannot be followed."""
+    from crfrnn.data import read_image
+    from eval.inputs.photos import read_photo
+    from eval.pictures.belief_maps import belief_figure, frames, write_iterations
+    from eval.pictures.figures import overlay, save_figure
+    from eval.pictures.iterations import watch
+    from eval.scoring.metrics import check_classes
+
     if (options.checkpoint is None) == (options.scores is None):
-        raise ValueError("wanted either --checkpoint or --scores: a network to run, or what one has said")
+        raise ValueError("wanted either --checkpoint or --scores: a network to run, or the stored scores of one")
     if not options.label:
         raise ValueError("--label names no class; wanted one or more")
     # A mask and stored scores are of the pixels as they lie in the file; a photograph alone may be turned upright.
@@ -91,6 +89,8 @@ def run(options: Options) -> int:
         save_animation(list(frames(photo, seen, label)), animation)
         print(f"{picture}  {animation}")
     if options.tensorboard is not None:
+        from torch.utils.tensorboard import SummaryWriter
+
         with SummaryWriter(str(options.tensorboard)) as writer:
             write_iterations(writer, options.image.stem, photo, seen)
         print(f"tensorboard --samples_per_plugin images=100 --logdir {options.tensorboard}")
@@ -100,6 +100,8 @@ def run(options: Options) -> int:
 
 def read_truth(path: Path, photo: Tensor) -> Tensor:
     """The mask [H, W] of a photograph [3, H, W]. Raises ValueError where its size is another, and as `read_labels`."""
+    from crfrnn.data import read_labels
+
     truth = read_labels(path)
     if truth.shape != photo.shape[1:]:
         sizes = [f"{each.shape[-1]} x {each.shape[-2]}" for each in (truth, photo)]
@@ -110,7 +112,14 @@ def read_truth(path: Path, photo: Tensor) -> Tensor:
 
 
 def read_scores(options: Options, photo: Tensor) -> tuple[Tensor, CRFRNN, Sequence[str]]:
-    """The unary [1, L, H, W], the CRF behind it, and the names of the labels."""
+    """The unary [1, L, H, W], the CRF that follows it, and the names of the labels."""
+    import torch
+
+    from crfrnn.data import VOC_CLASSES
+    from crfrnn.nets import infer
+    from eval.inputs.checkpoints import load_model
+    from eval.inputs.scores_file import read_unary
+
     if options.checkpoint is not None:
         model, classes = load_model(options.checkpoint)
         device = next(model.parameters()).device
@@ -118,16 +127,22 @@ def read_scores(options: Options, photo: Tensor) -> tuple[Tensor, CRFRNN, Sequen
         return unary, model.crf or options.dense_crf.build(len(classes)).to(device), classes
     assert options.scores is not None
     unary = read_unary(options.scores, (photo.shape[1], photo.shape[2]), options.image.stem)
-    if unary.shape[1] != len(options.classes):
+    names = options.classes or VOC_CLASSES
+    if unary.shape[1] != len(names):
         raise ValueError(
-            f"{options.scores} has {unary.shape[1]} labels, and there are {len(options.classes)} names; "
+            f"{options.scores} has {unary.shape[1]} labels, and there are {len(names)} names; "
             "name its labels with --classes"
         )
-    return unary, options.dense_crf.build(len(options.classes)), options.classes
+    return unary, options.dense_crf.build(len(names)), names
 
 
 def save_animation(pictures: Sequence[Tensor], path: Path) -> None:
     """Write uint8 pictures [3, h, w] of one size as an endless animation in the form its suffix names."""
+    from einops import rearrange
+    from PIL import Image
+
+    from crfrnn._files import replacing
+
     images = [Image.fromarray(rearrange(picture, "c h w -> h w c").numpy()) for picture in pictures]
     durations = [FRAME_MS] * (len(images) - 1) + [LAST_FRAME_MS]
     with replacing(path) as partial:
@@ -143,7 +158,9 @@ def save_animation(pictures: Sequence[Tensor], path: Path) -> None:
 
 
 def table(seen: Iterations) -> str:
-    """The curves in figures."""
+    """The curves as a table of numbers."""
+    from eval.scoring.tables import text_table
+
     header = ["iteration", "largest\nchange", "mean\nchange", "free energy\nper pixel"]
     columns = [seen.largest_change, seen.mean_change, seen.free_energy]
     if seen.mean_iou:

@@ -1,4 +1,4 @@
-"""Images under several networks and CRFs side by side: those that gain most, those in the middle, and those that lose.
+"""Show images under several networks and CRFs side by side: those that gain most, those in the middle, and those that lose.
 
 python -m eval.compare --checkpoints FILE --data VOCdevkit --out DIR                     network, CRF and CRF-RNN
 python -m eval.compare --checkpoints FCN-8s=A.pt DeepLab=B.pt --data VOCdevkit --out DIR \\
@@ -6,29 +6,27 @@ python -m eval.compare --checkpoints FCN-8s=A.pt DeepLab=B.pt --data VOCdevkit -
 python -m eval.compare --scores FILE.npz --data VOCdevkit --out DIR                      stored scores and a dense CRF
 
 Into --out it writes index.html, one page with all pictures in it; best.png, median.png and worst.png, the same for papers;
-and compare.json, the scores of every image. With each image comes a close-up of where the columns differ near its borders.
+and compare.json, the scores of every image. Each image has a close-up of where the columns differ most near its borders.
 """
+
+from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from crfrnn._command import exit_code
-from crfrnn._files import replacing
-from crfrnn.data import SegmentationSet, open_set
 from crfrnn.presets import FixedCRF
-from eval.gains import Result, close_up, label_set, pick
-from eval.pictures.comparison import Comparison, comparison_figure
-from eval.pictures.figures import save_figure
-from eval.pictures.page import comparison_page
-from eval.scoring.metrics import Scores
-from eval.scoring.record import origin, write_json
-from eval.scoring.report import report
-from eval.scoring.systems import System, check_columns, from_checkpoint, from_scores
+
+if TYPE_CHECKING:
+    from crfrnn.data import SegmentationSet
+    from eval.gains import Result
+    from eval.pictures.comparison import Comparison
+    from eval.scoring.metrics import Scores
+    from eval.scoring.systems import System
 
 NAMES = {"all": "All images", "best": "Largest gain", "median": "Median gain", "worst": "Least gain"}
 
@@ -53,7 +51,7 @@ class Options:
     split: Annotated[str, tyro.conf.arg(name="list")] = "val"
     """list of images"""
     every: int = 1
-    """take every so many-th image of the list only"""
+    """take only every n-th image of the list"""
     count: int = 3
     """images of each kind: best, median, worst"""
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
@@ -63,11 +61,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     options = tyro.cli(Options, args=argv, prog="python -m eval.compare", description=__doc__)
+    from crfrnn._command import exit_code
+
     return exit_code("eval.compare", lambda: run(options, argv))
 
 
 def run(options: Options, argv: list[str]) -> int:
     """Compare as `options` say. Raises OSError or ValueError where they cannot be followed."""
+    from crfrnn.data import open_set
+    from eval.gains import label_set, pick
+    from eval.scoring.record import origin, write_json
+    from eval.scoring.report import report
+    from eval.scoring.systems import check_columns
+
     if options.count < 1 or options.every < 1:
         raise ValueError(f"got --count {options.count}, --every {options.every}; wanted 1 or more")
     dataset = open_set(options.data, options.split)
@@ -92,6 +98,8 @@ def run(options: Options, argv: list[str]) -> int:
 
 def build_systems(options: Options, dataset: SegmentationSet) -> list[System]:
     """Everything that was named on the command line. Raises ValueError where nothing was, and as its parts do."""
+    from eval.scoring.systems import from_checkpoint, from_scores
+
     systems = []
     for sources, make in ((options.checkpoints, from_checkpoint), (options.scores, from_scores)):
         for source in sources:
@@ -104,6 +112,9 @@ def build_systems(options: Options, dataset: SegmentationSet) -> list[System]:
 
 def comparison(result: Result, dataset: SegmentationSet, columns: Sequence[str], before: str, after: str) -> Comparison:
     """A result with its pictures."""
+    from eval.gains import close_up
+    from eval.pictures.comparison import Comparison
+
     sample = dataset[result.index]
     size = (sample.labels.shape[0], sample.labels.shape[1])
     labels = {column: result.labels(column, size) for column in columns}
@@ -122,6 +133,11 @@ def save(
     count: int,
 ) -> None:
     """Write the figures and the page, and print where they are."""
+    from crfrnn._files import replacing
+    from eval.pictures.comparison import comparison_figure
+    from eval.pictures.figures import save_figure
+    from eval.pictures.page import comparison_page
+
     for kind, comparisons in sections.items():
         heading = f"{NAMES[kind]}: {between[1]} over {between[0]}, mean IoU of the single image in percent"
         save_figure(comparison_figure(comparisons, classes, heading), out / f"{kind}.png")

@@ -23,8 +23,8 @@ class Result:
 
     Attributes:
         index: in the set.
-        mean_iou: of every column on this image, in percent, over the classes that its truth holds.
-        packed: the labels of every column.
+        mean_iou: of every column on this image, in percent, over the classes in its truth.
+        packed: the labels of every column, compressed: a whole set has to fit into memory.
     """
 
     index: int
@@ -40,9 +40,9 @@ class Result:
 def label_set(
     systems: Sequence[System], dataset: SegmentationSet, indices: Sequence[int], columns: Sequence[str]
 ) -> tuple[list[Result], dict[str, Scores]]:
-    """Every image labeled by every system; results of the images, and scores of the columns over all of them.
+    """Label every image with every system; returns the results by image, and the scores of the columns over all images.
 
-    Images whose truth is void throughout are left out. Raises as reading an image and the systems do.
+    Leaves out images whose truth is void everywhere. Raises as reading an image and the systems do.
     """
     results = []
     total = {column: Confusion(dataset.classes) for column in columns}
@@ -61,7 +61,7 @@ def label_set(
 
 
 def pick(gains: Mapping[str, float], count: int) -> dict[str, list[str]]:
-    """`count` images (by name) of the largest, of the median and of the least gain; all where there are not so many.
+    """`count` images (by name) of the largest, of the median and of the least gain; all where there are too few for that.
 
     Every list begins with the largest gain.
     """

@@ -3,29 +3,26 @@
 python -m eval.parts IMAGE... --checkpoint FILE --boxes BOXES.json --out DIR
 python -m eval.parts IMAGE... --checkpoint FILE --detect 0.7 --out DIR
 
-BOXES.json says where objects are: {"photo.jpg": [{"class": "person", "box": [left, top, right, bottom]}]}, in pixels; where
-images in several folders have one name, with as much of the path as tells them apart. With --detect, torchvision's Faster
-R-CNN finds them. Files are written as by eval.segment: NAME_labels.png and NAME_overlay.png.
+BOXES.json says where objects are: {"photo.jpg": [{"class": "person", "box": [left, top, right, bottom]}]}, in pixels. Where
+images in several folders have the same name, write as much of the path as tells them apart. With --detect, torchvision's
+Faster R-CNN finds the objects. The files have the names that eval.segment gives: NAME_labels.png and NAME_overlay.png.
 To score a model of parts on annotated images, use eval.run.
 """
+
+from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 import tyro
-from tqdm import tqdm
 
-from crfrnn._command import complain, exit_code
-from crfrnn.data import write_labels
-from eval.inputs.boxes import Detector, read_boxes, torchvision_detector
-from eval.inputs.checkpoints import load_model, parts_of
-from eval.inputs.photos import find_photos, read_photo
-from eval.pictures.figures import overlay_figure, save_figure
-from eval.segment import LABELS, OVERLAY, named, plan_outputs
-from eval.wild import label_space, segment_boxes
+if TYPE_CHECKING:
+    import torch
+
+    from eval.inputs.boxes import Detector
 
 
 @dataclass(frozen=True)
@@ -49,11 +46,23 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 1 where some images could not be segmented, 2 where none was tried."""
     options = tyro.cli(Options, args=argv, prog="python -m eval.parts", description=__doc__)
+    from crfrnn._command import exit_code
+
     return exit_code("eval.parts", lambda: run(options))
 
 
 def run(options: Options) -> int:
     """Segment all images; one that cannot be read is named on stderr and passed over, and makes the result 1."""
+    from tqdm import tqdm
+
+    from crfrnn._command import complain
+    from crfrnn.data import write_labels
+    from eval.inputs.checkpoints import load_model, parts_of
+    from eval.inputs.photos import LABELS, OVERLAY, find_photos, named, plan_outputs, read_photo
+    from eval.pictures.figures import overlay_figure, save_figure
+    from eval.scoring.metrics import most_likely
+    from eval.wild import label_space, segment_boxes
+
     check_options(options)
     outputs = plan_outputs(find_photos(options.images), options.out)
     parts = parts_of(options.checkpoint)
@@ -75,7 +84,7 @@ def run(options: Options) -> int:
             complain("eval.parts", error)
             failed = True
             continue
-        best = beliefs.argmax(0).to("cpu", torch.uint8)
+        best = most_likely(beliefs[None])
         stem.parent.mkdir(parents=True, exist_ok=True)
         write_labels(named(stem, LABELS), best)
         save_figure(overlay_figure(image, best, classes), named(stem, OVERLAY))
@@ -99,6 +108,8 @@ def finder(
     options: Options, paths: Sequence[Path], classes: Sequence[str], device: torch.device
 ) -> dict[Path, Detector]:
     """How to find the objects of every image. Raises ValueError for an image without boxes, and one entry for two images."""
+    from eval.inputs.boxes import read_boxes, torchvision_detector
+
     if options.boxes is None:
         assert options.detect is not None
         return dict.fromkeys(paths, torchvision_detector(classes, options.detect, device))

@@ -1,34 +1,28 @@
-"""Score a checkpoint on a data set: its network alone, with a fixed dense CRF behind it, and with its CRF-RNN.
+"""Score a checkpoint on a data set: its network alone, followed by a fixed dense CRF, and followed by its CRF-RNN.
 
 python -m eval.run --checkpoint FILE --data VOCdevkit --list val --iterations 0 5 10 --out DIR
 """
+
+from __future__ import annotations
 
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 import tyro
-from torch import Tensor
 
-from crfrnn import CRFRNN
-from crfrnn._command import exit_code
-from crfrnn.data import Sample, SegmentationSet, part_names
-from crfrnn.nets import SegmentationModel
 from crfrnn.presets import PARTS_CRF, FixedCRF
-from eval.inputs.checkpoints import check_labels, load_model, open_for, parts_of
-from eval.inputs.crf_file import read_crf
-from eval.pictures.figures import Album, panel, save_figure
-from eval.scoring.border_report import border_numbers, border_table, trimap_figure
-from eval.scoring.borders import Borders
-from eval.scoring.evaluate import Observer, evaluate, evenly_spaced
-from eval.scoring.methods import Method, mean_field, network_alone
-from eval.scoring.metrics import check_classes
-from eval.scoring.provenance import commit, hardware
-from eval.scoring.report import JSON_NAME, report, save_report
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from crfrnn.data import Sample, SegmentationSet
+    from crfrnn.nets import SegmentationModel
+    from eval.scoring.evaluate import Observer
+    from eval.scoring.methods import Method
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class Options:
     classes: tuple[str, ...] = ()
     """classes with a mean IoU of their own, beside the mean over all; by default the parts, where labels are parts"""
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
-    """by default that of DeepLab; for a model of parts, whose positions reach less far, the one published for these"""
+    """by default DeepLab's; for a model of parts the one published for parts, whose positions reach less far"""
     crf: tuple[Path, ...] = ()
     """files of CRF parameters from eval.tuning.search and eval.tuning.learn: a row each, named by its path"""
     crf_untrained: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -52,11 +46,11 @@ class Options:
     out: Path | None = None
     """folder for scores.json and scores.txt; without it, tables are only printed"""
     every: int = 1
-    """take every so-many-th image of the list only"""
+    """take only every n-th image of the list"""
     limit: int | None = None
-    """stop after so many images"""
+    """stop after this many images"""
     pictures: int = 0
-    """picture so many of the images with their labels in pictures.png, in --out"""
+    """draw this many of the images with their labels into pictures.png, in --out"""
     borders: tyro.conf.FlagCreatePairsOff[bool] = False
     """score bands of 1 to 40 pixels around the void borders of the truth (trimap.png, in --out), and boundary IoU"""
 
@@ -65,11 +59,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     options = tyro.cli(Options, args=argv, prog="python -m eval.run", description=__doc__)
+    from crfrnn._command import exit_code
+
     return exit_code("eval.run", lambda: run(options, shlex.join(["python", "-m", "eval.run", *argv])))
 
 
 def run(options: Options, command: str) -> int:
     """Evaluate, print and save as `options` say. Raises OSError or ValueError where they cannot be followed."""
+    from crfrnn.data import part_names
+    from eval.inputs.checkpoints import check_labels, load_model, open_for, parts_of
+    from eval.pictures.figures import Album, panel, save_figure
+    from eval.scoring.borders import Borders, border_numbers, border_table, trimap_figure
+    from eval.scoring.evaluate import evaluate, evenly_spaced
+    from eval.scoring.metrics import check_classes
+    from eval.scoring.report import report, save_report
+
     check_options(options)
     parts = parts_of(options.checkpoint)
     if parts is not None and options.dense_crf == FixedCRF():
@@ -112,6 +116,8 @@ def both(first: Observer, second: Observer) -> Observer:
 
 def check_options(options: Options) -> None:
     """Raise ValueError for numbers out of range, and where the results could not be written or would destroy others."""
+    from eval.scoring.report import JSON_NAME
+
     if options.every < 1 or (options.limit is not None and options.limit < 1) or options.pictures < 0:
         raise ValueError(
             f"got --every {options.every}, --limit {options.limit}, --pictures {options.pictures}; "
@@ -125,6 +131,10 @@ def check_options(options: Options) -> None:
 
 def build_methods(options: Options, model: SegmentationModel, num_labels: int) -> list[Method]:
     """The rows of the table, their CRFs on the device of the model."""
+    from crfrnn import CRFRNN
+    from eval.inputs.crf_file import read_crf
+    from eval.scoring.methods import mean_field, network_alone
+
     device = next(model.parameters()).device
     dense = options.dense_crf.build(num_labels).to(device)
     methods = [network_alone(), mean_field(dense, {options.dense_crf.num_iterations: "network + dense CRF"})]
@@ -149,6 +159,10 @@ def describe(
     images: int,
 ) -> dict[str, Any]:
     """What makes the numbers reproducible, for the JSON file."""
+    import torch
+
+    from eval.scoring.record import commit, hardware
+
     return {
         "command": command,
         "commit": commit(),

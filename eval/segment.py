@@ -1,34 +1,28 @@
-"""Segment photographs with a checkpoint.
+"""Segment photographs with the model in a checkpoint.
 
 python -m eval.segment IMAGE... --checkpoint FILE --out DIR
 python -m eval.segment FOLDER 'holidays/**/*.jpg' --checkpoint FILE --out DIR --probabilities
 
 For NAME.jpg it writes NAME_labels.png, the labels as a palette PNG of the image's size, NAME_overlay.png, the image with the
 labels painted over it and a legend, and, if asked for, NAME_probabilities.npz: `probabilities`, the softmax of the model's
-scores, float16 [L, H, W], and `classes`, the names of its L labels. Results of a folder have its folders again. Photographs
+scores, float16 [L, H, W], and `classes`, the names of its L labels. Results of a folder keep its subfolders. Photographs
 may have any size; the network takes large ones in tiles that leave no seams, the CRF-RNN takes each as a whole.
 """
 
+from __future__ import annotations
+
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
 import tyro
-from torch import Tensor
-from tqdm import tqdm
 
-from crfrnn._command import complain, exit_code
-from crfrnn._files import replacing
-from crfrnn.data import write_labels
-from crfrnn.nets import SegmentationModel, infer
-from eval.inputs.checkpoints import load_model, parts_of
-from eval.inputs.photos import find_photos, read_photo
-from eval.pictures.figures import overlay_figure, save_figure
+if TYPE_CHECKING:
+    from torch import Tensor
 
-LABELS, OVERLAY, PROBABILITIES = "_labels.png", "_overlay.png", "_probabilities.npz"
+    from crfrnn.nets import SegmentationModel
 
 
 @dataclass(frozen=True)
@@ -52,11 +46,22 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 1 where some images could not be segmented, 2 where none was tried."""
     options = tyro.cli(Options, args=argv, prog="python -m eval.segment", description=__doc__)
+    from crfrnn._command import exit_code
+
     return exit_code("eval.segment", lambda: run(options))
 
 
 def run(options: Options) -> int:
     """Segment all images; one that cannot be read is named on stderr and passed over, and makes the result 1."""
+    from tqdm import tqdm
+
+    from crfrnn._command import complain
+    from crfrnn.data import write_labels
+    from eval.inputs.checkpoints import load_model, parts_of
+    from eval.inputs.photos import LABELS, OVERLAY, PROBABILITIES, find_photos, named, plan_outputs, read_photo
+    from eval.pictures.figures import overlay_figure, save_figure
+    from eval.scoring.metrics import most_likely
+
     outputs = plan_outputs(find_photos(options.images), options.out)
     parts = parts_of(options.checkpoint)
     if parts is not None and parts.side is not None:
@@ -75,42 +80,16 @@ def run(options: Options) -> int:
             failed += 1
             continue
         logits = scores(model, image, options)
-        labels = logits.argmax(0).to(torch.uint8)
+        labels = most_likely(logits)
         stem.parent.mkdir(parents=True, exist_ok=True)
         write_labels(named(stem, LABELS), labels)
         save_figure(overlay_figure(image, labels, classes), named(stem, OVERLAY))
         if options.probabilities:
-            write_probabilities(named(stem, PROBABILITIES), logits.softmax(0), classes)
+            write_probabilities(named(stem, PROBABILITIES), logits[0].softmax(0), classes)
         tqdm.write(f"{named(stem, LABELS)}  {named(stem, OVERLAY)}")
     if failed:
         print(f"eval.segment: {failed} of {len(outputs)} images could not be read", file=sys.stderr)
     return int(failed > 0)
-
-
-def named(stem: Path, end: str) -> Path:
-    """The file of a result: `stem` may have dots of its own."""
-    return stem.with_name(stem.name + end)
-
-
-def plan_outputs(photos: Mapping[Path, Path], out: Path) -> dict[Path, Path]:
-    """For every image, what its results are called, without the ends of their names.
-
-    Args:
-        photos: see `find_photos`.
-
-    Raises ValueError where two would be written to the same files, or one over an image.
-    """
-    stems = {path: out / name for path, name in photos.items()}
-    origin: dict[Path, Path] = {}
-    for path, stem in stems.items():
-        if origin.setdefault(stem, path) != path:
-            raise ValueError(
-                f"{origin[stem]} and {path} would both be written to {named(stem, LABELS)}; run them apart"
-            )
-        for file in (named(stem, LABELS), named(stem, OVERLAY)):
-            if file.exists() and any(image.exists() and file.samefile(image) for image in photos):
-                raise ValueError(f"{file} is to be written for {path}, but is an input itself; pass another --out")
-    return stems
 
 
 def check_crf(options: Options, model: SegmentationModel) -> None:
@@ -125,13 +104,21 @@ def check_crf(options: Options, model: SegmentationModel) -> None:
 
 
 def scores(model: SegmentationModel, image: Tensor, options: Options) -> Tensor:
-    """The logits [L, H, W] on the CPU of an image, uint8 [3, H, W]."""
+    """The logits [1, L, H, W] on the CPU of an image, uint8 [3, H, W]."""
+    import torch
+
+    from crfrnn.nets import infer
+
     batch = image[None].to(next(model.parameters()).device, torch.float32)
-    return infer(model, batch, options.iterations if options.crf else 0, tile=options.tile)[0].cpu()
+    return infer(model, batch, options.iterations if options.crf else 0, tile=options.tile).cpu()
 
 
 def write_probabilities(path: Path, probabilities: Tensor, classes: Sequence[str]) -> None:
     """Write probabilities [L, H, W] in half precision, compressed, with the names of the labels."""
+    import numpy as np
+
+    from crfrnn._files import replacing
+
     with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, probabilities=probabilities.numpy().astype(np.float16), classes=np.array(classes))
 

@@ -18,8 +18,8 @@ from crfrnn._files import replacing
 from crfrnn.data import VOC_CLASSES, voc_palette
 
 COMPETITIONS = ("comp5", "comp6")
-"""comp5: trained on nothing but VOC; comp6: on anything else too, SBD's masks and COCO among it"""
-LISTED = 5  # names in a message
+"""comp5 is for models trained on VOC alone; comp6 allows other data too, such as SBD's masks and COCO"""
+LISTED = 5  # most names in a message
 
 
 def folder_of(competition: str, split: str) -> str:
@@ -54,7 +54,7 @@ def problems(archive: Path, sizes: Mapping[str, tuple[int, int]], competition: s
             members = [member for member in tar.getmembers() if member.isfile()]
             content = {member.name: read(tar, member) for member in members}
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        return [f"{archive} is no readable tar archive ({error}); pack it again"]
+        return [f"{archive} is not a readable tar archive ({error}); pack it again"]
     wanted = {f"{folder}/{name}.png": size for name, size in sizes.items()}
     counts = Counter(member.name for member in members)
     found = [
@@ -85,7 +85,7 @@ def fault(path: str, content: bytes, size: tuple[int, int]) -> str:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
             picture.load()
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        return f"{path} is no readable PNG ({error})"
+        return f"{path} is not a readable PNG ({error})"
     if picture.mode != "P":
         return f"{path} holds {picture.mode} pixels; wanted a palette PNG, as crfrnn.data.write_labels makes them"
     if picture.size != size:

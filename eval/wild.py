@@ -1,4 +1,4 @@
-"""Parts of objects anywhere in an image: crops around boxes, at several scales, and their scores put back together."""
+"""Segment the parts of objects anywhere in an image: crop around boxes, at several scales, and merge their scores."""
 
 from collections.abc import Sequence
 
@@ -39,13 +39,13 @@ def segment_boxes(
 ) -> Tensor:
     """Beliefs [L, H, W] for an image [3, H, W] in 0..255, float32, on the device of the model.
 
-    Around every box a crop is cut and brought to the scale that the model was trained at, times every one of `scales`. The
-    scores of these are averaged at the first scale, the CRF runs there, and its beliefs go back to their place in the image
-    (see `merge`). Where no box is, there is background.
+    A crop around every box is brought to the scale that the model was trained at, times each of `scales`. The scores of
+    the crops are averaged at the scale of the training, where the CRF runs, and its beliefs return to their place in the
+    image (see `merge`). Outside of all boxes there is background.
 
     Args:
         model: in evaluation mode.
-        num_iterations: T of the CRF; None takes its own.
+        num_iterations: T of the CRF; by default its own.
 
     Raises ValueError for a box outside of the image or of a class the model has no labels for.
     """
@@ -81,8 +81,8 @@ def segment_box(
 def merge(pieces: Sequence[Piece], num_labels: int, image: Tensor) -> Tensor:
     """Beliefs of regions as beliefs [L, H, W] of the image [3, H, W] they are of.
 
-    Where regions overlap, a part is believed in as much as by the one that believes in it most, the background as much as by
-    the one that does least, and the sum is brought to 1: what is background to one box may belong to another.
+    Where regions overlap, a part gets its largest belief among them and the background its smallest, as what is background
+    to one box may belong to another; then beliefs are scaled to a sum of 1.
     """
     merged = image.new_zeros(num_labels, *image.shape[1:])
     merged[0] = 1.0

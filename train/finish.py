@@ -10,13 +10,13 @@ from torch.utils.tensorboard.summary import hparams
 
 from crfrnn.data import allowed_labels, part_names
 from crfrnn.nets import SegmentationModel, infer, load_checkpoint, model_from_checkpoint, restrict
-from eval.pictures.belief_board import write_iterations
+from eval.pictures.belief_maps import write_iterations
 from eval.pictures.figures import Album, matrices_figure, panel, save_figure
 from eval.pictures.iterations import largest_labels, watch
 from eval.scoring.evaluate import evaluate, evenly_spaced
 from eval.scoring.methods import Method, mean_field, network_alone
 from eval.scoring.metrics import Scores
-from eval.scoring.provenance import commit, hardware
+from eval.scoring.record import commit, hardware
 from eval.scoring.report import report, save_report
 from train import board
 from train.folder import plain

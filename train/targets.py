@@ -22,24 +22,24 @@ from tqdm import tqdm
 from crfrnn._command import exit_code
 from crfrnn._files import claim
 from crfrnn.data import (
-    Box,
     CocoSegmentation,
+    LabeledBox,
     VOCSegmentation,
     class_names,
     list_names,
     object_boxes,
-    read_boxes,
     read_image,
     read_labels,
     region_boxes,
+    voc_boxes,
     write_labels,
 )
 from crfrnn.weak import SegSettings, rect_targets, seg_targets
-from eval.scoring.provenance import commit, hardware
+from eval.scoring.record import commit, hardware
 
 PARAMETERS = "parameters.json"
 
-Read = Callable[[int], tuple[Tensor, list[Box]]]
+Read = Callable[[int], tuple[Tensor, list[LabeledBox]]]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def run(options: Options, command: str) -> int:
     return 0
 
 
-def target(kind: str, image: Tensor, boxes: Sequence[Box], seg: SegSettings) -> Tensor:
+def target(kind: str, image: Tensor, boxes: Sequence[LabeledBox], seg: SegSettings) -> Tensor:
     """The label map of one kind, uint8 [H, W] on the CPU."""
     return rect_targets(boxes, *image.shape[1:]) if kind == "rect" else seg_targets(image, boxes, seg)
 
@@ -104,14 +104,14 @@ def open_boxes(options: Options) -> tuple[list[str], Read]:
         classes = class_names(root)
         return names, lambda index: (
             read_image(root / "JPEGImages" / f"{names[index]}.jpg"),
-            read_boxes(root / "Annotations" / f"{names[index]}.xml", classes),
+            voc_boxes(root / "Annotations" / f"{names[index]}.xml", classes),
         )
     masks = VOCSegmentation(options.data, options.split)
     if options.boxes == "regions":
         return masks.names, lambda index: (masks[index].image, region_boxes(masks[index].labels))
     files = object_files(masks.root, masks.names)
 
-    def read(index: int) -> tuple[Tensor, list[Box]]:
+    def read(index: int) -> tuple[Tensor, list[LabeledBox]]:
         image, labels, name = masks[index]
         return image, object_boxes(read_labels(files[name]), labels)
 

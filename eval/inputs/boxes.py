@@ -19,7 +19,7 @@ COCO_NAMES = {
     "couch": "sofa",
     "tv": "tvmonitor",
 }
-"""VOC classes that have another name in COCO."""
+"""The names that COCO has for some of VOC's classes, and VOC's."""
 
 
 class Found(NamedTuple):
@@ -36,7 +36,7 @@ Detector = Callable[[Tensor], list[Found]]
 def read_boxes(path: Path) -> dict[str, list[Found]]:
     """Boxes by the file names of images: {"photo.jpg": [{"class": "person", "box": [left, top, right, bottom]}]}, in pixels.
 
-    Raises FileNotFoundError where there is no such file, and ValueError where it holds something else.
+    Raises FileNotFoundError where there is no such file, and ValueError where it does not hold boxes.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file of boxes {path}")
@@ -58,7 +58,7 @@ def _found(entry: dict[str, Any]) -> Found:
 
 
 def torchvision_detector(classes: Collection[str], threshold: float, device: torch.device) -> Detector:
-    """torchvision's Faster R-CNN (MobileNetV3, COCO), whose weights are downloaded once, for objects of `classes`.
+    """torchvision's Faster R-CNN (MobileNetV3, COCO) for objects of `classes`; downloads its weights once.
 
     Objects with a score below `threshold` are left out. Raises ValueError where torchvision's compiled part does not load.
     """

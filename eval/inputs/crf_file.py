@@ -1,10 +1,10 @@
-"""The parameters of a CRF in a JSON file: searched, learned or published ones alike.
+"""The parameters of a CRF in a JSON file, whether they were searched, learned or published.
 
-`settings` are the arguments that build the layer, so that a file of fixed parameters is read without this module:
+`settings` are the arguments that build the layer; a file of fixed parameters can be read without this module:
 
     crf = CRFRNN.from_settings(json.load(open("crf.json"))["settings"])
 
-`learned` holds, by the names of the state dict, whatever differs from the layer built so.
+`learned` holds the entries of the state dict that differ from those of the layer built from the settings.
 """
 
 import json
@@ -20,7 +20,7 @@ from crfrnn._files import replacing
 
 
 def write_crf(path: Path, crf: CRFRNN, facts: Mapping[str, Any]) -> None:
-    """Write `crf`, behind the `facts` of how its parameters were found."""
+    """Write the `facts` of how the parameters of `crf` were found, followed by the parameters."""
     initial = CRFRNN.from_settings(crf.settings()).state_dict()
     learned = {
         name: value.tolist() for name, value in crf.state_dict().items() if not torch.equal(value.cpu(), initial[name])
@@ -33,7 +33,7 @@ def write_crf(path: Path, crf: CRFRNN, facts: Mapping[str, Any]) -> None:
 
 
 def read_crf(path: Path) -> CRFRNN:
-    """The layer in a file of `write_crf`, without gradients. Raises OSError, or ValueError where the file is none."""
+    """The layer in a file of `write_crf`, without gradients. Raises OSError, or ValueError where the file holds no layer."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         crf = CRFRNN.from_settings(content["settings"])

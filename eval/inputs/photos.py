@@ -1,8 +1,8 @@
-"""Photographs given as files, folders and wildcards, and reading one of them."""
+"""Photographs given as files, folders and wildcards: finding them, naming their results, and reading one of them."""
 
 import glob
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,16 @@ from torch import Tensor
 
 from crfrnn.data.images import load
 
+LABELS, OVERLAY, PROBABILITIES = "_labels.png", "_overlay.png", "_probabilities.npz"
+"""ends of the names of results"""
+
 
 def find_photos(given: Iterable[Path]) -> dict[Path, Path]:
-    """The image files that `given` mean, each with the relative path, without suffix, that results of it are to have.
+    """The image files that `given` stands for, each with the relative path, without suffix, of its results.
 
-    A file is itself, under its own name, whether it exists or not. A folder is all images in it and in folders below, under
-    their paths from there; a wildcard (`*`, `?`, `[`, and `**` for folders at any depth) whatever of these it matches.
+    A file stands for itself, whether it exists or not, and its results have its name. A folder stands for all images in it
+    and in its subfolders; their results have their paths from there. A wildcard (`*`, `?`, `[`, and `**` for folders at any
+    depth) stands for the files and folders that it matches.
 
     Raises ValueError where nothing is given, or a folder or wildcard has no image.
     """
@@ -48,6 +52,32 @@ def _matches(path: Path) -> list[Path]:
 def _is_image(path: Path) -> bool:
     kind = Image.registered_extensions().get(path.suffix.lower())
     return kind in Image.OPEN and path.is_file()
+
+
+def named(stem: Path, end: str) -> Path:
+    """The file of a result: `stem` may have dots of its own."""
+    return stem.with_name(stem.name + end)
+
+
+def plan_outputs(photos: Mapping[Path, Path], out: Path) -> dict[Path, Path]:
+    """For every image, what its results are called, without the ends of their names.
+
+    Args:
+        photos: see `find_photos`.
+
+    Raises ValueError where two would be written to the same files, or one over an image.
+    """
+    stems = {path: out / name for path, name in photos.items()}
+    origin: dict[Path, Path] = {}
+    for path, stem in stems.items():
+        if origin.setdefault(stem, path) != path:
+            raise ValueError(
+                f"{origin[stem]} and {path} would both be written to {named(stem, LABELS)}; run them apart"
+            )
+        for file in (named(stem, LABELS), named(stem, OVERLAY)):
+            if file.exists() and any(image.exists() and file.samefile(image) for image in photos):
+                raise ValueError(f"{file} is to be written for {path}, but is an input itself; pass another --out")
+    return stems
 
 
 def read_photo(path: Path) -> Tensor:

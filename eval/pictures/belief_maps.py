@@ -1,6 +1,11 @@
-"""Pictures of mean field at work: score and belief maps of a label after every iteration, as one figure or as frames."""
+"""Pictures of mean field at work: score and belief maps of a label after every iteration.
+
+They come as one figure, as the frames of an animation, or in TensorBoard with the iteration as the step, so that the slider
+of the pictures walks through the iterations.
+"""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,11 +20,14 @@ from torch import Tensor
 
 from eval.pictures.iterations import Iterations
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
 COLUMNS = 6  # maps side by side before a new band begins
 MAP_INCHES, BAR_INCHES, FRAME_INCHES = 2.2, 0.75, 3.2
 CURVE_INCHES = 1.9
 DPI = 110
-COLOURS = {"score": "magma", "belief": "viridis"}
+COLOR_MAPS = {"score": "magma", "belief": "viridis"}
 
 
 def belief_figure(photo: Tensor, seen: Iterations, label: str, truth: Tensor | None = None) -> Figure:
@@ -44,7 +52,7 @@ def belief_figure(photo: Tensor, seen: Iterations, label: str, truth: Tensor | N
         layout="constrained",
     )
     figure.suptitle(f"{label}: score (before softmax) above, belief (after softmax) below", fontsize=11)
-    upper, lower = figure.subfigures(2, 1, height_ratios=(bands * (2 * height + 0.35), CURVE_INCHES))
+    upper, lower = _stacked(figure, (bands * (2 * height + 0.35), CURVE_INCHES))
     grid = upper.subplots(2 * bands, columns, squeeze=False)
     cells = [(2 * (i // columns), i % columns) for i in range(bands * columns)]
     for row, column in cells:
@@ -74,7 +82,7 @@ def frames(photo: Tensor, seen: Iterations, label: str, curves: bool = True) -> 
     top = FRAME_INCHES * aspect + 0.4
     figure = Figure((3 * FRAME_INCHES + 1.6, top + CURVE_INCHES * curves), dpi=DPI, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    parts = figure.subfigures(2, 1, height_ratios=(top, CURVE_INCHES)) if curves else [figure]
+    parts = _stacked(figure, (top, CURVE_INCHES)) if curves else [figure]
     axes = parts[0].subplots(1, 3)
     for each in axes:
         each.set_axis_off()
@@ -93,6 +101,36 @@ def frames(photo: Tensor, seen: Iterations, label: str, curves: bool = True) -> 
         canvas.draw()
         figure.set_layout_engine("none")  # found once; frames must not differ in it
         yield torch.from_numpy(rearrange(np.asarray(canvas.buffer_rgba())[..., :3], "h w c -> c h w").copy())
+
+
+def write_iterations(writer: "SummaryWriter", name: str, photo: Tensor, seen: Iterations) -> None:
+    """Write score and belief maps of every label in `seen`, and its curves, to TensorBoard.
+
+    Args:
+        name: of the image; it heads the group of its pictures and that of its curves.
+        photo: uint8 [3, H, W].
+
+    By default TensorBoard keeps ten pictures of a tag: start it with `--samples_per_plugin images=100`.
+    """
+    for label in seen.labels:
+        for t, picture in enumerate(frames(photo, seen, label, curves=False)):
+            writer.add_image(f"beliefs of {name}/{label}", picture, t)
+    curves = {
+        "largest change of a belief": seen.largest_change[1:],
+        "mean change of beliefs": seen.mean_change[1:],
+        "free energy per pixel": seen.free_energy,
+        "mean IoU": seen.mean_iou,
+    }
+    for title, values in curves.items():
+        for t, value in enumerate(values, start=len(seen.scores) - len(values)):
+            writer.add_scalar(f"mean field of {name}/{title}", value, t)
+
+
+def _stacked(figure: Figure, heights: tuple[float, float]) -> np.ndarray:
+    """Two parts of a figure, one above the other."""
+    parts = figure.subfigures(2, 1, height_ratios=heights)
+    assert isinstance(parts, np.ndarray)  # matplotlib's annotation leaves open what comes back
+    return parts
 
 
 def _maps(seen: Iterations, label: str) -> dict[str, list[np.ndarray]]:
@@ -119,7 +157,7 @@ def _draw(axes: Axes, kind: str, maps: dict[str, list[np.ndarray]], t: int) -> A
     low, high = (0.0, 1.0)
     if kind == "score":
         low, high = min(map(np.min, maps[kind])), max(map(np.max, maps[kind]))
-    return axes.imshow(maps[kind][t], cmap=COLOURS[kind], vmin=low, vmax=high, interpolation="bilinear")
+    return axes.imshow(maps[kind][t], cmap=COLOR_MAPS[kind], vmin=low, vmax=high, interpolation="bilinear")
 
 
 def _curves(axes: np.ndarray, seen: Iterations) -> list[tuple[Line2D, list[float]]]:

@@ -65,7 +65,8 @@ def comparison_figure(comparisons: Sequence[Comparison], classes: Sequence[str],
     def place(picture: Tensor, column: int, top: float, height: float, title: str = "") -> None:
         left = column * INCHES_PER_COLUMN + GAP_INCHES / 2
         inches = (left, total - top - height, INCHES_PER_COLUMN - GAP_INCHES, height)
-        axes = figure.add_axes([inch * scale[i % 2] for i, inch in enumerate(inches)])
+        x_scale, y_scale = scale
+        axes = figure.add_axes((inches[0] * x_scale, inches[1] * y_scale, inches[2] * x_scale, inches[3] * y_scale))
         axes.imshow(rearrange(picture, "c h w -> h w c").numpy(), interpolation="lanczos", aspect="auto")
         axes.set_axis_off()
         axes.set_title(title, fontsize=LEGEND_POINTS, pad=3)

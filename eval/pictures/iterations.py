@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crfrnn import CRFRNN, MeanFieldState
 from crfrnn.data import VOID
-from eval.scoring.metrics import check_classes, image_mean_iou
+from eval.scoring.metrics import check_classes, image_mean_iou, most_likely
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +19,7 @@ class Iterations:
     Attributes:
         labels: the names of the K labels whose maps are kept.
         scores: their logits, before softmax, float [K, H, W] on the CPU.
-        beliefs: the same behind softmax over all labels.
+        beliefs: the same after softmax over all labels.
         largest_change: of any belief in the iteration; NaN for iteration 0.
         mean_change: half the sum of |dQ| over labels, averaged over pixels: the share of belief that moved; NaN for 0.
         free_energy: per pixel; see `crfrnn.free_energy` for when it has to fall.
@@ -68,7 +68,7 @@ def watch(
         seen.mean_change.append(_mean_change(state))
         seen.free_energy.append(float(state.free_energy()[0]) / state.beliefs[0, 0].numel())
         if truth is not None and bool((truth != VOID).any()):
-            seen.mean_iou.append(image_mean_iou(state.logits[0].argmax(0), truth, classes))
+            seen.mean_iou.append(image_mean_iou(most_likely(state.logits), truth, classes))
     return seen
 
 

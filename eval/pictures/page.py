@@ -16,7 +16,7 @@ from crfrnn.data import VOID, voc_palette
 from eval.pictures.comparison import Comparison
 from eval.scoring.metrics import Scores
 
-TEMPLATE = Path(__file__).with_name("compare_page.html")
+TEMPLATE = Path(__file__).with_name("page.html")
 CLOSE_UP_PIXELS = 320  # close-ups are enlarged to this side, so that browsers do not blur them
 
 

@@ -1,4 +1,4 @@
-"""Numbers of papers and of the VOC server, as they were published; nothing here was measured by this project."""
+"""Numbers of papers and of the VOC server, as published; none of them was measured by this project."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Published numbers, with ours beside them.
+"""Print published numbers next to our own.
 
 python -m eval.published voc2012_val --scores runs/small/scores.json
 """
@@ -25,7 +25,7 @@ class Options:
     table: Annotated[str, tyro.conf.Positional]
     """voc2012_val, voc2012_test, voc2012_trimap_mean_iou (or _pixel_accuracy, _class_accuracy), or msrc21"""
     scores: tuple[Path, ...] = ()
-    """scores.json of our own runs, on the same images or not: their numbers say; for trimaps of eval.run --borders"""
+    """scores.json of our own runs; for a table of trimaps, of eval.run --borders"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +45,7 @@ def run(options: Options) -> int:
 
 
 def ours(path: Path, table: str, measures: Sequence[str]) -> list[list[str]]:
-    """The rows of a scores.json. Raises ValueError where it is none, or lacks the bands that trimaps are about."""
+    """The rows of a scores.json. Raises ValueError where it is not one, or lacks the bands of a table of trimaps."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         source = f"{path}, {content['images']} images"

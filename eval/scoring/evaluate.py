@@ -1,4 +1,4 @@
-"""Score several ways of labeling on a set, every image read and run through the network once."""
+"""Score several ways of labeling on a set; each image is read, and run through the network, only once."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from crfrnn.data import Sample, SegmentationSet, allowed_labels
 from crfrnn.nets import SegmentationModel, restrict
-from eval.scoring.methods import Method
+from eval.scoring.methods import Method, label_rows
 from eval.scoring.metrics import Confusion, Scores
 
 Observer = Callable[[Sample, dict[str, Tensor]], None]
@@ -25,9 +25,9 @@ def evaluate(
 ) -> dict[str, Scores]:
     """Scores of every row of `methods`, all over the unaries of `model`.
 
-    Images go one at a time and at their own size, in float32 on the device of the model; CRFs in `methods` have to be
-    on the same. The model is put into evaluation mode meanwhile. In a distributed run (torch.distributed is initialized)
-    each process takes its share of the images, and all get the scores of the whole.
+    Images are labeled one at a time and at their own size, in float32 on the device of the model; CRFs in `methods` have
+    to be on the same device. The model is in evaluation mode meanwhile. In a distributed run (torch.distributed is
+    initialized) each process takes its share of the images, and all get the scores of the whole.
 
     Args:
         indices: which images of the set; all by default.
@@ -35,8 +35,8 @@ def evaluate(
             the CPU.
 
     Raises:
-        ValueError: two rows of one name, no image, another number of labels in the model than in the set, scores that
-            are not finite; and whatever reading an image raises.
+        ValueError: two rows have the same name, there is no image, model and set differ in their numbers of labels, or
+            scores are not finite; and whatever reading an image raises.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     rows = [row for method in methods for row in method.rows]
@@ -75,11 +75,7 @@ def _label(
     if not unary.isfinite().all():
         raise ValueError(f"the network's scores of {sample.name} are not all finite; its training has diverged")
     unary = restrict(unary, allowed)
-    labels = {}
-    for method in methods:
-        for row, logits in zip(method.rows, method.logits(unary, image), strict=True):
-            labels[row] = logits[0].argmax(0).to("cpu", torch.uint8)
-    return labels
+    return label_rows(methods, unary, image)
 
 
 def evenly_spaced(names: Sequence[str], count: int) -> list[str]:

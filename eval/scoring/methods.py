@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from crfrnn import CRFRNN
+from eval.scoring.metrics import most_likely
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def network_alone(name: str = "network") -> Method:
 def mean_field(crf: CRFRNN, rows: Mapping[int, str]) -> Method:
     """`crf` after every number of iterations T in `rows` (T -> name of its row).
 
-    Many come from one run to the largest, step by step; for a few, runs of their own in one call each are faster.
+    Many numbers of iterations share one run, step by step; for a few, one call for each is faster.
 
     Raises ValueError where `rows` is empty or a T is negative.
     """
@@ -48,3 +49,12 @@ def mean_field(crf: CRFRNN, rows: Mapping[int, str]) -> Method:
                 yield state.logits
 
     return Method(tuple(names.values()), logits)
+
+
+def label_rows(methods: Iterable[Method], unary: Tensor, image: Tensor) -> dict[str, Tensor]:
+    """The labels of every row of `methods` for one image, uint8 [H, W] on the CPU."""
+    return {
+        row: most_likely(logits)
+        for method in methods
+        for row, logits in zip(method.rows, method.logits(unary, image), strict=True)
+    }

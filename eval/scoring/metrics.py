@@ -11,8 +11,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+import crfrnn._torchvision  # noqa: F401  makes torchvision, which torchmetrics imports, load with a CPU build of torch
 from crfrnn.data import VOID
-from eval.scoring._torchmetrics import MulticlassConfusionMatrix
+
+# isort: split
+from torchmetrics.classification import MulticlassConfusionMatrix
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,10 @@ class Scores:
     """Scores over a set, in percent.
 
     Attributes:
-        iou: of every class, true positives / (true positives + false positives + false negatives). NaN marks a class
-            that neither truth nor prediction holds; one that is predicted but never true has 0.
-        pixel_accuracy: share of the pixels that are labeled right ("Global").
-        class_accuracy: share of its pixels that are labeled right, averaged over the classes of the truth ("Average").
+        iou: intersection over union of every class, true positives / (true positives + false positives + false
+            negatives). NaN marks a class that is neither in the truth nor predicted; one that is only predicted has 0.
+        pixel_accuracy: share of the pixels that have the right label ("Global").
+        class_accuracy: the same share for each class of the truth, averaged over these classes ("Average").
         weighted_iou: mean of the IoU, each class weighted by its share of the true pixels (frequency-weighted IoU).
     """
 
@@ -61,7 +64,7 @@ class Confusion:
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
-        # Its own checks sort every label map anew, and take a wrong label for a wrong number of classes.
+        # The metric's own checks sort every label map again, and report a wrong label as a wrong number of classes.
         self._metric = MulticlassConfusionMatrix(len(self.classes), ignore_index=VOID, validate_args=False)
 
     @property
@@ -86,12 +89,19 @@ class Confusion:
         self._check_labels("truth", truth[truth != VOID])
         self._metric.update(prediction, truth)
 
+    def add_logits(self, logits: Tensor, truth: Tensor) -> None:
+        """Add one image: logits [1, L, H, W], of which the largest of a pixel is its label, and truth [H, W].
+
+        Raises as `update`.
+        """
+        self.update(most_likely(logits), truth)
+
     def add(self, counts: Tensor) -> None:
         """Add `counts` [L, L] of images that were counted before."""
         self._metric.confmat += counts
 
     def merge(self) -> None:
-        """Add up what all processes of a distributed run have; every one then has the whole."""
+        """Add up the counts of all processes of a distributed run; each of them then has the sum."""
         torch.distributed.all_reduce(self._metric.confmat)
 
     def scores(self) -> Scores:
@@ -110,6 +120,11 @@ class Confusion:
             )
 
 
+def most_likely(logits: Tensor) -> Tensor:
+    """The label with the largest logit of every pixel: logits [1, L, H, W] to uint8 [H, W] on the CPU."""
+    return logits[0].argmax(0).to("cpu", torch.uint8)
+
+
 def scores_of(counts: Tensor, classes: Sequence[str]) -> Scores:
     """The scores of pixels counted by [true label, predicted label]. Raises ValueError where there is not a single one."""
     counts = counts.double()
@@ -126,10 +141,10 @@ def scores_of(counts: Tensor, classes: Sequence[str]) -> Scores:
 
 
 def comparable_scores(counts: Tensor, classes: Sequence[str]) -> Scores:
-    """`scores_of` with classes that are predicted but never true taken for absent.
+    """`scores_of`, with classes that are predicted but never true counted as absent.
 
-    To compare labelings of the same few images: the mean is then over the same classes for all, where one false pixel of
-    another class would bring in an IoU of 0. Raises as `scores_of`.
+    This compares labelings of the same few images: the mean is over the same classes for all of them. Otherwise one false
+    pixel of another class would add an IoU of 0 to the mean. Raises as `scores_of`.
     """
     scores = scores_of(counts, classes)
     true = dict(zip(classes, counts.sum(1).tolist(), strict=True))
@@ -139,7 +154,7 @@ def comparable_scores(counts: Tensor, classes: Sequence[str]) -> Scores:
 def image_mean_iou(prediction: Tensor, truth: Tensor, classes: Sequence[str]) -> float:
     """Mean IoU of one labeling [H, W] over the classes that its truth holds, in percent.
 
-    To watch single images by. A false speck of another class takes from the IoU of the true one below it, but does not
+    This is for watching single images. A false speck of another class lowers the IoU of the true class there, but does not
     enter the mean as a class of IoU 0, which would outweigh everything else in the image. Raises as `Confusion`.
     """
     confusion = Confusion(classes)

@@ -22,7 +22,7 @@ def report(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> str:
 def summary_table(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> str:
     """Mean IoU, that over `subset` where one is given, accuracies and frequency-weighted IoU of every row, in percent.
 
-    Beside a mean stands the number of classes it is over, as absent ones cannot take part.
+    Each mean is followed by the number of classes that it is over, as absent classes cannot take part.
     """
     subset_title = [f"mean IoU\nof {len(subset)}"] if subset else []
     header = ["", "mean\nIoU", "over\nclasses", *subset_title, "pixel\naccuracy", "class\naccuracy", "weighted\nIoU"]
@@ -46,7 +46,7 @@ def class_table(scores: Mapping[str, Scores]) -> str:
 def save_report(
     folder: Path, scores: Mapping[str, Scores], subset: Sequence[str] = (), facts: Mapping[str, Any] | None = None
 ) -> None:
-    """Write the tables as scores.txt and all numbers, behind the `facts` of how they were made, as scores.json."""
+    """Write the tables as scores.txt, and the `facts` of how they were made with all numbers as scores.json."""
     plain = {name: _plain(row, subset) for name, row in scores.items()}
     numbers = json.dumps({**(facts or {}), "unit": "percent", "scores": plain}, indent=2, allow_nan=False)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""The shrinking bias: what labelings keep of thin structures and of small objects.
+"""The shrinking bias: how much labelings keep of thin structures and of small objects.
 
-A CRF between neighboring pixels pays for the length of borders, so that cutting off a leg is cheaper than keeping it
-(Kraehenbuehl & Koltun 2011 make the point for dense CRFs); recall by thickness and by area shows who does it.
+A CRF between neighboring pixels pays for the length of borders, so cutting off a leg is cheaper for it than keeping it; this
+is an argument for dense CRFs (Kraehenbuehl & Koltun 2011). Recall by thickness and by area shows which labelings do so.
 """
 
 import math
@@ -23,11 +23,11 @@ AREAS = (1000, 4000, 16000)
 
 
 def thickness(labels: Tensor, sides: Sequence[int] = SIDES) -> Tensor:
-    """In which bin of thickness every pixel lies, int64 [H, W].
+    """The bin of thickness of every pixel, int64 [H, W].
 
     A pixel is at least k thick where a square of side k around some pixel, wholly of its label, covers it (the morphological
-    opening by that square); bin n is at least `sides[n - 1]` and below `sides[n]`. What lies beyond the image has any label,
-    void is another label.
+    opening by that square); bin n is at least `sides[n - 1]` and below `sides[n]`. Beyond its edges the
+    image may have any label; void is a label of its own.
 
     Args:
         labels: integers [H, W].
@@ -50,7 +50,7 @@ def _largest_in_square(mask: Tensor, side: int) -> Tensor:
 
 @dataclass
 class Kept:
-    """Recall of one row by thickness and by area of what a pixel belongs to, in percent; NaN for empty bins."""
+    """Recall of one row by the thickness and by the area of what a pixel belongs to, in percent; NaN for empty bins."""
 
     by_thickness: list[float]
     by_area: list[float]

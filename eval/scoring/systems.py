@@ -1,4 +1,4 @@
-"""What is compared: networks, run or stored, alone and with a CRF behind them, each giving columns of labels."""
+"""What a comparison shows: networks, run or stored, alone and followed by a CRF, each giving columns of labels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from crfrnn.nets import infer
 from crfrnn.presets import FixedCRF
 from eval.inputs.checkpoints import check_labels, load_model
 from eval.inputs.scores_file import read_unary
-from eval.scoring.methods import Method, mean_field, network_alone
+from eval.scoring.methods import Method, label_rows, mean_field, network_alone
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,11 @@ class System:
     def labels(self, sample: Sample) -> dict[str, Tensor]:
         """The labels of every column, uint8 [H, W] on the CPU."""
         image = sample.image[None].to(self.device, torch.float32)
-        unary = self.unary(sample, image)
-        found = {}
-        for method in self.methods:
-            for row, logits in zip(method.rows, method.logits(unary, image), strict=True):
-                found[row] = logits[0].argmax(0).to("cpu", torch.uint8)
-        return found
+        return label_rows(self.methods, self.unary(sample, image), image)
 
 
 def from_checkpoint(name: str, path: Path, dataset: SegmentationSet, dense: FixedCRF) -> System:
-    """The network of a checkpoint, with the fixed dense CRF behind it, and with its own CRF-RNN where it has one.
+    """The network of a checkpoint, followed by the fixed dense CRF, and followed by its own CRF-RNN where it has one.
 
     Raises as `load_model`, and ValueError where its labels are not those of `dataset`.
     """
@@ -60,7 +55,7 @@ def from_checkpoint(name: str, path: Path, dataset: SegmentationSet, dense: Fixe
 
 
 def from_scores(name: str, path: Path, dataset: SegmentationSet, dense: FixedCRF) -> System:
-    """Stored scores, as `eval.inputs.scores_file.read_unary` reads them, alone and with the fixed dense CRF behind them."""
+    """Stored scores, as `eval.inputs.scores_file.read_unary` reads them, alone and followed by the fixed dense CRF."""
 
     def unary(sample: Sample, image: Tensor) -> Tensor:
         scores = read_unary(path, (image.shape[2], image.shape[3]), sample.name)

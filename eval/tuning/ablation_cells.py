@@ -16,7 +16,7 @@ from crfrnn._files import claim, replacing
 from eval.inputs.checkpoints import load_model
 from eval.inputs.crf_file import read_crf, write_crf
 from eval.scoring.metrics import Confusion, Scores, comparable_scores
-from eval.scoring.provenance import fingerprint
+from eval.scoring.record import fingerprint
 from eval.tuning.fit import Learning, fit
 from eval.tuning.problems import Problem, Problems, Source
 from eval.tuning.variants import Variant

@@ -17,7 +17,7 @@ from crfrnn.data import VOID, SegmentationSet, allowed_labels, open_set
 from crfrnn.nets import SegmentationModel, restrict
 from eval.inputs.checkpoints import check_labels, load_model, open_for
 from eval.inputs.scores_file import load_arrays, read_unary, unary_among
-from eval.scoring.provenance import fingerprint
+from eval.scoring.record import fingerprint
 
 ENDINGS = (".npy", ".npz")
 

@@ -86,7 +86,7 @@ def test_pictures_show_each_method_at_its_last_iteration(
         seen.extend(examples)
         return panel(examples, classes)
 
-    monkeypatch.setattr("eval.run.panel", spy)
+    monkeypatch.setattr("eval.pictures.figures.panel", spy)
     arguments = ["--checkpoint", str(make_checkpoint(gentle_crf)), "--data", str(voc), "--iterations", "0", "3"]
     assert main([*arguments, "--out", str(tmp_path / "out"), "--pictures", "2"]) == 0
     assert [example.name for example in seen] == ["a", "c"]

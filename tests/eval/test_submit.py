@@ -1,4 +1,4 @@
-"""Submissions to the VOC server: a good archive, seven wrong ones, and a command that goes on."""
+"""Submissions to the VOC server: a good archive, seven wrong ones, and a command that continues after an interruption."""
 
 import json
 import tarfile
@@ -50,7 +50,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Path]], object], str]] = {
         "holds RGB pixels; wanted a palette PNG",
     ),
     "palette": (lambda maps: other_palette(maps["2008_000001"]), "has other colors than VOC's palette"),
-    "damaged": (lambda maps: maps["2008_000001"].write_bytes(b"none"), "is no readable PNG"),
+    "damaged": (lambda maps: maps["2008_000001"].write_bytes(b"none"), "is not a readable PNG"),
 }
 
 
@@ -85,13 +85,13 @@ def test_an_image_that_is_there_twice(tmp_path: Path) -> None:
 
 def test_what_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / "text.tar.gz").write_text("text")
-    assert "is no readable tar archive" in problems(tmp_path / "text.tar.gz", SIZES, "comp6", "test")[0]
+    assert "is not a readable tar archive" in problems(tmp_path / "text.tar.gz", SIZES, "comp6", "test")[0]
     good = tmp_path / "good.tar.gz"
     write_archive(write_maps(tmp_path / "maps"), good, "comp6", "test")
     content = bytearray(good.read_bytes())
     content[60:80] = bytes(20)
     good.write_bytes(content)
-    assert "is no readable tar archive" in problems(good, SIZES, "comp6", "test")[0]
+    assert "is not a readable tar archive" in problems(good, SIZES, "comp6", "test")[0]
     with pytest.raises(FileNotFoundError, match="no archive"):
         problems(tmp_path / "none.tar.gz", SIZES, "comp6", "test")
     with pytest.raises(ValueError, match="'comp3'; wanted one of comp5, comp6"):
@@ -154,10 +154,10 @@ def test_what_cannot_be_submitted(
         (["--data", str(devkit), "--checkpoint", str(make_checkpoint()), *out], "wanted those of VOC"),
         (["--data", str(devkit)], "wanted --checkpoint and --out"),
         (["--data", str(devkit), "--list", "other", *out], "there is no list"),
-        (["--data", str(tmp_path), *out], "holds neither JPEGImages"),
+        (["--data", str(devkit / "VOC2012" / "ImageSets"), *out], "holds neither JPEGImages"),
     ):
         assert main(arguments) == 2
         assert message in capsys.readouterr().err
     (devkit / "VOC2012/JPEGImages/2008_000002.jpg").unlink()
     assert main(["--data", str(devkit), *out]) == 2
-    assert "names 2 images, 1 missing" in capsys.readouterr().err
+    assert "1 files listed in the list test do not exist" in capsys.readouterr().err

@@ -7,8 +7,15 @@ import torch
 from torch import Tensor
 
 from crfrnn.data import Sample
-from eval.scoring.border_report import border_numbers, border_table
-from eval.scoring.borders import Borders, BoundaryIoU, Trimap, distance_to_void, inner_border
+from eval.scoring.borders import (
+    Borders,
+    BoundaryIoU,
+    Trimap,
+    border_numbers,
+    border_table,
+    distance_to_void,
+    inner_border,
+)
 from eval.scoring.metrics import Confusion
 
 CLASSES = ["background", "cat", "dog"]
