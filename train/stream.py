@@ -22,7 +22,7 @@ from crfrnn.data import (
     test_transform,
     train_transform,
 )
-from crfrnn.weak import present_labels
+from crfrnn.weak import annotated_labels
 from train.distributed import Processes
 from train.interrupt import ignore_signals
 from train.mixture import shares
@@ -119,7 +119,7 @@ class Augmented(Dataset):
         dataset = self.sets[key.source]
         sample = dataset[key.index]
         image, labels = seeded(self.transforms[key.source], sample.image, sample.labels, key.seed)
-        present, allowed = present_labels(labels[None], VOID), torch.ones(1, VOID, dtype=torch.bool)
+        present, allowed = annotated_labels(labels[None], VOID), torch.ones(1, VOID, dtype=torch.bool)
         possible = allowed_labels(dataset, key.index)
         if possible is not None:
             allowed[0, : len(possible)] = possible

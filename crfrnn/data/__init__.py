@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from crfrnn.data.boxes import Box, clipped, object_boxes, read_boxes, region_boxes
+from crfrnn.data.boxes import LabeledBox, clipped, object_boxes, region_boxes, voc_boxes
 from crfrnn.data.coco import COCO_LABELS, CocoSegmentation
 from crfrnn.data.images import read_image
 from crfrnn.data.msrc import MSRC21, MSRC_CLASSES
@@ -25,9 +25,9 @@ __all__ = [
     "TOY_CLASSES",
     "VOC_CLASSES",
     "VOID",
-    "Box",
     "CocoSegmentation",
     "JointTransform",
+    "LabeledBox",
     "PartSegmentation",
     "Parts",
     "SBDSegmentation",
@@ -44,13 +44,13 @@ __all__ = [
     "object_boxes",
     "open_set",
     "part_names",
-    "read_boxes",
     "read_image",
     "read_labels",
     "region_boxes",
     "seeded",
     "test_transform",
     "train_transform",
+    "voc_boxes",
     "voc_palette",
     "write_labels",
 ]

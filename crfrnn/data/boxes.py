@@ -13,7 +13,7 @@ from torch import Tensor
 from crfrnn.data.sample import VOID
 
 
-class Box(NamedTuple):
+class LabeledBox(NamedTuple):
     """Rows top ... bottom - 1 and columns left ... right - 1 of an image, counted from 0, and the label of what is inside.
 
     The label is void for objects that are to be left out of account: difficult ones in VOC, crowds in COCO.
@@ -35,16 +35,16 @@ class Box(NamedTuple):
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
-def clipped(boxes: Sequence[Box], height: int, width: int) -> list[Box]:
+def clipped(boxes: Sequence[LabeledBox], height: int, width: int) -> list[LabeledBox]:
     """The parts of `boxes` inside an image; those that cover no pixel of it are left out."""
     inside = [
-        Box(box.label, max(box.top, 0), max(box.left, 0), min(box.bottom, height), min(box.right, width))
+        LabeledBox(box.label, max(box.top, 0), max(box.left, 0), min(box.bottom, height), min(box.right, width))
         for box in boxes
     ]
     return [box for box in inside if box.top < box.bottom and box.left < box.right]
 
 
-def read_boxes(path: str | PathLike[str], classes: Sequence[str]) -> list[Box]:
+def voc_boxes(path: str | PathLike[str], classes: Sequence[str]) -> list[LabeledBox]:
     """The objects of a VOC annotation, Annotations/<id>.xml, clipped to its image; those called difficult get void.
 
     Coordinates in the file count from 1 and include both ends; decimals are rounded to the nearest pixel.
@@ -66,7 +66,7 @@ def read_boxes(path: str | PathLike[str], classes: Sequence[str]) -> list[Box]:
     return clipped(boxes, height, width)
 
 
-def _box(path: Path, node: ElementTree.Element, classes: Sequence[str]) -> Box:
+def _box(path: Path, node: ElementTree.Element, classes: Sequence[str]) -> LabeledBox:
     name = _text(node, "name")
     if name not in classes[1:]:
         raise ValueError(f"{path} has an object of class {name!r}; wanted one of {', '.join(classes[1:])}")
@@ -81,7 +81,7 @@ def _box(path: Path, node: ElementTree.Element, classes: Sequence[str]) -> Box:
             "number first, so repair this file"
         )
     difficult = node.findtext("difficult", "0").strip() == "1"
-    return Box(VOID if difficult else classes.index(name), top - 1, left - 1, bottom, right)
+    return LabeledBox(VOID if difficult else classes.index(name), top - 1, left - 1, bottom, right)
 
 
 def _side(root: ElementTree.Element, name: str) -> int:
@@ -98,7 +98,7 @@ def _text(node: ElementTree.Element, name: str) -> str:
     return text.strip()
 
 
-def object_boxes(objects: Tensor, labels: Tensor) -> list[Box]:
+def object_boxes(objects: Tensor, labels: Tensor) -> list[LabeledBox]:
     """One box per object of a mask of objects: integers [H, W], 0 for background and 255 for void.
 
     Its label is the one that covers most of the object in `labels` [H, W], 0 and void apart; an object without any is left
@@ -118,7 +118,7 @@ def object_boxes(objects: Tensor, labels: Tensor) -> list[Box]:
     return boxes
 
 
-def region_boxes(labels: Tensor) -> list[Box]:
+def region_boxes(labels: Tensor) -> list[LabeledBox]:
     """One box per connected region (eight neighbors) of a label in a map [H, W], for masks that tell no objects apart.
 
     Objects of one class that touch get one box, the parts of an object that another covers in part get several. Needs
@@ -135,13 +135,13 @@ def region_boxes(labels: Tensor) -> list[Box]:
             continue
         regions, _ = ndimage.label((labels == label).numpy(), structure=np.ones((3, 3)))
         boxes += [
-            Box(label, rows.start, columns.start, rows.stop, columns.stop)
+            LabeledBox(label, rows.start, columns.start, rows.stop, columns.stop)
             for rows, columns in ndimage.find_objects(regions)
         ]
     return boxes
 
 
-def _bounds(label: int, inside: Tensor) -> Box:
+def _bounds(label: int, inside: Tensor) -> LabeledBox:
     rows, columns = torch.nonzero(inside, as_tuple=True)
     top, left, bottom, right = rows.min(), columns.min(), rows.max(), columns.max()
-    return Box(label, int(top), int(left), int(bottom) + 1, int(right) + 1)
+    return LabeledBox(label, int(top), int(left), int(bottom) + 1, int(right) + 1)

@@ -5,9 +5,15 @@ from crfrnn.nets.deeplab import DeepLab, DeepLabMSc
 from crfrnn.nets.fcn import FCN
 from crfrnn.nets.inference import infer, restrict
 from crfrnn.nets.receptive_field import parameter_count, receptive_field
-from crfrnn.nets.weights.checkpoint import load_checkpoint, model_from_checkpoint, save_checkpoint
-from crfrnn.nets.weights.imagenet import load_imagenet
-from crfrnn.nets.weights.loading import label_groups, load_tensors, start_from
+from crfrnn.nets.weights import (
+    label_groups,
+    load_checkpoint,
+    load_imagenet,
+    load_tensors,
+    model_from_checkpoint,
+    save_checkpoint,
+    start_from,
+)
 
 __all__ = [
     "FCN",

@@ -1,18 +1,18 @@
 """Weaker annotations: image labels and boxes turned into targets for the labels of pixels."""
 
 from crfrnn.weak.estep import adapted_scores, em_adapt, em_fixed, mil_peaks
-from crfrnn.weak.presence import box_labels, present_labels
+from crfrnn.weak.presence import annotated_labels, box_labels
 from crfrnn.weak.targets import SegSettings, core, rect_targets, seg_probabilities, seg_targets
 
 __all__ = [
     "SegSettings",
     "adapted_scores",
+    "annotated_labels",
     "box_labels",
     "core",
     "em_adapt",
     "em_fixed",
     "mil_peaks",
-    "present_labels",
     "rect_targets",
     "seg_probabilities",
     "seg_targets",

@@ -161,7 +161,7 @@ def check_scores(scores: Tensor, present: Tensor) -> Tensor:
     if not scores.is_floating_point():
         raise TypeError(f"scores are {scores.dtype}; wanted the floating-point scores of a network")
     if present.dtype != torch.bool:
-        raise TypeError(f"present is {present.dtype}; wanted bool: see crfrnn.weak.present_labels")
+        raise TypeError(f"present is {present.dtype}; wanted bool: see crfrnn.weak.annotated_labels")
     if present.shape not in (scores.shape[:2], scores.shape):
         raise ValueError(
             f"present has shape {list(present.shape)}, the scores {list(scores.shape)}; wanted [B, L] or [B, L, H, W] "

@@ -7,7 +7,7 @@ from torch import Tensor
 from crfrnn.data import VOID
 
 
-def present_labels(labels: Tensor, num_labels: int) -> Tensor:
+def annotated_labels(labels: Tensor, num_labels: int) -> Tensor:
     """The labels that occur in each map, void apart: integers [B, H, W] -> bool [B, L].
 
     Background is present only where it occurs, as in the released layer UNIQUE_LABEL (DeepLab, 2015). A map of void alone
@@ -23,7 +23,7 @@ def box_labels(maps: Tensor, num_labels: int) -> Tensor:
     """Where each label may be, given maps of boxes: integers [B, H, W] -> bool [B, L, H, W].
 
     A label may be inside its boxes, background everywhere. In `maps` a pixel holds the label of the smallest box over it, 0
-    outside of all boxes, or void. Raises as `present_labels`.
+    outside of all boxes, or void. Raises as `annotated_labels`.
     """
     check_maps(maps, num_labels)
     inside = rearrange(maps, "b h w -> b 1 h w") == torch.arange(num_labels, device=maps.device).view(-1, 1, 1)

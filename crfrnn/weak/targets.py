@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crfrnn.data import VOID, Box
+from crfrnn.data import VOID, LabeledBox
 from crfrnn.kernels import appearance_kernel, smoothness_kernel
 from crfrnn.meanfield import CRFRNN
 
@@ -32,7 +32,7 @@ class SegSettings:
     """mean-field iterations T"""
 
 
-def rect_targets(boxes: Sequence[Box], height: int, width: int) -> Tensor:
+def rect_targets(boxes: Sequence[LabeledBox], height: int, width: int) -> Tensor:
     """Bbox-Rect: every pixel of a box has its label, the smallest box on top, 0 outside. -> uint8 [H, W].
 
     Of boxes of one area the last is on top. Raises ValueError for a box that is not inside the image.
@@ -43,7 +43,7 @@ def rect_targets(boxes: Sequence[Box], height: int, width: int) -> Tensor:
     return labels
 
 
-def core(box: Box) -> Box:
+def core(box: LabeledBox) -> LabeledBox:
     """The inner part of a box that is likely to be the object: about a fifth of its area.
 
     Sides shrink by a pixel at both ends (erosion by 3 x 3) until less than a quarter of the area is left. Boxes of less
@@ -53,11 +53,11 @@ def core(box: Box) -> Box:
         return box
     inner = box
     while inner.area >= 0.25 * box.area:
-        inner = Box(box.label, inner.top + 1, inner.left + 1, inner.bottom - 1, inner.right - 1)
+        inner = LabeledBox(box.label, inner.top + 1, inner.left + 1, inner.bottom - 1, inner.right - 1)
     return inner
 
 
-def seg_probabilities(boxes: Sequence[Box], height: int, width: int, num_labels: int) -> Tensor:
+def seg_probabilities(boxes: Sequence[LabeledBox], height: int, width: int, num_labels: int) -> Tensor:
     """What boxes say of each pixel, before the CRF. -> probabilities, float64 [L, H, W].
 
     Outside of all boxes background is certain. The core of a box has its label with probability 0.75, the ring around the
@@ -93,7 +93,7 @@ def seg_probabilities(boxes: Sequence[Box], height: int, width: int, num_labels:
 
 
 @torch.no_grad()
-def seg_targets(image: Tensor, boxes: Sequence[Box], settings: SegSettings | None = None) -> Tensor:
+def seg_targets(image: Tensor, boxes: Sequence[LabeledBox], settings: SegSettings | None = None) -> Tensor:
     """Bbox-Seg: a dense CRF over `seg_probabilities`. -> uint8 [H, W].
 
     Where Bbox-Rect has void, void stays.
@@ -127,7 +127,7 @@ def seg_targets(image: Tensor, boxes: Sequence[Box], settings: SegSettings | Non
     return torch.where(labels == VOID, VOID, torch.tensor(present)[winners]).to(torch.uint8)
 
 
-def _largest_first(boxes: Sequence[Box], height: int, width: int) -> list[Box]:
+def _largest_first(boxes: Sequence[LabeledBox], height: int, width: int) -> list[LabeledBox]:
     for box in boxes:
         if not (0 <= box.top < box.bottom <= height and 0 <= box.left < box.right <= width):
             raise ValueError(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from crfrnn.data import VOC_CLASSES, Box, clipped, object_boxes, read_boxes, region_boxes
+from crfrnn.data import VOC_CLASSES, LabeledBox, clipped, object_boxes, region_boxes, voc_boxes
 
 
 def annotation(*objects: str, size: str = "<size><width>20</width><height>10</height><depth>3</depth></size>") -> str:
@@ -29,11 +29,11 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def test_coordinates_count_from_one_and_include_both_ends(write: Callable) -> None:
-    boxes = read_boxes(write(annotation(thing("cat", 1, 1, 20, 10), thing("dog", 3, 2, 3, 2))), VOC_CLASSES)
-    assert boxes == [Box(8, 0, 0, 10, 20), Box(12, 1, 2, 2, 3)]
+    boxes = voc_boxes(write(annotation(thing("cat", 1, 1, 20, 10), thing("dog", 3, 2, 3, 2))), VOC_CLASSES)
+    assert boxes == [LabeledBox(8, 0, 0, 10, 20), LabeledBox(12, 1, 2, 2, 3)]
     assert [box.area for box in boxes] == [200, 1]
-    decimal = read_boxes(write(annotation(thing("cat", "2.4", "1.6", "7.5", "4.49"))), VOC_CLASSES)
-    assert decimal == [Box(8, 1, 1, 4, 8)]
+    decimal = voc_boxes(write(annotation(thing("cat", "2.4", "1.6", "7.5", "4.49"))), VOC_CLASSES)
+    assert decimal == [LabeledBox(8, 1, 1, 4, 8)]
 
 
 def test_parts_poses_and_difficult_objects(write: Callable) -> None:
@@ -41,14 +41,14 @@ def test_parts_poses_and_difficult_objects(write: Callable) -> None:
     text = annotation(
         thing("person", 2, 2, 9, 9, "<difficult>0</difficult>" + part), thing("cat", 1, 1, 4, 4, "<difficult>1</difficult>")
     )  # fmt: skip
-    assert read_boxes(write(text), VOC_CLASSES) == [Box(15, 1, 1, 9, 9), Box(255, 0, 0, 4, 4)]
-    assert read_boxes(write(annotation()), VOC_CLASSES) == []
+    assert voc_boxes(write(text), VOC_CLASSES) == [LabeledBox(15, 1, 1, 9, 9), LabeledBox(255, 0, 0, 4, 4)]
+    assert voc_boxes(write(annotation()), VOC_CLASSES) == []
 
 
 def test_boxes_are_clipped_to_the_image(write: Callable) -> None:
     text = annotation(thing("cat", 0, -3, 25, 4), thing("dog", 21, 1, 30, 5))
-    assert read_boxes(write(text), VOC_CLASSES) == [Box(8, 0, 0, 4, 20)]
-    assert clipped([Box(1, 5, 5, 5, 9)], 10, 10) == []
+    assert voc_boxes(write(text), VOC_CLASSES) == [LabeledBox(8, 0, 0, 4, 20)]
+    assert clipped([LabeledBox(1, 5, 5, 5, 9)], 10, 10) == []
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ def test_boxes_are_clipped_to_the_image(write: Callable) -> None:
 )
 def test_damage_names_the_file(write: Callable, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        read_boxes(write(text), VOC_CLASSES)
+        voc_boxes(write(text), VOC_CLASSES)
 
 
 def test_no_annotation(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no annotation .*b\.xml"):
-        read_boxes(tmp_path / "b.xml", VOC_CLASSES)
+        voc_boxes(tmp_path / "b.xml", VOC_CLASSES)
 
 
 MAP = """
@@ -93,15 +93,15 @@ def test_objects_of_a_mask() -> None:
     objects = grid(MAP)
     labels = torch.where(objects == 1, 12, torch.where(objects == 2, 15, objects))
     labels[0, 0] = 3  # a few pixels of another label do not matter
-    assert object_boxes(objects, labels) == [Box(12, 0, 0, 5, 3), Box(15, 1, 3, 5, 5)]
+    assert object_boxes(objects, labels) == [LabeledBox(12, 0, 0, 5, 3), LabeledBox(15, 1, 3, 5, 5)]
     labels[objects == 2] = 255
-    assert object_boxes(objects, labels) == [Box(12, 0, 0, 5, 3)]
+    assert object_boxes(objects, labels) == [LabeledBox(12, 0, 0, 5, 3)]
     with pytest.raises(ValueError, match="of one size"):
         object_boxes(objects, labels[1:])
 
 
 def test_connected_regions_of_a_mask() -> None:
     assert region_boxes(grid(MAP).to(torch.uint8)) == [
-        Box(1, 0, 0, 3, 3), Box(1, 4, 0, 5, 1), Box(2, 1, 3, 3, 5), Box(2, 4, 4, 5, 5)
+        LabeledBox(1, 0, 0, 3, 3), LabeledBox(1, 4, 0, 5, 1), LabeledBox(2, 1, 3, 3, 5), LabeledBox(2, 4, 4, 5, 5)
     ]  # fmt: skip
     assert region_boxes(torch.full((3, 3), 255)) == []

@@ -14,7 +14,7 @@ from PIL import Image
 from pycocotools import mask
 from pycocotools.coco import COCO
 
-from crfrnn.data import COCO_LABELS, VOC_CLASSES, Box, CocoSegmentation, open_set, write_labels
+from crfrnn.data import COCO_LABELS, VOC_CLASSES, CocoSegmentation, LabeledBox, open_set, write_labels
 from crfrnn.data.coco import COCO_CATEGORIES, COCO_TO_VOC
 from crfrnn.data.coco_list import main
 from tests.coco_files import annotation, write_coco
@@ -108,7 +108,7 @@ def test_the_table_of_categories() -> None:
 
 def test_boxes(coco: Callable) -> None:
     dataset = CocoSegmentation(coco(), "train")
-    assert dataset.boxes(0) == [Box(12, 1, 2, 11, 13), Box(15, 5, 6, 9, 9), Box(255, 4, 0, 12, 12)]
+    assert dataset.boxes(0) == [LabeledBox(12, 1, 2, 11, 13), LabeledBox(15, 5, 6, 9, 9), LabeledBox(255, 4, 0, 12, 12)]
     assert dataset.boxes(2) == []
     wrong = coco([annotation(1, TRIANGLE, box=(3, 3, -1, 2))])
     with pytest.raises(ValueError, match=r"train 9 has a box of -1 x 2"):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from crfrnn import CRFRNN, smoothness_kernel
 from crfrnn.nets import SegmentationModel, build_model
-from crfrnn.weak import present_labels
+from crfrnn.weak import annotated_labels
 from train.loss import StageLoss, counted
 from train.recipes import EStep, Source
 from train.stream import Batch
@@ -26,7 +26,7 @@ def batch_of(labels: Tensor, sources: list[int] | None = None) -> Batch:
     return Batch(
         255 * torch.rand(count, 3, *labels.shape[1:]),
         labels,
-        present_labels(labels, 255),
+        annotated_labels(labels, 255),
         torch.ones(count, 255, dtype=torch.bool),
         torch.arange(count),
         torch.tensor(sources or [0] * count),

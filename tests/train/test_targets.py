@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import train.targets
-from crfrnn.data import Box, make_toy, read_labels, write_labels
+from crfrnn.data import LabeledBox, make_toy, read_labels, write_labels
 from crfrnn.data.coco import COCO_CATEGORIES
 from crfrnn.weak import SegSettings, rect_targets, seg_targets
 from train.targets import main
@@ -85,7 +85,7 @@ def test_boxes_around_objects(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     write_labels(root / "SegmentationClass" / "val_00000.png", labels)
     write_labels(root / "SegmentationObject" / "val_00000.png", objects)
     assert main(argv) == 0
-    boxes = [Box(3, 5, 4, 30, 22), Box(3, 5, 22, 30, 40)]
+    boxes = [LabeledBox(3, 5, 4, 30, 22), LabeledBox(3, 5, 22, 30, 40)]
     from crfrnn.data import read_image
 
     image = read_image(root / "JPEGImages" / "val_00000.jpg")
@@ -123,13 +123,17 @@ def test_boxes_of_annotations_need_no_masks(tmp_path: Path, toy: Path, capsys: p
     (root / "Annotations" / "a.xml").write_text(xml)
     argv = ["--data", str(root), "--list", "train", "--boxes", "xml", "--kinds", "rect", "--out", str(tmp_path / "out")]
     assert main(argv) == 0
-    assert torch.equal(read_labels(tmp_path / "out" / "rect" / "a.png"), rect_targets([Box(8, 1, 2, 9, 10)], 48, 56))
+    assert torch.equal(
+        read_labels(tmp_path / "out" / "rect" / "a.png"), rect_targets([LabeledBox(8, 1, 2, 9, 10)], 48, 56)
+    )
     (root / "classes.txt").write_text("background\ndog\ncat")
     assert main([*argv[:-1], str(tmp_path / "own")]) == 0
-    assert torch.equal(read_labels(tmp_path / "own" / "rect" / "a.png"), rect_targets([Box(2, 1, 2, 9, 10)], 48, 56))
+    assert torch.equal(
+        read_labels(tmp_path / "own" / "rect" / "a.png"), rect_targets([LabeledBox(2, 1, 2, 9, 10)], 48, 56)
+    )
     (root / "Annotations" / "a.xml").write_text(xml.replace("48", "99").replace(">9<", ">90<"))  # of another photograph
     assert main([*argv[:-1], str(tmp_path / "other")]) == 2
-    assert "a: Box(label=2" in capsys.readouterr().err
+    assert "a: LabeledBox(label=2" in capsys.readouterr().err
 
 
 def test_boxes_of_coco(tmp_path: Path, toy: Path) -> None:
@@ -145,4 +149,6 @@ def test_boxes_of_coco(tmp_path: Path, toy: Path) -> None:
     (tmp_path / "instances_train.json").write_text(json.dumps(content))
     argv = ["--data", str(tmp_path), "--list", "train", "--boxes", "coco", "--out", str(tmp_path / "out")]
     assert main(argv) == 0
-    assert torch.equal(read_labels(tmp_path / "out" / "rect" / "a.png"), rect_targets([Box(8, 1, 2, 9, 10)], 48, 56))
+    assert torch.equal(
+        read_labels(tmp_path / "out" / "rect" / "a.png"), rect_targets([LabeledBox(8, 1, 2, 9, 10)], 48, 56)
+    )

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 
-from crfrnn.weak import adapted_scores, box_labels, em_adapt, em_fixed, mil_peaks, present_labels
+from crfrnn.weak import adapted_scores, annotated_labels, box_labels, em_adapt, em_fixed, mil_peaks
 from tests.weak import literal
 
 SETS = [{0, 2, 4}, {0}, set(), {1, 3}, {0, 1, 2, 3, 4}]
@@ -145,11 +145,11 @@ def test_the_gradient_is_that_of_a_constant_target(step: object, scores: torch.T
 
 def test_labels_that_occur() -> None:
     maps = torch.tensor([[[0, 4, 255]], [[255, 255, 255]], [[2, 2, 2]]], dtype=torch.uint8)
-    assert present_labels(maps, 5).tolist() == [
+    assert annotated_labels(maps, 5).tolist() == [
         [True, False, False, False, True], [False] * 5, [False, False, True, False, False]
     ]  # fmt: skip
     with pytest.raises(ValueError, match=r"labels 0\.\.4, but there are scores for 0\.\.3 only"):
-        present_labels(maps, 4)
+        annotated_labels(maps, 4)
     with pytest.raises(ValueError, match="scores for"):
         box_labels(maps, 4)
     inside = box_labels(maps, 5)
@@ -178,9 +178,9 @@ def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="diverged"):
         em_adapt(scores / 0, present)
     with pytest.raises(ValueError, match=r"wanted maps \[B, H, W\]"):
-        present_labels(torch.zeros(3, 3, dtype=torch.long), 3)
+        annotated_labels(torch.zeros(3, 3, dtype=torch.long), 3)
     with pytest.raises(TypeError, match="wanted integers"):
-        present_labels(torch.zeros(1, 3, 3), 3)
+        annotated_labels(torch.zeros(1, 3, 3), 3)
 
 
 def test_half_precision_is_widened() -> None:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from crfrnn.data import VOID, Box
+from crfrnn.data import VOID, LabeledBox
 from crfrnn.weak import SegSettings, core, rect_targets, seg_probabilities, seg_targets
 from tests.dense_meanfield import dense_features, dense_kernel, dense_meanfield, dense_normalized
 
-LARGE, INNER, BESIDE = Box(1, 0, 0, 16, 20), Box(2, 2, 3, 14, 15), Box(3, 10, 12, 20, 24)
-SMALL, LINE = Box(2, 18, 0, 20, 3), Box(1, 19, 23, 20, 24)
+LARGE, INNER, BESIDE = LabeledBox(1, 0, 0, 16, 20), LabeledBox(2, 2, 3, 14, 15), LabeledBox(3, 10, 12, 20, 24)
+SMALL, LINE = LabeledBox(2, 18, 0, 20, 3), LabeledBox(1, 19, 23, 20, 24)
 
 
 def rows(labels: torch.Tensor) -> list[str]:
@@ -17,15 +17,23 @@ def rows(labels: torch.Tensor) -> list[str]:
 
 
 def test_the_smallest_box_is_on_top() -> None:
-    boxes = [Box(3, 1, 1, 3, 3), Box(1, 0, 0, 4, 5), Box(2, 2, 2, 4, 7), Box(VOID, 0, 6, 1, 9)]
+    boxes = [
+        LabeledBox(3, 1, 1, 3, 3),
+        LabeledBox(1, 0, 0, 4, 5),
+        LabeledBox(2, 2, 2, 4, 7),
+        LabeledBox(VOID, 0, 6, 1, 9),
+    ]
     assert rows(rect_targets(boxes, 4, 9)) == ["111110vvv", "133110000", "133222200", "112222200"]
     assert rows(rect_targets(boxes[::-1], 4, 9)) == rows(rect_targets(boxes, 4, 9))
     assert rows(rect_targets([], 1, 3)) == ["000"]
-    assert rows(rect_targets([Box(1, 0, 0, 1, 2), Box(2, 0, 1, 1, 3)], 1, 3)) == ["122"]  # of one area
+    assert rows(rect_targets([LabeledBox(1, 0, 0, 1, 2), LabeledBox(2, 0, 1, 1, 3)], 1, 3)) == ["122"]  # of one area
 
 
-@pytest.mark.parametrize("box", [Box(1, 0, 0, 5, 9), Box(1, -1, 0, 2, 2), Box(1, 2, 2, 2, 4), Box(1, 0, 0, 1, 10)])
-def test_boxes_outside_of_the_image_are_refused(box: Box) -> None:
+@pytest.mark.parametrize(
+    "box",
+    [LabeledBox(1, 0, 0, 5, 9), LabeledBox(1, -1, 0, 2, 2), LabeledBox(1, 2, 2, 2, 4), LabeledBox(1, 0, 0, 1, 10)],
+)
+def test_boxes_outside_of_the_image_are_refused(box: LabeledBox) -> None:
     with pytest.raises(ValueError, match="not inside an image of 4 rows and 9 columns"):
         rect_targets([box], 4, 9)
 
@@ -34,26 +42,26 @@ def test_boxes_outside_of_the_image_are_refused(box: Box) -> None:
     ("box", "inner"),
     [
         # 12 x 12: 100, 64, 36 of 144 pixels, and 36 is a quarter: once more
-        (Box(1, 0, 0, 12, 12), Box(1, 4, 4, 8, 8)),
+        (LabeledBox(1, 0, 0, 12, 12), LabeledBox(1, 4, 4, 8, 8)),
         # 11 x 11, the smallest that shrinks: 81, 49, 25 of 121
-        (Box(1, 5, 7, 16, 18), Box(1, 8, 10, 13, 15)),
+        (LabeledBox(1, 5, 7, 16, 18), LabeledBox(1, 8, 10, 13, 15)),
         # 10 x 100: 784, 576, 376, 184 of 1000
-        (Box(1, 0, 0, 10, 100), Box(1, 4, 4, 6, 96)),
-        (Box(1, 0, 0, 9, 200), Box(1, 0, 0, 9, 200)),
-        (Box(1, 0, 0, 12, 10), Box(1, 0, 0, 12, 10)),
-        (Box(1, 3, 3, 4, 4), Box(1, 3, 3, 4, 4)),
+        (LabeledBox(1, 0, 0, 10, 100), LabeledBox(1, 4, 4, 6, 96)),
+        (LabeledBox(1, 0, 0, 9, 200), LabeledBox(1, 0, 0, 9, 200)),
+        (LabeledBox(1, 0, 0, 12, 10), LabeledBox(1, 0, 0, 12, 10)),
+        (LabeledBox(1, 3, 3, 4, 4), LabeledBox(1, 3, 3, 4, 4)),
     ],
 )
-def test_cores(box: Box, inner: Box) -> None:
+def test_cores(box: LabeledBox, inner: LabeledBox) -> None:
     assert core(box) == inner
 
 
-def by_pixel(boxes: list[Box], height: int, width: int, num_labels: int) -> np.ndarray:
+def by_pixel(boxes: list[LabeledBox], height: int, width: int, num_labels: int) -> np.ndarray:
     """Bbox-Seg before the CRF, as it is defined, pixel by pixel."""
     boxes = sorted(boxes, key=lambda box: -box.area)
     result = np.zeros((num_labels, height, width))
 
-    def inside(box: Box, y: int, x: int) -> bool:
+    def inside(box: LabeledBox, y: int, x: int) -> bool:
         return box.top <= y < box.bottom and box.left <= x < box.right
 
     steps, t = [], 0
@@ -90,12 +98,12 @@ def by_pixel(boxes: list[Box], height: int, width: int, num_labels: int) -> np.n
         [LARGE],
         [LARGE, INNER],  # nested
         [BESIDE, INNER, LARGE],  # overlapping, two occluders
-        [Box(1, 0, 0, 20, 24), SMALL, LINE],  # over the whole image; degenerate ones in it
-        [Box(1, 0, 0, 14, 14), Box(1, 5, 5, 20, 20)],  # of one label
+        [LabeledBox(1, 0, 0, 20, 24), SMALL, LINE],  # over the whole image; degenerate ones in it
+        [LabeledBox(1, 0, 0, 14, 14), LabeledBox(1, 5, 5, 20, 20)],  # of one label
         [],
     ],
 )
-def test_probabilities_of_boxes(boxes: list[Box]) -> None:
+def test_probabilities_of_boxes(boxes: list[LabeledBox]) -> None:
     got = seg_probabilities(boxes, 20, 24, 4)
     np.testing.assert_allclose(got.numpy(), by_pixel(boxes, 20, 24, 4), rtol=1e-9, atol=1e-13)
     torch.testing.assert_close(got.sum(0), torch.ones(20, 24, dtype=torch.float64))
@@ -116,7 +124,7 @@ def test_an_object_is_cut_out_of_its_box() -> None:
     y, x = np.mgrid[:40, :44]
     disk = torch.from_numpy((y - 20) ** 2 + (x - 22) ** 2 < 14**2)
     image = torch.where(disk, torch.tensor([220, 40, 40]).view(3, 1, 1), torch.tensor([20, 60, 200]).view(3, 1, 1))
-    box = Box(15, 6, 8, 34, 36)
+    box = LabeledBox(15, 6, 8, 34, 36)
     labels = seg_targets(image.to(torch.uint8), [box])
     assert labels.dtype == torch.uint8
     assert set(labels.unique().tolist()) == {0, 15}
@@ -130,7 +138,7 @@ def test_the_crf_is_that_of_the_definition() -> None:
     torch.manual_seed(1)
     coarse = 255 * torch.rand(1, 3, 3, 4)
     image = torch.nn.functional.interpolate(coarse, size=(14, 18), mode="nearest")[0].to(torch.uint8)
-    boxes = [Box(2, 1, 1, 13, 13), Box(4, 3, 8, 14, 18)]
+    boxes = [LabeledBox(2, 1, 1, 13, 13), LabeledBox(4, 3, 8, 14, 18)]
     settings = SegSettings(w=3.0, theta_alpha=8.0, theta_beta=20.0, smoothness_w=1.0, theta_gamma=2.0, num_iterations=4)
     labels = seg_targets(image, boxes, settings)
     unary = seg_probabilities(boxes, 14, 18, 5).log().reshape(5, -1).T
@@ -147,7 +155,7 @@ def test_the_crf_is_that_of_the_definition() -> None:
 
 def test_difficult_objects_are_void() -> None:
     image = torch.zeros(3, 30, 30, dtype=torch.uint8)
-    boxes = [Box(1, 0, 0, 20, 20), Box(VOID, 25, 25, 30, 30), Box(VOID, 4, 4, 6, 6)]
+    boxes = [LabeledBox(1, 0, 0, 20, 20), LabeledBox(VOID, 25, 25, 30, 30), LabeledBox(VOID, 4, 4, 6, 6)]
     for labels in (rect_targets(boxes, 30, 30), seg_targets(image, boxes)):
         assert (labels[25:, 25:] == VOID).all()
         assert (labels[4:6, 4:6] == VOID).all()

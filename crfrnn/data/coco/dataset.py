@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from crfrnn.data.boxes import Box, clipped
+from crfrnn.data.boxes import LabeledBox, clipped
 from crfrnn.data.coco.labels import COCO_CATEGORIES, COCO_LABELS
 from crfrnn.data.images import read_image
 from crfrnn.data.listing import check_files, look_for_list, read_lines
@@ -135,7 +135,7 @@ class CocoSegmentation(Dataset[Sample]):
             labels[inside] = label
         return torch.from_numpy(labels)
 
-    def boxes(self, index: int) -> list[Box]:
+    def boxes(self, index: int) -> list[LabeledBox]:
         """The boxes of the objects of an image, rounded to pixels; those of crowds have void for a label."""
         entry = self._entries[index]
         boxes = []
@@ -143,7 +143,7 @@ class CocoSegmentation(Dataset[Sample]):
             if width < 0 or height < 0:
                 raise ValueError(f"{entry.key} has a box of {width:g} x {height:g} pixels; wanted sides from 0 on")
             ends = (int(side + 0.5) for side in (y, x, y + height, x + width))
-            boxes.append(Box(label, *ends))
+            boxes.append(LabeledBox(label, *ends))
         return clipped(boxes, entry.height, entry.width)
 
 
