@@ -12,9 +12,7 @@ from typing import Annotated
 
 import tyro
 
-from crfrnn._command import exit_code
 from eval.published import rows
-from eval.scoring.tables import text_table
 
 QUOTED, MEASURED = "quoted", "measured"
 TRIMAP = "voc2012_trimap_"
@@ -31,11 +29,15 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = tyro.cli(Options, args=argv, prog="python -m eval.published", description=__doc__)
+    from crfrnn._command import exit_code
+
     return exit_code("eval.published", lambda: run(options))
 
 
 def run(options: Options) -> int:
     """Print the table. Raises OSError or ValueError for unknown tables and files that hold no scores."""
+    from eval.scoring.tables import text_table
+
     published = rows(options.table)
     measures = [name for name in published[0] if name not in ("method", "source")]
     lines = [[row["method"], QUOTED, *(row[name] or "-" for name in measures), row["source"]] for row in published]

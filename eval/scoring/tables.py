@@ -1,8 +1,10 @@
 """Tables as aligned text."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from crfrnn import Kernel
+if TYPE_CHECKING:
+    from crfrnn import Kernel
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -27,7 +29,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join([first, *others]).rstrip()
 
 
-def kernel_name(kernel: Kernel) -> str:
+def kernel_name(kernel: "Kernel") -> str:
     """What a kernel is called: by what it looks at beside positions."""
     if kernel.neighbors is not None:
         return f"grid of {kernel.neighbors}"
