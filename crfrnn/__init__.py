@@ -16,3 +16,7 @@ __all__ = [
     "grid_kernel",
     "smoothness_kernel",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -22,18 +22,18 @@ that of Adams, Baek & Davis 2010; see crfrnn/lattice/NOTES.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
 
 import torch
 import torch.nn as nn
-from einops import einsum, repeat
+from einops import einsum
 from torch import Tensor
 
 from crfrnn.checks import check_call, check_settings, check_tolerance, warn_small_range
-from crfrnn.fused.mean_field import can_fuse, label_matrices, mean_field
+from crfrnn.fused.mean_field import label_matrices, mean_field
 from crfrnn.kernels import (
     IMAGE,
     Kernel,
@@ -44,8 +44,8 @@ from crfrnn.kernels import (
     build_kernels,
     smoothness_kernel,
 )
-from crfrnn.labels import hidden_labels
-from crfrnn.state import MeanFieldState, to_image, to_pixels, widened
+from crfrnn.kernels.build import in_form
+from crfrnn.state import MeanFieldState, full_precision, hidden_labels, to_image, to_pixels, widened
 from crfrnn.tracing import OpaqueLayer
 
 AnyKernels = Kernels | LatticeKernels
@@ -86,17 +86,13 @@ class MeanFieldCell(nn.Module):
 
     def penalty(self, beliefs: Tensor, kernels: AnyKernels) -> Tensor:
         """mu sum_m W_m K_m Q, the pair term as the labels of each pixel feel it: [B, N, L] -> [B, N, L]."""
-        messages = message_passing(beliefs, kernels, self.kernel_weights.to(beliefs))
-        return compatibility_transform(messages, self.compatibility.to(beliefs))
+        with full_precision(beliefs):
+            messages = message_passing(beliefs, kernels, self.kernel_weights.to(beliefs))
+            return compatibility_transform(messages, self.compatibility.to(beliefs))
 
-    def forward(
-        self, unary: Tensor, beliefs: Tensor, kernels: AnyKernels, hidden: Tensor | float = 0.0
-    ) -> tuple[Tensor, Tensor]:
-        """The updated logits and their beliefs, [B, N, L] each; `hidden` is -inf at labels whose beliefs shall be 0."""
-        messages = message_passing(beliefs, kernels, self.kernel_weights.to(beliefs))
-        penalty = compatibility_transform(messages, self.compatibility.to(beliefs))
-        logits = local_update(unary, penalty)
-        return logits, normalize(logits + hidden)
+    def forward(self, unary: Tensor, beliefs: Tensor, kernels: AnyKernels) -> Tensor:
+        """x = U - mu sum_m W_m K_m Q, the logits that `normalize` makes the next beliefs of: [B, N, L] -> [B, N, L]."""
+        return local_update(unary, self.penalty(beliefs, kernels))
 
 
 class CRFRNN(nn.Module):
@@ -152,13 +148,15 @@ class CRFRNN(nn.Module):
         self.min_belief = min_belief
         weights = torch.tensor([float(kernel.weight) for kernel in kernels])
         penalties = 1 - torch.eye(num_labels) if isinstance(compatibility, str) else compatibility.detach().clone()
-        self.cell = MeanFieldCell(_expanded(weights, kernel_weights, num_labels), penalties.to(weights))
+        self.cell = MeanFieldCell(in_form(weights, kernel_weights, num_labels), penalties.to(weights))
         for m, kernel in enumerate(kernels):
             self.register_buffer(f"initial_bandwidths_{m}", torch.tensor(kernel.bandwidths))
         self.log_bandwidth_scales = nn.ParameterList(
             nn.Parameter(torch.zeros(len(kernel.bandwidths)), requires_grad=learn_bandwidths) for kernel in kernels
         )
         self._warned = False
+
+    __call__: Callable[..., Tensor]  # for type checkers: that of torch.nn.Module returns Any
 
     @property
     def bandwidths(self) -> list[Tensor]:
@@ -198,11 +196,10 @@ class CRFRNN(nn.Module):
         unary = widened(unary)
         if iterations == 0:
             return unary
-        with torch.autocast(unary.device.type, enabled=False):
-            kernels = self.build_kernels(guides, unary)
-            matrices = label_matrices(self.cell.compatibility.to(unary), self.cell.kernel_weights.to(unary))
-            if isinstance(kernels, LatticeKernels) and can_fuse(unary, kernels, matrices, tolerance, self.min_belief):
-                return mean_field(unary, kernels, matrices, iterations, tolerance, self.min_belief)
+        kernels = self.build_kernels(guides, unary)
+        logits = self._at_once(unary, kernels, iterations, tolerance)
+        if logits is not None:
+            return logits
         for state in self._iterate(unary, kernels, iterations):
             if tolerance is not None and bool((state.residual() <= tolerance).all()):
                 break
@@ -219,44 +216,42 @@ class CRFRNN(nn.Module):
         iterations = self.num_iterations if num_iterations is None else num_iterations
         guides = self._guides(unary, image, iterations, features)
         unary = widened(unary)
-        with torch.autocast(unary.device.type, enabled=False):
-            kernels = self.build_kernels(guides, unary)
-        return self._iterate(unary, kernels, iterations)
+        return self._iterate(unary, self.build_kernels(guides, unary), iterations)
 
     def _iterate(self, unary: Tensor, kernels: AnyKernels, iterations: int) -> Iterator[MeanFieldState]:
-        height, width = unary.shape[-2:]
-        full_precision = torch.autocast(unary.device.type, enabled=False)
-        with full_precision:
-            hidden = hidden_labels(unary, self.min_belief)
-            unary = to_pixels(unary)
-            logits, beliefs, previous = unary, normalize(unary + hidden), None
-        for iteration in range(iterations + 1):
-            if iteration > 0:
-                previous = beliefs
-                # Entered anew each time: a context left open at a yield would reach into the caller's code.
-                with full_precision:
-                    logits, beliefs = self.cell(unary, beliefs, kernels, hidden)
-            yield MeanFieldState(
-                iteration,
-                to_image(logits, height, width),
-                to_image(beliefs, height, width),
-                None if previous is None else to_image(previous, height, width),
-                unary,
-                partial(self.cell.penalty, kernels=kernels),
-            )
+        """Zheng et al. 2015, Algorithm 1. Labels that `min_belief` leaves out have logits, and no belief."""
+        image = partial(to_image, height=unary.shape[2], width=unary.shape[3])
+        hidden = hidden_labels(unary, self.min_belief)
+        penalty = partial(self.cell.penalty, kernels=kernels)
+
+        unary = to_pixels(unary)
+        logits, beliefs = unary, normalize(unary + hidden)
+        yield MeanFieldState(0, image(logits), image(beliefs), None, unary, penalty)
+        for iteration in range(1, iterations + 1):
+            previous = beliefs
+            logits = self.cell(unary, beliefs, kernels)
+            beliefs = normalize(logits + hidden)
+            yield MeanFieldState(iteration, image(logits), image(beliefs), image(previous), unary, penalty)
+
+    def _at_once(self, unary: Tensor, kernels: AnyKernels, iterations: int, tolerance: float | None) -> Tensor | None:
+        """What the last of `_iterate` gives, several times faster; None where there is no such code for it."""
+        with full_precision(unary):
+            matrices = label_matrices(self.cell.compatibility.to(unary), self.cell.kernel_weights.to(unary))
+            return mean_field(unary, kernels, matrices, iterations, tolerance, self.min_belief)
 
     def build_kernels(self, guides: Mapping[str, Tensor], like: Tensor) -> AnyKernels:
         """The normalized kernels of a batch of images, for beliefs of the size, dtype and device of `like` [B, _, H, W]."""
-        return build_kernels(
-            self.kernels,
-            [theta.to(like) for theta in self.bandwidths],
-            {name: guide.to(like) for name, guide in guides.items()},
-            like,
-            normalization=self.normalization,
-            exclude_self=self.exclude_self,
-            exact=self.filter == "exact",
-            dilate=self.dilate,
-        )
+        with full_precision(like):
+            return build_kernels(
+                self.kernels,
+                [theta.to(like) for theta in self.bandwidths],
+                {name: guide.to(like) for name, guide in guides.items()},
+                like,
+                normalization=self.normalization,
+                exclude_self=self.exclude_self,
+                exact=self.filter == "exact",
+                dilate=self.dilate,
+            )
 
     def _guides(
         self, unary: Tensor, image: Tensor | None, iterations: int, features: Mapping[str, Tensor] | None
@@ -267,6 +262,14 @@ class CRFRNN(nn.Module):
         if not self._warned and any(kernel.guide == IMAGE for kernel in self.kernels):
             self._warned = warn_small_range(guides[IMAGE])
         return guides
+
+    def extra_repr(self) -> str:
+        """For print(crf): the kernels as they start, and what is said once for all of them."""
+        kernels = "".join(f"\n{kernel}," for kernel in self.kernels)
+        return (
+            f"{self.num_labels} labels, num_iterations={self.num_iterations}, normalization={self.normalization!r}, "
+            f"kernel_weights={self.settings()['kernel_weights']!r},{kernels}"
+        )
 
     def settings(self) -> dict[str, Any]:
         """The arguments that build this layer again, as plain values; what it has learned is in its state dict."""
@@ -295,11 +298,3 @@ class CRFRNN(nn.Module):
 
 
 _TRACED = OpaqueLayer(CRFRNN)
-
-
-def _expanded(weights: Tensor, form: str, num_labels: int) -> Tensor:
-    """Kernel weights [M] in the form asked for: [M], [M, L] or [M, L, L] (diagonal)."""
-    if form == "scalar":
-        return weights
-    diagonal = repeat(weights, "m -> m l", l=num_labels)
-    return diagonal.clone() if form == "diagonal" else torch.diag_embed(diagonal)

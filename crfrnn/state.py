@@ -1,13 +1,11 @@
-"""What one iteration of mean field leaves to look at."""
+"""What one iteration of mean field leaves to look at: logits, beliefs, free energy; and which labels take part."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange, reduce
+from einops import einsum, rearrange, reduce
 from torch import Tensor
-
-from crfrnn.free_energy import free_energy
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +27,8 @@ class MeanFieldState:
         return reduce((self.beliefs - self.previous).abs(), "b l h w -> b", "max")
 
     def free_energy(self) -> Tensor:
-        """The mean-field objective of the beliefs [B], at the price of one message passing; see crfrnn.free_energy."""
-        with torch.autocast(self.beliefs.device.type, enabled=False):
+        """The mean-field objective of the beliefs [B], at the price of one message passing; see `free_energy`."""
+        with full_precision(self.beliefs):
             beliefs = to_pixels(self.beliefs)
             return free_energy(beliefs, self._unary, self._penalty(beliefs))
 
@@ -48,3 +46,42 @@ def to_image(pixels: Tensor, height: int, width: int) -> Tensor:
 def widened(unary: Tensor) -> Tensor:
     """Half precision as float32; float32 and float64 as they are."""
     return unary.to(torch.promote_types(unary.dtype, torch.float32))
+
+
+def free_energy(beliefs: Tensor, unary: Tensor, penalty: Tensor) -> Tensor:
+    """F = sum_i sum_l Q_i(l) (log Q_i(l) - U_i(l) + P_i(l) / 2), per image [B].
+
+    It is the expected energy of labelings drawn from Q less the entropy of Q, so F >= -log Z, with equality where Q is
+    the Gibbs distribution itself (Koller & Friedman 2009, section 11.5). The half counts every pair of pixels once. This
+    holds for symmetric kernels without self-messages (normalization "symmetric" or "none", exclude_self=True) and a
+    symmetric compatibility; elsewhere F is a figure to watch. Parallel updates may raise it now and then.
+
+    Args:
+        beliefs: Q [B, N, L].
+        unary: U [B, N, L], logits as they are (not normalized), so that F compares with the Z of exp(U - pair terms).
+        penalty: P [B, N, L] = mu sum_m W_m K_m Q for these beliefs.
+    """
+    # x log x is 0 at x = 0, where a product with log 0 would be NaN.
+    negative_entropy = beliefs.xlogy(beliefs).sum((1, 2))
+    return negative_entropy + einsum(beliefs, penalty / 2 - unary, "b n l, b n l -> b")
+
+
+def believed_labels(unary: Tensor, min_belief: float) -> Tensor:
+    """Whether softmax(unary) reaches `min_belief` at any pixel: logits [B, L, H, W] -> bool [B, L]."""
+    return unary.detach().softmax(1).amax((2, 3)) >= min_belief
+
+
+def hidden_labels(unary: Tensor, min_belief: float) -> Tensor | float:
+    """What leaves labels without belief that the unary nowhere believes in, added to logits [B, N, L]: -inf there, else 0.
+
+    [B, L, H, W] -> [B, 1, L], or 0 where every label takes part.
+    """
+    if min_belief == 0:
+        return 0.0
+    absent = ~believed_labels(unary, min_belief)
+    return torch.zeros_like(absent, dtype=unary.dtype).masked_fill(absent, -torch.inf)[:, None]
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """Autocast switched off for the device of `like`: sums over thousands of pixels need more than 16 bits."""
+    return torch.autocast(like.device.type, enabled=False)

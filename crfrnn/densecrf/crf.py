@@ -35,8 +35,9 @@ def mean_field(logits: Tensor, pairwise: Pairwise | None, iterations: int, belie
         return logits.softmax(1)
     kernels, weights = pairwise
     matrices = fused.label_matrices(torch.eye(logits.shape[1]).to(logits), weights)
-    if beliefs is None and fused.can_fuse(logits, kernels, matrices):
-        return fused.mean_field(logits[..., None], kernels, matrices, iterations)[..., 0].softmax(1)
+    fast = None if beliefs is not None else fused.mean_field(logits[..., None], kernels, matrices, iterations)
+    if fast is not None:
+        return fast[..., 0].softmax(1)
     unary, beliefs = _to_pixels(logits), _to_pixels(logits.softmax(1) if beliefs is None else beliefs)
     for _ in range(iterations):
         beliefs = (unary - kernels.weighted_sum(beliefs, weights)).softmax(-1)
@@ -121,7 +122,7 @@ class DenseCRF:
     def klDivergence(self, Q: Any) -> float:
         """pydensecrf's number for beliefs Q [nlabels, nvar]: sum_i Q_i . (log Q_i + U_i + (sum_m W_m K_m Q)_i).
 
-        It is no divergence: log Z is missing, so that it may be negative, and the pair term counts every pair twice, so
+        It is not a divergence: log Z is missing, so that it may be negative, and the pair term counts every pair twice, so
         that it is not what mean field lowers. For that, `state.free_energy()` of `CRFRNN.iterate`.
         """
         beliefs, logits = self._beliefs(Q), self._logits()

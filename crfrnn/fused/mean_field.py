@@ -13,13 +13,15 @@ g_t the derivative of the loss to x_t, the derivative runs through the same step
 
 from __future__ import annotations
 
+from types import ModuleType
+from typing import Any
+
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from crfrnn import native
-from crfrnn.fused import operators as fused_operators
-from crfrnn.kernels import LatticeKernels
+from crfrnn.fused import compiled
+from crfrnn.kernels import Kernels, LatticeKernels
 from crfrnn.lattice.compiled import CompiledTables
 
 
@@ -30,37 +32,22 @@ def label_matrices(compatibility: Tensor, kernel_weights: Tensor) -> Tensor:
     return compatibility * rearrange(kernel_weights, "m ... -> m 1 (...)")
 
 
-def can_fuse(
-    unary: Tensor, kernels: LatticeKernels, matrices: Tensor, tolerance: float | None = None, min_belief: float = 0.0
-) -> bool:
-    """Whether `mean_field` takes these: compiled lattices that are constants and keep the self-message, without both
-    options at once, and without any where a gradient is wanted.
-    """
-    if not isinstance(kernels.stack.tables, CompiledTables):
-        return False
-    options = (tolerance is not None) + (min_belief > 0)
-    weights_learn = kernels.splat_weights.requires_grad or kernels.slice_weights.requires_grad
-    return (
-        native.library(unary.dtype) is not None
-        and all(term is None for term in kernels.self_terms)
-        and not (torch.is_grad_enabled() and weights_learn)
-        and options <= (0 if _differentiable(unary, matrices) else 1)
-    )
-
-
-def _differentiable(unary: Tensor, matrices: Tensor) -> bool:
-    return torch.is_grad_enabled() and (unary.requires_grad or matrices.requires_grad)
+# The code that runs all iterations over the tables of a backend. A backend without a line here has none.
+CODE: dict[type, ModuleType] = {CompiledTables: compiled}
 
 
 def mean_field(
     unary: Tensor,
-    kernels: LatticeKernels,
+    kernels: Kernels | LatticeKernels,
     matrices: Tensor,
     iterations: int,
     tolerance: float | None = None,
     min_belief: float = 0.0,
-) -> Tensor:
-    """Logits [B, L, H, W] after mean field, where `can_fuse` holds; differentiable once, to `unary` and `matrices`.
+) -> Tensor | None:
+    """Logits [B, L, H, W] after mean field, in one call; None where it cannot be had so.
+
+    That takes lattices whose backend has the code, which are constants and keep the self-message, and at most one of
+    the two options, none where a gradient is wanted. Differentiable once, to `unary` and `matrices`.
 
     Args:
         unary: [B, L, H, W].
@@ -71,16 +58,22 @@ def mean_field(
         min_belief: labels whose belief stays below this everywhere in an image have belief 0 until the last iteration,
             which gives every label its logit.
     """
-    tables, segments = kernels.stack.tables, [0, *(segment.stop for segment in kernels.stack.segments)]
-    assert isinstance(tables, CompiledTables)
+    if not isinstance(kernels, LatticeKernels):
+        return None
+    tables: Any = kernels.stack.tables
+    code = CODE.get(type(tables))
+    gradient = torch.is_grad_enabled() and (unary.requires_grad or matrices.requires_grad)
+    options = (tolerance is not None) + (min_belief > 0)
+    if code is None or not code.takes(unary) or not _constant(kernels) or options > (0 if gradient else 1):
+        return None
     start, labels = unary, None
     if min_belief > 0:
-        present = fused_operators.peak_beliefs(unary) >= min_belief
+        present = code.peak_beliefs(unary) >= min_belief
         labels = present.any(0).nonzero().squeeze(1)
         start = unary[:, labels]
         if len(unary) > 1:
             start = start.masked_fill(~present[:, labels, None, None], -torch.inf)
-    out, _, _ = fused_operators.mean_field(
+    out, _, _ = code.mean_field(
         unary,
         start,
         labels,
@@ -88,9 +81,15 @@ def mean_field(
         kernels.splat_weights.contiguous(),
         kernels.slice_weights.contiguous(),
         tables.as_list(),
-        segments,
+        [0, *(segment.stop for segment in kernels.stack.segments)],
         iterations,
         -1.0 if tolerance is None else tolerance,
-        _differentiable(unary, matrices),
+        gradient,
     )
     return out
+
+
+def _constant(kernels: LatticeKernels) -> bool:
+    """Whether no gradient has to pass through the kernels, and none leaves out the message of a pixel to itself."""
+    learned = kernels.splat_weights.requires_grad or kernels.slice_weights.requires_grad
+    return not (torch.is_grad_enabled() and learned) and all(term is None for term in kernels.self_terms)

@@ -52,6 +52,14 @@ def weigh(values: Tensor, weight: Tensor) -> Tensor:
     return values @ weight.T if weight.ndim == 2 else values * weight
 
 
+def in_form(weights: Tensor, form: str, num_labels: int) -> Tensor:
+    """Kernel weights [M] in the form asked for: [M], [M, L] or [M, L, L] (diagonal)."""
+    if form == "scalar":
+        return weights
+    diagonal = repeat(weights, "m -> m l", l=num_labels)
+    return diagonal.clone() if form == "diagonal" else torch.diag_embed(diagonal)
+
+
 class Kernels:
     """The normalized kernels of an image, any kind of `KernelMatrix`."""
 

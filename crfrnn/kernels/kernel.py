@@ -49,6 +49,14 @@ class Kernel:
         if self.guide is None or self.theta_position is not None:
             raise ValueError("a grid kernel compares the colors of neighbors; wanted theta_guide and no theta_position")
 
+    def __str__(self) -> str:
+        thetas = {"theta_position": self.theta_position, "theta_guide": self.theta_guide}
+        parts = [f"{name}={theta:g}" for name, theta in thetas.items() if theta is not None]
+        grid = "" if self.neighbors is None else f"{self.neighbors} neighbors, "
+        return (
+            f"Kernel({grid}{f'guide={self.guide!r}, ' if self.guide else ''}{', '.join(parts)}, weight={self.weight:g})"
+        )
+
     @property
     def bandwidths(self) -> tuple[float, ...]:
         """The bandwidths in use: of positions first, then of the guide."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from crfrnn import CRFRNN, native
-from crfrnn.fused import operators as fused_operators
+from crfrnn.fused import compiled as fused_operators
 from crfrnn.fused.mean_field import label_matrices
 from tests.fused_problems import KERNELS, TOLERANCES, assert_close, count_runs, in_torch, layer, problem
 from tests.threads import poisoned_memory, threads

@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor
 
 from crfrnn import CRFRNN, appearance_kernel, native, smoothness_kernel
-from crfrnn.fused import operators as fused_operators
+from crfrnn.fused import compiled as fused_operators
 from crfrnn.fused.mean_field import label_matrices, mean_field
 from tests.dense_meanfield import dense_features, dense_meanfield, dense_normalized
 from tests.fused_problems import ALPHA, BETA, GAMMA, TOLERANCES, assert_close, count_runs, in_torch, layer, problem

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
-from crfrnn.free_energy import free_energy
+from crfrnn.state import free_energy
 from tests.dense_meanfield import dense_features, dense_kernel, dense_normalized
 
 LABELS, HEIGHT, WIDTH = 3, 2, 3

@@ -1,4 +1,4 @@
-"""Mean field and its derivative in compiled CPU code, as operators of torch; `fused.py` has the equations."""
+"""Mean field and its derivative in compiled CPU code, as operators of torch; mean_field.py has the equations."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from torch.nn.functional import pad
 
 from crfrnn import native
 from crfrnn.native.interface import Buffers, LabelMap, Matrices, Model, count, padded, pointer, pointers, view_tables
+
+
+def takes(unary: Tensor) -> bool:
+    """Whether there is compiled code for numbers of this type."""
+    return native.library(unary.dtype) is not None
 
 
 @torch.library.custom_op("crfrnn::mean_field", mutates_args=(), device_types="cpu")
