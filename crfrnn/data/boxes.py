@@ -16,7 +16,7 @@ from crfrnn.data.sample import VOID
 class LabeledBox(NamedTuple):
     """Rows top ... bottom - 1 and columns left ... right - 1 of an image, counted from 0, and the label of what is inside.
 
-    The label is void for objects that are to be left out of account: difficult ones in VOC, crowds in COCO.
+    The label is void for objects that do not count: difficult ones in VOC, crowds in COCO.
     """
 
     label: int
@@ -62,7 +62,7 @@ def voc_boxes(path: str | PathLike[str], classes: Sequence[str]) -> list[Labeled
         height, width = (_side(root, name) for name in ("height", "width"))
         boxes = [_box(path, node, classes) for node in root.findall("object")]
     except (ElementTree.ParseError, KeyError, OverflowError) as error:
-        raise ValueError(f"{path} is damaged or no annotation of VOC ({error}); fetch this file again") from error
+        raise ValueError(f"{path} is damaged or not an annotation of VOC ({error}); fetch this file again") from error
     return clipped(boxes, height, width)
 
 
@@ -101,8 +101,8 @@ def _text(node: ElementTree.Element, name: str) -> str:
 def object_boxes(objects: Tensor, labels: Tensor) -> list[LabeledBox]:
     """One box per object of a mask of objects: integers [H, W], 0 for background and 255 for void.
 
-    Its label is the one that covers most of the object in `labels` [H, W], 0 and void apart; an object without any is left
-    out. Raises ValueError where the sizes differ.
+    Its label is the one that covers most of the object in `labels` [H, W], not counting 0 and void; an object without
+    such a label is left out. Raises ValueError where the sizes differ.
     """
     if objects.shape != labels.shape or objects.ndim != 2:
         raise ValueError(
@@ -119,9 +119,9 @@ def object_boxes(objects: Tensor, labels: Tensor) -> list[LabeledBox]:
 
 
 def region_boxes(labels: Tensor) -> list[LabeledBox]:
-    """One box per connected region (eight neighbors) of a label in a map [H, W], for masks that tell no objects apart.
+    """One box per connected region (eight neighbors) of a label in a map [H, W], for masks that do not separate objects.
 
-    Objects of one class that touch get one box, the parts of an object that another covers in part get several. Needs
+    Objects of one class that touch share one box; an object that another one splits gets several. Needs
     scipy (extra `sbd`).
     """
     try:

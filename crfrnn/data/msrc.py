@@ -6,7 +6,7 @@ Below the root:
     GroundTruth/<id>_GT.bmp     likewise
     <split>.txt                 here or in splits/: an id a line, with or without ".bmp"
 
-Of the 23 classes that have a color, horse and mountain are too rare to score and count as void, as everywhere.
+Of the 23 classes that have a color, horse and mountain are too rare to score and count as void, as is usual.
 """
 
 from collections.abc import Callable

@@ -73,7 +73,7 @@ def _is_complete(root: Path, settings: str) -> bool:
         return False
     marker = root / _MARKER
     if not marker.is_file():
-        raise ValueError(f"{root} exists and is no toy set (it has no {_MARKER}); choose another folder")
+        raise ValueError(f"{root} exists and is not a toy set (it has no {_MARKER}); choose another folder")
     found = marker.read_text(encoding="utf-8").strip()
     if found != settings:
         raise ValueError(

@@ -56,7 +56,7 @@ def bandwidths(name: str, value: Any, count: int) -> Tensor:
 
 
 def whole_number(name: str, value: Any, least: int) -> int:
-    """`value` as an int, also from 5.0. Raises TypeError where it is no whole number, ValueError where below `least`."""
+    """`value` as an int, also from 5.0. Raises TypeError where it is not a whole number, ValueError where below `least`."""
     try:
         number = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
     except TypeError:

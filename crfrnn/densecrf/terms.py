@@ -1,4 +1,4 @@
-"""Pairwise terms: a Gaussian kernel over features, how it is normalized, and what labels cost beside each other."""
+"""Pairwise terms: a Gaussian kernel over features, how it is normalized, and the cost of differing labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

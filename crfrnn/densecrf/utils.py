@@ -24,7 +24,7 @@ def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: b
     Args:
         n_labels: number of labels, 2 or more, without the 0 where that means "unsure".
         gt_prob: between 0 and 1, both excluded.
-        zero_unsure: 0 is no label but says that nothing is known there, and label k > 0 is row k - 1 of the energies.
+        zero_unsure: 0 is not a label but says that nothing is known there, and label k > 0 is row k - 1 of the energies.
             With False, label k is row k.
     """
     count = whole_number("n_labels", n_labels, 2)

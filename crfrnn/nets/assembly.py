@@ -19,12 +19,12 @@ class SegmentationModel(nn.Module):
     """`network`, its scores brought to image resolution, and `crf` on top (or None for the plain network).
 
     Args:
-        network: scores [B, L, h, w] from raw RGB images; see `crfrnn.nets.vgg.VGG16` for what else it has to say.
+        network: scores [B, L, h, w] from raw RGB images; see `crfrnn.nets.vgg.VGG16` for its other attributes.
         crf: a CRFRNN over the same labels, or None.
-        input_scale: the network sees the image resampled by this factor, the CRF always the image itself. Below 1 it
-            trades localisation, which the CRF can give back, for time (1/4 of it at 0.5).
-        extra_labels: how many of the network's scores, behind those of the labels, count as background (label 0): what
-            another data set tells apart there. The model's own scores have them added up, see `aggregate`.
+        input_scale: the network sees the image resampled by this factor; the CRF always sees the image itself. Below 1 it
+            trades localization, which the CRF can restore, for time (1/4 of it at 0.5).
+        extra_labels: how many scores of the network follow those of the labels and count as background (label 0), such as
+            classes that only another data set distinguishes. `aggregate` adds them to the background.
 
     `torch.compile` takes the whole model, and `torch.export` for images of a fixed size; the CRF is one node to them, see
     `crfrnn.tracing`.
@@ -60,7 +60,7 @@ class SegmentationModel(nn.Module):
         return torch.cat([background, labels[:, 1:]], 1)
 
     def all_scores(self, image: torch.Tensor) -> torch.Tensor:
-        """As `scores`, with those of extra labels behind the others: [B, L + E, h, w]."""
+        """As `scores`, followed by those of the extra labels: [B, L + E, h, w]."""
         scores = self.network(self.network_input(image))
         if self.network.training:
             skipped = (self._lead - self.network.origin) // self.network.output_stride
@@ -136,7 +136,7 @@ class SegmentationModel(nn.Module):
 
 
 def check_image(image: torch.Tensor) -> None:
-    """Raise where `image` is no floating-point batch [B, 3, H, W]."""
+    """Raise where `image` is not a floating-point batch [B, 3, H, W]."""
     if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
         raise ValueError(
             f"image has shape {list(image.shape)}; wanted a batch of RGB images [B, 3, H, W] (image[None] makes one)"
@@ -163,7 +163,7 @@ def build_model(
         num_labels: L, background included.
         crf: a CRFRNN over as many labels.
         width: factor on the channels of the network, for small machines.
-        dropout: probability behind fc6 and fc7.
+        dropout: probability after fc6 and fc7.
         input_scale: see `SegmentationModel`.
         output_stride: None for the network as released; 32, 16 or 8 for another density of DeepLab's scores from the same
             weights, see `crfrnn.nets.deeplab.DeepLab`.

@@ -46,7 +46,7 @@ class DeepLab(VGG16):
         super().__init__(self._chains[False], num_labels, variant.channels, width, dropout)
         self.variant = variant
         self.score_stride = self.period = stride(self._chains[False])  # pixels between two scores of fc8
-        # Half pixels go up: so do the released files, which drop 7 of 529 columns in front and 8 behind.
+        # Half pixels go up: so do the released files, which drop 7 of 529 columns on the left and 8 on the right.
         self._origins = {training: math.ceil(origin(chain)) for training, chain in self._chains.items()}
         self.fc8 = nn.Conv2d(self.fc7.out_channels, num_labels, 1)
         self.initialize()

@@ -19,10 +19,10 @@ def infer(
     canvas: int = 0,
     tile: int = 1024,
 ) -> torch.Tensor:
-    """Logits [B, L, H, W] of raw RGB images [B, 3, H, W] in 0..255, any H and W, in bounded memory of the network.
+    """Logits [B, L, H, W] of raw RGB images [B, 3, H, W] in 0..255, any H and W, with bounded memory for the network.
 
     The network runs tile by tile, with a margin as wide as it sees, so that tiling changes nothing; the CRF runs once on
-    the whole image. The model is put into evaluation mode meanwhile.
+    the whole image. Meanwhile the model is in evaluation mode.
 
     Args:
         num_iterations: T of the CRF; None takes its own.

@@ -1,4 +1,4 @@
-"""How far a network sees, and how large it is."""
+"""The receptive field of a network and its number of parameters."""
 
 from typing import Literal
 

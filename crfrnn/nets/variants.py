@@ -1,4 +1,4 @@
-"""The family as a table: what tells the published networks apart. All of them are VGG-16 up to conv5_3.
+"""The published networks as a table of their differences. All of them are VGG-16 up to conv5_3.
 
 DeepLab (Chen et al. 2015, arXiv 1412.7062), scores every 8 pixels. `field` is the field of view the paper states: in
 pixels, zero padding included, pooling windows counted as VGG-16's 2x2 (see `crfrnn.nets.receptive_field`):
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from crfrnn.nets.layers import Layer
 
-# (block, convolutions, channels); behind each block comes a pooling.
+# (block, convolutions, channels); a pooling follows each block.
 BLOCKS = ((1, 2, 64), (2, 2, 128), (3, 3, 256), (4, 3, 512), (5, 3, 512))
 CONVOLUTIONS = tuple(f"conv{block}_{i}" for block, count, _ in BLOCKS for i in range(1, count + 1))
 
@@ -73,9 +73,10 @@ VARIANTS: dict[str, DeepLabVariant | FCNVariant] = {
 def deeplab_layers(variant: DeepLabVariant, output_stride: int | None, training: bool) -> tuple[Layer, ...]:
     """conv1_1 ... fc6 of a DeepLab network.
 
-    With `output_stride` None the poolings have the windows of the released files, whose stride is 8: those behind the
-    last subsampling look at neighbors 8 pixels apart. With 32, 16 or 8 they, too, get the holes of the atrous algorithm
-    (and pool5a, which VGG-16 does not have, falls away), so that the three compute the same function at three densities.
+    With `output_stride` None the poolings have the windows of the released files, whose stride is 8: those after the
+    last subsampling look at neighbors 8 pixels apart. With 32, 16 or 8 they, too, are dilated (the "holes" of the atrous
+    algorithm), and pool5a, which VGG-16 does not have, is left out, so that the three compute the same function at three
+    densities.
     """
     wanted = output_stride or RELEASED_STRIDE
     layers, step, hole = [], 1, 1

@@ -1,4 +1,4 @@
-"""VGG-16 up to fc7 as a chain of layers: what all networks of the family share."""
+"""VGG-16 up to fc7 as a chain of layers, shared by all networks of the family."""
 
 from collections.abc import Sequence
 
@@ -29,17 +29,17 @@ class VGG16(nn.Module):
         num_labels: L, at least 2.
         hidden: channels of fc6 and fc7.
         width: factor on the channels of every layer but the scores; 1.0 is the published network.
-        dropout: probability behind fc6 and fc7.
+        dropout: dropout probability after fc6 and fc7.
 
     Convolutions start from He et al. 2015 (fan-in), biases at zero.
 
     Every network has `mean`, [1, 3, 1, 1], the color that is subtracted from images, and
         output_stride: pixels of the network's input between two neighboring scores.
         origin: the pixel of the network's input that score 0 belongs to; below 0 where scores begin outside the image.
-        period: whole multiples of so many pixels may be cut off at the top and the left without moving the rest of the
-            scores against the image.
-        label_layers: names of the layers whose shape follows the number of labels; `reset_scores` starts them anew.
-        padded_size(n): the smallest length from n on at which the scores cover an image side as in the released files.
+        period: cropping a multiple of this many pixels from the top or left leaves the remaining scores aligned with the
+            image.
+        label_layers: names of the layers whose shape follows the number of labels; `reset_scores` reinitializes them.
+        padded_size(n): the smallest length of at least n at which the scores cover an image side as in the released files.
     """
 
     mean: torch.Tensor
@@ -65,7 +65,7 @@ class VGG16(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN_RGB).view(1, 3, 1, 1), persistent=False)
 
     def initialize(self) -> None:
-        """Start all layers anew; for subclasses to call once they have built theirs."""
+        """Initialize all layers; subclasses call this once they have built theirs."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -75,7 +75,7 @@ class VGG16(nn.Module):
         self.reset_scores()
 
     def reset_scores(self) -> None:
-        """Start the label layers anew."""
+        """Reinitialize the label layers."""
         raise NotImplementedError
 
     def chain(self, training: bool) -> tuple[Layer, ...]:
@@ -102,6 +102,6 @@ def _pool(x: torch.Tensor, layer: Layer) -> torch.Tensor:
     if layer.name == "pool5a":  # Caffe counts padded cells in its averages, and so does torch by default
         return F.avg_pool2d(x, layer.kernel, layer.stride, layer.padding)
     padding = layer.padding
-    if padding > layer.kernel // 2:  # more than max_pool2d takes; behind a ReLU, zeros never are the maximum
+    if padding > layer.kernel // 2:  # more than max_pool2d takes; after a ReLU, padded zeros never change the maximum
         x, padding = F.pad(x, [padding] * 4), 0
     return F.max_pool2d(x, layer.kernel, layer.stride, padding, layer.dilation, ceil_mode=True)

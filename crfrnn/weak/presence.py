@@ -1,4 +1,4 @@
-"""Which labels an image is known to hold: what the E-steps are told in place of the labels of pixels."""
+"""Which labels an image is known to hold: what the E-steps get instead of the labels of pixels."""
 
 import torch
 from einops import rearrange
@@ -8,9 +8,9 @@ from crfrnn.data import VOID
 
 
 def annotated_labels(labels: Tensor, num_labels: int) -> Tensor:
-    """The labels that occur in each map, void apart: integers [B, H, W] -> bool [B, L].
+    """The labels that occur in each map, except void: integers [B, H, W] -> bool [B, L].
 
-    Background is present only where it occurs, as in the released layer UNIQUE_LABEL (DeepLab, 2015). A map of void alone
+    Background is present only where it occurs, as in the released layer UNIQUE_LABEL (DeepLab, 2015). A map that is all void
     has no label. Raises TypeError or ValueError for maps of another kind, or with a label that is not below `num_labels`.
     """
     check_maps(labels, num_labels)
@@ -32,7 +32,7 @@ def box_labels(maps: Tensor, num_labels: int) -> Tensor:
 
 
 def check_maps(labels: Tensor, num_labels: int) -> None:
-    """Raise where `labels` is no batch of label maps of 0..num_labels - 1 and void."""
+    """Raise where `labels` is not a batch of label maps of 0..num_labels - 1 and void."""
     if labels.is_floating_point() or labels.dtype == torch.bool:
         raise TypeError(f"got labels of type {labels.dtype}; wanted integers, {VOID} for void")
     if labels.ndim != 3 or labels.numel() == 0:

@@ -11,7 +11,7 @@ from crfrnn.kernels import appearance_kernel, smoothness_kernel
 from crfrnn.meanfield import CRFRNN
 
 CERTAIN = 1e-12
-"""what is left for other labels where one is certain"""
+"""probability of every other label where one is certain"""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class SegSettings:
 
 
 def rect_targets(boxes: Sequence[LabeledBox], height: int, width: int) -> Tensor:
-    """Bbox-Rect: every pixel of a box has its label, the smallest box on top, 0 outside. -> uint8 [H, W].
+    """Bbox-Rect: every pixel has the label of the smallest box over it, 0 outside of all boxes. -> uint8 [H, W].
 
-    Of boxes of one area the last is on top. Raises ValueError for a box that is not inside the image.
+    Of boxes of equal area the last wins. Raises ValueError for a box that is not inside the image.
     """
     labels = torch.zeros(height, width, dtype=torch.uint8)
     for box in _largest_first(boxes, height, width):
@@ -63,7 +63,7 @@ def seg_probabilities(boxes: Sequence[LabeledBox], height: int, width: int, num_
     Outside of all boxes background is certain. The core of a box has its label with probability 0.75, the ring around the
     core with 0.5; the rest is background. Over a pixel, boxes are averaged. A box whose core overlaps larger ones is taken
     to occlude them: the t-th such box of an image adds 0.1 t to its label where its core overlaps them. Boxes of void are
-    not looked at. Raises as `rect_targets`, and ValueError for a label that is not below `num_labels`.
+    ignored. Raises as `rect_targets`, and ValueError for a label that is not below `num_labels`.
     """
     boxes = [box for box in _largest_first(boxes, height, width) if box.label != VOID]
     beyond = [box for box in boxes if not 0 < box.label < num_labels]
@@ -112,7 +112,7 @@ def seg_targets(image: Tensor, boxes: Sequence[LabeledBox], settings: SegSetting
     present = sorted({0, *(box.label for box in known)})
     if len(present) == 1:
         return labels
-    # The CRF is over the labels of the boxes alone: all others are certain not to be there.
+    # The CRF is over the labels of the boxes alone: no other label can occur.
     renamed = [box._replace(label=present.index(box.label)) for box in known]
     unary = seg_probabilities(renamed, height, width, len(present)).log().float().to(image.device)
     crf = CRFRNN(

@@ -104,7 +104,7 @@ def test_other_settings_are_refused(small: Path, change: dict) -> None:
 def test_foreign_folders_and_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     for root in (tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(ValueError, match="exists and is no toy set"):
+        with pytest.raises(ValueError, match="exists and is not a toy set"):
             make_toy(root, **SMALL)
     assert content(tmp_path) == {"notes.txt": b"mine"}
 

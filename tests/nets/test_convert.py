@@ -104,7 +104,7 @@ def test_fcn_trained_at_once(tmp_path: Path) -> None:
     result = convert(path, width=WIDTH)
     assert result.architecture["name"] == "fcn-8s-at-once"
     check_same_scores(result.model, theirs)
-    with pytest.raises(ValueError, match="skips are scaled otherwise"):
+    with pytest.raises(ValueError, match="skips have other scales"):
         convert(path, "fcn-8s", width=WIDTH)
     path.write_bytes(net(caffe_layers(theirs) | scales | {"scale_pool4": [np.ones(32, np.float32)]}, old=False))
     with pytest.raises(ValueError, match=r"scale_pool4 multiplies by 1, our fcn-8s-at-once by 0\.01"):

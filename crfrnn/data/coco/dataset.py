@@ -235,7 +235,8 @@ def _pixels(outline: Any, entry: _Entry) -> np.ndarray:
     size = [entry.height, entry.width]
     try:
         if isinstance(outline, list):
-            polygons = [polygon for polygon in outline if len(polygon) >= 6]  # less is no area, and read as boxes there
+            # Fewer than six numbers enclose no area, and pycocotools would read them as boxes.
+            polygons = [polygon for polygon in outline if len(polygon) >= 6]
             if any(len(polygon) % 2 for polygon in polygons):
                 raise ValueError("a polygon of an odd number of coordinates")
             if not polygons:

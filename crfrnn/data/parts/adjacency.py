@@ -1,4 +1,4 @@
-"""Which labels touch in the masks of a data set, and label penalties that know it."""
+"""Which labels touch in the masks of a data set, and label penalties made of that."""
 
 from collections.abc import Iterable
 

@@ -82,7 +82,7 @@ def part_map(
     """The labels of an image, uint8 [H, W].
 
     A later object covers an earlier one. Within an object the part of the higher `level` is on top, of two on the same level
-    the later one. What of an object belongs to no part has the label that `labels.rest` says. Objects of classes without
+    the later one. Pixels of an object outside all of its parts get the label `labels.rest`. Objects of classes without
     labels, and of any class but `given_class` where there is one, are background.
     """
     drawn = np.zeros(annotation.size, np.uint8)

@@ -34,7 +34,7 @@ class Parts:
     """none: every annotated part; numbers: wheel_1, wheel_2, ... are one; published: left and right are one, too, as are
     the pieces of arms and legs; coarse: six parts of a person, four of an animal"""
     side: int | None = None
-    """one image for each object, cut around it and resized so that the longer side of its box has so many pixels; None for
+    """one image for each object, cut around it and resized so that the longer side of its box has this many pixels; None for
     whole images"""
     margin: float = 0.2
     """what is kept around a box, in units of its longer side"""

@@ -1,4 +1,4 @@
-"""Where the files of a part data set lie, and which of its images are listed."""
+"""Where the files of a part data set are, and which of its images are listed."""
 
 from collections.abc import Iterable, Sequence
 from os import PathLike

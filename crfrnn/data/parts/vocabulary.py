@@ -72,7 +72,7 @@ def class_index(object_class: str) -> int:
 
 
 def check_object_classes(names: Sequence[str], known: Vocabulary) -> None:
-    """Raise ValueError where one of `names` is no class of the vocabulary, or stands there twice."""
+    """Raise ValueError where one of `names` is not a class of the vocabulary, or occurs twice."""
     for name in names:
         if name not in known:
             raise ValueError(f"there are no annotations of the class {name!r}; the classes are {', '.join(known)}")

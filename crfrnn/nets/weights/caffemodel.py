@@ -1,8 +1,8 @@
 """Reading `.caffemodel` files without Caffe.
 
 A file is one protocol-buffer message, NetParameter. Only the fields that hold weights are described here, at run time, so
-that there is no generated code; protobuf skips all others. Packed numbers look on the wire like bytes, and as bytes they
-are read: protobuf would make a Python object of each of them.
+that there is no generated code; protobuf skips all others. Packed numbers
+have the wire format of bytes and are read as bytes, since protobuf would make a Python object of each number.
 
     NetParameter       2 layers (V1LayerParameter), until 2014    100 layer (LayerParameter), since
     V1LayerParameter   4 name                                     6 blobs

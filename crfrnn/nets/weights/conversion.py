@@ -20,13 +20,13 @@ from crfrnn.nets.weights.sources import Order, read_source
 
 @dataclass(frozen=True)
 class Conversion:
-    """What came of a file.
+    """The result of converting a file.
 
     Attributes:
         model: with the weights of the file.
-        architecture, classes: what `save_checkpoint` wants to know of it.
+        architecture, classes: what `save_checkpoint` needs to know about it.
         table: for every tensor of the file its name, its shape, its name in the model (or ""), and what was done to it.
-        notes: what else there is to say: what was reinitialized, was missing, was assumed.
+        notes: remarks on what was reinitialized, missing or assumed.
     """
 
     model: SegmentationModel
@@ -47,7 +47,7 @@ def convert(
     accept_missing: Sequence[str] = (),
     accept_left_over: Sequence[str] = (),
 ) -> Conversion:
-    """The model that the weights in a file are for, with them inside.
+    """The model that the weights in a file belong to, with these weights loaded.
 
     Args:
         path: a `.caffemodel` (VGG-16, DeepLab v1, FCN, CRF-RNN), `crfasrnn_weights.pth`, a state dict of torchvision's vgg16
@@ -104,7 +104,7 @@ def _architecture(
     eights = {"fcn-8s", "fcn-8s-at-once"}
     if source.variant in eights and name in eights and name != source.variant:
         raise ValueError(
-            f"the file is of {source.variant}, whose skips are scaled otherwise than those of {name}; leave --model out"
+            f"the file is of {source.variant}, whose skips have other scales than those of {name}; leave --model out"
         )
     scores = [targets[each].tensor.shape[0] for each in SCORE_WEIGHTS if each in targets]
     architecture = dict(source.architecture or {}) | {"name": name or source.variant}

@@ -63,7 +63,7 @@ def start_from(network: Network, trained: Network) -> list[str]:
 
     The stages are FCN-32s -> FCN-16s -> FCN-8s (the new skip starts at zero, so that it adds nothing) and a single-scale
     DeepLab -> its MSc. Upsampling layers stay bilinear where the stages do not have them in common. Raises ValueError for
-    networks that are no stages of one another.
+    networks of which neither is a stage of the other.
     """
     if isinstance(network, FCN) and isinstance(trained, FCN):
         follows = len(network.variant.skips) > len(trained.variant.skips)
@@ -71,7 +71,7 @@ def start_from(network: Network, trained: Network) -> list[str]:
         follows = isinstance(network, DeepLabMSc) and isinstance(trained, DeepLab)
     if not follows:
         raise ValueError(
-            f"{trained.variant} is no stage before {network.variant}; wanted fcn-32s -> fcn-16s -> fcn-8s, or a deeplab "
+            f"{trained.variant} is not a stage before {network.variant}; wanted fcn-32s -> fcn-16s -> fcn-8s, or a deeplab "
             "network -> its msc"
         )
     tensors, own = trained.state_dict(), network.state_dict()

@@ -1,4 +1,4 @@
-"""Tensors of a file on their way to a network of ours: where each comes from, where it goes, what was done to it."""
+"""Tensors between a file and a network of ours: where each comes from, where it goes, and what was done to it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -38,16 +38,16 @@ class Entry:
 
 @dataclass
 class SourceFile:
-    """What a file holds, in our names.
+    """What a weight file holds, under our names.
 
     Attributes:
         what: the kind of file, in words.
         entries: all of its tensors.
-        variant: the network they are of, one of `crfrnn.nets.NETWORKS`; None where the tensors do not tell.
+        variant: the network they belong to, one of `crfrnn.nets.NETWORKS`; None where the tensors do not tell.
         architecture: arguments of `build_model` but for `crf`, where the file has them.
         crf: the settings of the CRF (see `CRFRNN.settings`), where there is one.
         classes: names of the labels, where the file has them.
-        assumed: parameters the file does not hold, since the network it is of has them as constants.
+        assumed: parameters the file does not hold, since they are constants in its network.
     """
 
     what: str
@@ -81,7 +81,7 @@ def by_target(entries: Iterable[Entry]) -> dict[str, Entry]:
 def to_rgb(entries: Iterable[Entry], mean_rgb: Sequence[float], ours: Sequence[float]) -> None:
     """Make layers that look at BGR images minus the color `mean_rgb` ones for RGB images minus the color `ours`.
 
-    Raises ValueError where such a layer is no convolution over three channels, or comes without its bias.
+    Raises ValueError where such a layer is not a convolution over three channels, or comes without its bias.
     """
     targets = by_target(entries)
     for layer in SEES_COLORS:

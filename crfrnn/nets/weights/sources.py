@@ -113,7 +113,7 @@ def _caffe_entry(source: str, layer: str | None, blob: Tensor) -> Entry:
 
 
 def _settle_scale(entries: list[Entry], layer: str, scale: Tensor) -> None:
-    """Check a constant layer of an FCN-8s trained at once, and book it with the score layer behind it."""
+    """Check a constant layer of an FCN-8s trained at once, and record it with the score layer that follows it."""
     variant = VARIANTS["fcn-8s-at-once"]
     assert isinstance(variant, FCNVariant)
     pool = layer.removeprefix("scale_")
