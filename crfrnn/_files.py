@@ -27,16 +27,16 @@ def replacing(path: Path) -> Iterator[Path]:
 def load_torch(path: str | os.PathLike[str], wanted: str) -> Any:
     """The content of a file of torch, tensors on the CPU; nothing in the file is executed (`weights_only=True`).
 
-    Raises FileNotFoundError where there is no such file, and ValueError, saying that `wanted` was expected, where torch
+    Raises FileNotFoundError where there is no such file, and ValueError, saying that a `wanted` was expected, where torch
     cannot read it.
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no file {os.fspath(path)!r}; wanted {wanted}")
+        raise FileNotFoundError(f"there is no {wanted} at {os.fspath(path)!r}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{os.fspath(path)!r} is damaged or something else; wanted {wanted}: {reason}") from error
+        raise ValueError(f"{os.fspath(path)!r} is damaged or something else; wanted a {wanted}: {reason}") from error
 
 
 def claim(about: Path, settings: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> None:

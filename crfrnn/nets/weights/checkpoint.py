@@ -46,7 +46,7 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     Nothing in the file is executed (`weights_only=True`). Raises FileNotFoundError where there is none and ValueError
     where the file is damaged or something else.
     """
-    content = load_torch(path, "a checkpoint of crfrnn")
+    content = load_torch(path, "checkpoint")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(
             f"{os.fspath(path)!r} can be read but is not a checkpoint of crfrnn (no format mark {FORMAT!r}); "

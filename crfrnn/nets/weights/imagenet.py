@@ -155,7 +155,7 @@ def _download(full: bool) -> Tensors:
 
 
 def _read_state(path: str | os.PathLike) -> Tensors:
-    return load_torch(path, "the state dict of torchvision's vgg16")
+    return load_torch(path, "state dict of torchvision's vgg16")
 
 
 def _from_npz(path: str | os.PathLike) -> Tensors:

@@ -130,7 +130,7 @@ def _settle_scale(entries: list[Entry], layer: str, scale: Tensor) -> None:
 
 
 def _load(path: str | os.PathLike) -> dict:
-    content = load_torch(path, "a .caffemodel (going by its name), or weights that torch can read")
+    content = load_torch(path, "file of weights (.caffemodel by its name, or readable by torch)")
     if isinstance(content, dict) and content.get("format") == FORMAT:
         return content
     if not isinstance(content, dict) or not content or not all(isinstance(each, Tensor) for each in content.values()):
