@@ -1,8 +1,15 @@
-"""A convolutional network and a fully connected CRF that are one network: mean field as recurrent torch layers."""
+"""A convolutional network and a fully connected CRF that are one network: mean field as recurrent torch layers.
 
-from crfrnn.kernels import Kernel, appearance_kernel, feature_kernel, grid_kernel, smoothness_kernel
-from crfrnn.meanfield import CRFRNN, MeanFieldCell
-from crfrnn.state import MeanFieldState
+The names below are imported where they are first used, so that a command answers `--help` before torch is loaded.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crfrnn.kernels import Kernel, appearance_kernel, feature_kernel, grid_kernel, smoothness_kernel
+    from crfrnn.meanfield import CRFRNN, MeanFieldCell
+    from crfrnn.state import MeanFieldState
 
 __version__ = "0.1.0"
 
@@ -16,6 +23,16 @@ __all__ = [
     "grid_kernel",
     "smoothness_kernel",
 ]
+
+_HOMES = {"CRFRNN": "meanfield", "MeanFieldCell": "meanfield", "MeanFieldState": "state"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module(f"crfrnn.{_HOMES.get(name, 'kernels')}"), name)
+    if name == "native":  # for crfrnn.native.disabled()
+        return import_module("crfrnn.native")
+    raise AttributeError(f"module 'crfrnn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

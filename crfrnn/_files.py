@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -30,6 +28,8 @@ def load_torch(path: str | os.PathLike[str], wanted: str) -> Any:
     Raises FileNotFoundError where there is no such file, and ValueError, saying that a `wanted` was expected, where torch
     cannot read it.
     """
+    import torch  # commands that read their options alone do without
+
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no {wanted} at {os.fspath(path)!r}")
     try:

@@ -14,8 +14,8 @@ from crfrnn.data import VOID
 from eval.pictures.figures import Example, matrix_figure, panel
 from eval.scoring.metrics import Scores
 from eval.scoring.tables import kernel_name
-from train.estimate import QUOTAS
-from train.stream import Batch
+from train.steps.loss import QUOTAS
+from train.steps.stream import Batch
 
 BOOKKEEPING = ("workers", "save_every", "keep_every", "validate_every", "val_images", "belief_labels")
 """Fields of a recipe that change nothing in what is learned."""
@@ -62,7 +62,7 @@ def write_panels(writer: SummaryWriter, examples: Sequence[Example], classes: Se
 
 
 def write_quotas(writer: SummaryWriter, source: str, shares: Tensor, step: int) -> None:
-    """Shares of the image that the estimated labels of a source have; `shares` as `train.estimate.quotas` sums them."""
+    """Shares of the image that the estimated labels of a source have; `shares` as `train.steps.loss.quotas` sums them."""
     for name, total, count in zip(QUOTAS, *shares.tolist(), strict=True):
         if count:
             writer.add_scalar(f"share of {source}/{name}", total / count, step)

@@ -3,8 +3,6 @@
 import resource
 import shutil
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,17 +12,14 @@ from crfrnn.data import make_toy, open_set
 from eval.scoring.tables import text_table
 from train.distributed import Processes
 from train.folder import free_folder
-from train.interrupt import Stop
 from train.options import Options, shortened
 
-Train = Callable[[Options, Path, torch.device, Processes, Stop, list[str]], int]
 
+def dry_options(options: Options, device: torch.device, group: Processes) -> Options:
+    """Check the images at both ends of the lists, and print them; returns the options of a short run into a new folder.
 
-def dry_run(options: Options, device: torch.device, group: Processes, stop: Stop, argv: list[str], train: Train) -> int:
-    """Check the images at both ends of the lists, then `train` a shortened recipe on them; prints time and memory.
-
-    On a GPU batches have their full size, so that memory is what a run takes; on a CPU one image a pass, for time. Raises
-    as a run does.
+    On a GPU batches keep their size, so that the memory is that of a run; on a CPU a pass has one image, for time. Raises
+    as opening data does.
     """
     recipe = options.recipe
     data = options.data or make_toy(Path("runs") / "toy-data")
@@ -42,12 +37,12 @@ def dry_run(options: Options, device: torch.device, group: Processes, stop: Stop
         shutil.rmtree(out)
     group.wait()
     short = shortened(recipe, None if device.type == "cuda" else group.world)
-    began = time.perf_counter()
-    code = train(replace(options, recipe=short, resume=False, out=out), out, device, group, stop, argv)
-    if group.is_main:
-        seconds = time.perf_counter() - began
-        print(f"\ndry run of {seconds:.0f} s, {peak_memory(device):.2f} GiB at most; everything is in {out}")
-    return code
+    return replace(options, recipe=short, resume=False, out=out)
+
+
+def dry_report(out: Path, seconds: float, device: torch.device) -> str:
+    """What a dry run took, and where it left everything."""
+    return f"\ndry run of {seconds:.0f} s, {peak_memory(device):.2f} GiB at most; everything is in {out}"
 
 
 def peak_memory(device: torch.device) -> float:

@@ -8,9 +8,10 @@ from typing import Any
 
 from crfrnn._files import replacing
 from crfrnn.nets import SegmentationModel, load_checkpoint, save_checkpoint
+from train.options import RECIPE
 from train.recipes import Recipe
 
-RECIPE, LAST, LOG = "recipe.json", "last.pt", "log.txt"
+LAST, LOG = "last.pt", "log.txt"
 
 
 def plain(recipe: Recipe) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from train.folder import RECIPE
 from train.recipes import RECIPES, Recipe, Source, Stage
 
+RECIPE = "recipe.json"  # in the folder of a run
 DESCRIPTION = f"""Train a network, the parameters of a CRF-RNN on it, or both jointly, in stages. --recipe NAME says what the
 fields below start from: one of {", ".join(RECIPES)}, or the recipe.json of a run; without it, toy."""
 

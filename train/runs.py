@@ -111,11 +111,12 @@ def curves(folders: Sequence[Path], names: Sequence[str]) -> Figure:
         grid[1, column].set_xlabel("step")
         for i, folder in enumerate(folders):
             if stage in stages_of(folder):
-                draw(grid[:, column], folder / "tensorboard" / stage, f"C{i % 10}", names[i])
+                draw(list(grid[:, column]), folder / "tensorboard" / stage, f"C{i % 10}", names[i])
     grid[0, 0].set_ylabel(f"loss, mean of 1/{SMOOTHING} of the steps")
     grid[1, 0].set_ylabel("mean IoU while training, percent")
     grid[0, -1].legend(fontsize=7)
-    kinds = [Line2D([], [], color="0.4", linestyle=style, marker=marker) for style, marker in (("-", "o"), (":", "x"))]
+    whole = Line2D([], [], color="0.4", linestyle="-", marker="o")
+    kinds = [whole, Line2D([], [], color="0.4", linestyle=":", marker="x")]
     grid[1, -1].legend(kinds, ["the model as a whole", "its network alone"], fontsize=7)
     return figure
 

@@ -25,7 +25,7 @@ class Run:
     group: Processes
     stop: Stop
     sets: Mapping[str, Sequence[SegmentationSet]] = field(default_factory=dict)
-    """by stage: the data sets of its mixture, see train.mixture"""
+    """by stage: the data sets of its mixture, see train.steps.mixture"""
     final_images: int | None = None
     """images of the validation list that the final table is over; None for all"""
 

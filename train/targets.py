@@ -10,7 +10,7 @@ that it can be interrupted and started again. `python -m train.run --recipe weak
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,7 +34,8 @@ from crfrnn.data import (
     voc_boxes,
     write_labels,
 )
-from crfrnn.weak import SegSettings, rect_targets, seg_targets
+from crfrnn.presets import BBOX_SEG_CRF, FixedCRF
+from crfrnn.weak import rect_targets, seg_targets
 from eval.scoring.record import commit, hardware
 
 PARAMETERS = "parameters.json"
@@ -55,7 +56,7 @@ class Options:
     regions of class masks, from Annotations/*.xml, or from the annotations of COCO"""
     kinds: tuple[Literal["rect", "seg"], ...] = ("rect", "seg")
     """which label maps to make"""
-    seg: SegSettings = field(default_factory=SegSettings)
+    seg: FixedCRF = BBOX_SEG_CRF
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,7 +90,7 @@ def run(options: Options, command: str) -> int:
     return 0
 
 
-def target(kind: str, image: Tensor, boxes: Sequence[LabeledBox], seg: SegSettings) -> Tensor:
+def target(kind: str, image: Tensor, boxes: Sequence[LabeledBox], seg: FixedCRF) -> Tensor:
     """The label map of one kind, uint8 [H, W] on the CPU."""
     return rect_targets(boxes, *image.shape[1:]) if kind == "rect" else seg_targets(image, boxes, seg)
 

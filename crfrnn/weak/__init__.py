@@ -2,10 +2,9 @@
 
 from crfrnn.weak.estep import adapted_scores, em_adapt, em_fixed, mil_peaks
 from crfrnn.weak.presence import annotated_labels, box_labels
-from crfrnn.weak.targets import SegSettings, core, rect_targets, seg_probabilities, seg_targets
+from crfrnn.weak.targets import core, rect_targets, seg_probabilities, seg_targets
 
 __all__ = [
-    "SegSettings",
     "adapted_scores",
     "annotated_labels",
     "box_labels",

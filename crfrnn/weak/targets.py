@@ -1,35 +1,15 @@
 """Label maps made from boxes (Papandreou et al. 2015, arXiv 1502.02734): Bbox-Rect and Bbox-Seg."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from crfrnn.data import VOID, LabeledBox
-from crfrnn.kernels import appearance_kernel, smoothness_kernel
-from crfrnn.meanfield import CRFRNN
+from crfrnn.presets import BBOX_SEG_CRF, FixedCRF
 
 CERTAIN = 1e-12
 """probability of every other label where one is certain"""
-
-
-@dataclass(frozen=True)
-class SegSettings:
-    """The dense CRF of Bbox-Seg; the published values, chosen on 100 images with labels for all pixels."""
-
-    w: float = 45.0
-    """weight of the appearance kernel"""
-    theta_alpha: float = 37.0
-    """appearance kernel: pixels"""
-    theta_beta: float = 3.0
-    """appearance kernel: gray levels of 0..255"""
-    smoothness_w: float = 15.0
-    """weight of the smoothness kernel"""
-    theta_gamma: float = 3.0
-    """smoothness kernel: pixels"""
-    num_iterations: int = 10
-    """mean-field iterations T"""
 
 
 def rect_targets(boxes: Sequence[LabeledBox], height: int, width: int) -> Tensor:
@@ -93,7 +73,7 @@ def seg_probabilities(boxes: Sequence[LabeledBox], height: int, width: int, num_
 
 
 @torch.no_grad()
-def seg_targets(image: Tensor, boxes: Sequence[LabeledBox], settings: SegSettings | None = None) -> Tensor:
+def seg_targets(image: Tensor, boxes: Sequence[LabeledBox], crf: FixedCRF = BBOX_SEG_CRF) -> Tensor:
     """Bbox-Seg: a dense CRF over `seg_probabilities`. -> uint8 [H, W].
 
     Where Bbox-Rect has void, void stays.
@@ -101,11 +81,10 @@ def seg_targets(image: Tensor, boxes: Sequence[LabeledBox], settings: SegSetting
     Args:
         image: RGB [3, H, W] in 0..255.
         boxes: those of the image.
-        settings: the published ones by default.
+        crf: its numbers; the published ones by default.
 
     Raises as `rect_targets` and CRFRNN.
     """
-    settings = settings or SegSettings()
     height, width = image.shape[1:]
     known = [box for box in boxes if box.label != VOID]
     labels = rect_targets(boxes, height, width)
@@ -115,15 +94,8 @@ def seg_targets(image: Tensor, boxes: Sequence[LabeledBox], settings: SegSetting
     # The CRF is over the labels of the boxes alone: no other label can occur.
     renamed = [box._replace(label=present.index(box.label)) for box in known]
     unary = seg_probabilities(renamed, height, width, len(present)).log().float().to(image.device)
-    crf = CRFRNN(
-        len(present),
-        kernels=[
-            smoothness_kernel(settings.theta_gamma, settings.smoothness_w),
-            appearance_kernel(settings.theta_alpha, settings.theta_beta, settings.w),
-        ],
-        num_iterations=settings.num_iterations,
-    ).to(image.device)
-    winners = crf(unary[None], image[None].float())[0].argmax(0).cpu()
+    layer = crf.build(len(present)).to(image.device)
+    winners = layer(unary[None], image[None].float())[0].argmax(0).cpu()
     return torch.where(labels == VOID, VOID, torch.tensor(present)[winners]).to(torch.uint8)
 
 

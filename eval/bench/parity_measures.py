@@ -38,7 +38,7 @@ def image_crf(
 ) -> Any:  # fmt: skip
     """A DenseCRF2D of `module`, ready for inference."""
     scale = UNNORMALIZED_SCALE if normalization == "NO_NORMALIZATION" else 1
-    compats = [compat(kind, scale * weight, len(energy)) for weight in (crf.smoothness_w, crf.w)]
+    compats = [compat(kind, scale * weight, len(energy)) for weight in (crf.smoothness_weight, crf.appearance_weight)]
     options = {"kernel": getattr(module, kernel), "normalization": getattr(module, normalization)}
     return pydensecrf_model(module, energy, image, crf, *compats, **options)
 

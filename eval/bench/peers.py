@@ -110,7 +110,13 @@ def pydensecrf(crf: FixedCRF, unary: Tensor, image: Tensor) -> Tensor:
     for scores, picture in zip(unary, image, strict=True):
         energy = np.ascontiguousarray(-rearrange(scores, "l h w -> l (h w)").numpy())
         model = pydensecrf_model(
-            densecrf, energy, _rgb(picture), crf, crf.smoothness_w, crf.w, normalization=normalization
+            densecrf,
+            energy,
+            _rgb(picture),
+            crf,
+            crf.smoothness_weight,
+            crf.appearance_weight,
+            normalization=normalization,
         )
         beliefs.append(torch.from_numpy(np.array(model.inference(crf.num_iterations))).view_as(scores))
     return torch.stack(beliefs)
@@ -146,7 +152,14 @@ def _simplecrf(work: Workload, index: int) -> Tensor:
     # Not softmax: clipped beliefs do not sum to 1, and SimpleCRF would clip them a second time once scaled to do so.
     beliefs = rearrange(work.unary[index].exp(), "l h w -> h w l").contiguous().numpy()
     crf = work.crf
-    settings = (crf.w, crf.theta_alpha, crf.theta_beta, crf.smoothness_w, crf.theta_gamma, crf.num_iterations)
+    settings = (
+        crf.appearance_weight,
+        crf.theta_alpha,
+        crf.theta_beta,
+        crf.smoothness_weight,
+        crf.theta_gamma,
+        crf.num_iterations,
+    )
     return torch.from_numpy(denseCRF.densecrf(_rgb(work.image[index]), beliefs, tuple(map(float, settings)))).long()
 
 

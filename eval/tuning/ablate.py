@@ -14,7 +14,7 @@ between the 8 nearest pixels, for `--normalization none`. Writes DIR/ablation.js
 import itertools
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,13 +23,13 @@ from tqdm import tqdm
 
 from crfrnn._command import exit_code
 from crfrnn.kernels import Normalization
+from crfrnn.presets import CRF_RNN, FixedCRF
 from eval.scoring.record import origin
 from eval.tuning.ablation_cells import Cells, Learned, Ready, Running
 from eval.tuning.ablation_report import write_report
 from eval.tuning.fit import Learning
 from eval.tuning.problems import Source
-from eval.tuning.search_grid import Cell
-from eval.tuning.variants import CRF_RNN, Bandwidths, Compatibility, KernelNames, KernelWeights, Variant
+from eval.tuning.variants import Bandwidths, Compatibility, KernelNames, KernelWeights, Variant
 from eval.tuning.workers import Workers
 
 
@@ -47,16 +47,24 @@ class Axes:
     seeds: tuple[int, ...] = (0,)
     """of the order of the images in learning; error bars are over these"""
 
-    def cells(self, start: Cell) -> list[Learned]:
+    def cells(self, start: FixedCRF) -> list[Learned]:
         """All combinations, the seeds of each behind one another. Raises ValueError where an axis is empty or repeats."""
         for name, values in asdict(self).items():
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{name} is {list(values)}; wanted one or more different values")
-        combinations = itertools.product(
-            self.kernels, self.kernel_weights, self.compatibility, self.normalization, self.bandwidths,
-            self.train_iterations, [start], self.seeds,
-        )  # fmt: skip
-        return [Learned(Variant(*settings), seed) for *settings, seed in combinations]
+        return [
+            Learned(
+                Variant(
+                    kernels, weights, compatibility, bandwidths,
+                    replace(start, num_iterations=iterations, normalization=normalization),
+                ),
+                seed,
+            )
+            for kernels, weights, compatibility, normalization, bandwidths, iterations, seed in itertools.product(
+                self.kernels, self.kernel_weights, self.compatibility, self.normalization, self.bandwidths,
+                self.train_iterations, self.seeds,
+            )
+        ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,8 @@ class Options:
     test_images: int | None = None
     """score so many of the images left over, evenly spaced; None for all"""
     learning: Annotated[Learning, tyro.conf.arg(name="")] = field(default_factory=Learning)
-    start: Cell = CRF_RNN
-    """where learning begins"""
+    start: FixedCRF = CRF_RNN
+    """where learning begins; T and normalization come from the axes"""
     workers: int = 1
     """processes, with one thread each"""
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from eval.inputs.crf_file import read_crf, write_crf
 from eval.scoring.metrics import Confusion, Scores, comparable_scores
 from eval.scoring.record import fingerprint
 from eval.tuning.fit import Learning, fit
-from eval.tuning.problems import Problem, Problems, Source
+from eval.tuning.problems import Problems, Source
+from eval.tuning.search_grid import numbers
 from eval.tuning.variants import Variant
 
 SETTINGS = "settings.json"
@@ -34,14 +35,20 @@ class Learned:
     @property
     def values(self) -> dict[str, Any]:
         """The place on each axis but that of the seeds."""
-        values = asdict(self.variant)
-        del values["start"]
-        return {"train T": values.pop("num_iterations"), **values}
+        variant, start = self.variant, self.variant.start
+        return {
+            "train T": start.num_iterations,
+            "kernels": variant.kernels,
+            "kernel_weights": variant.kernel_weights,
+            "compatibility": variant.compatibility,
+            "normalization": start.normalization,
+            "bandwidths": variant.bandwidths,
+        }
 
     @property
     def key(self) -> str:
         """The name of its files."""
-        start = "-".join(f"{value:g}" for value in self.variant.start)
+        start = "-".join(f"{value:g}" for value in numbers(self.variant.start))
         return "-".join([f"T{self.values['train T']}", *list(self.values.values())[1:], start, f"seed{self.seed}"])
 
 
@@ -131,7 +138,7 @@ class Running:
         return read_crf(file)
 
     @torch.no_grad()
-    def counts(self, crf: CRFRNN, problems: Sequence[Problem]) -> list[Tensor]:
+    def counts(self, crf: CRFRNN, problems: Problems) -> list[Tensor]:
         """Confusion matrices over the test images after T = 0, 1, ... iterations, from one run per image."""
         iterations = self.kept.settings["test_iterations"]
         total = len(problems)

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch.utils.tensorboard import SummaryWriter
 
 from crfrnn._files import replacing
@@ -71,10 +72,10 @@ def table(rows: Group) -> str:
         best = max(range(largest + 1), key=lambda t: values[t][0])
         cells = [f"{values[t][0]:.2f}" + (f" ±{values[t][1]:.2f}" if len(seeds) > 1 else "") for t in shown]
         lines.append([name, *cells, str(best)])
-    seeds = max(map(len, rows.values()))
+    most_seeds = max(len(seeds) for seeds in rows.values())
     first = next(iter(rows.values()))[0][0]
     note = f"mean IoU over {len(first.present)} of {len(first.iou)} classes, those of the truth, percent"
-    note += f"; mean and deviation over {seeds} seeds" if seeds > 1 else ""
+    note += f"; mean and deviation over {most_seeds} seeds" if most_seeds > 1 else ""
     return f"{note}\n\n" + text_table(["T at test", *map(str, shown), "best"], lines)
 
 
@@ -109,7 +110,7 @@ def curves(rows: Group) -> Figure:
         )
     axes.set_xlabel("mean-field iterations at test (0: the network alone)")
     axes.set_ylabel("mean IoU, percent")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     if len(rows) > 1:
         figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=8)

@@ -57,10 +57,10 @@ def fit(
 
     Raises ValueError for settings that make no sense, and FloatingPointError where the loss is not finite.
     """
-    if learning.steps < 0 or learning.batch_size < 1 or variant.num_iterations < 1:
+    if learning.steps < 0 or learning.batch_size < 1 or variant.start.num_iterations < 1:
         raise ValueError(
-            f"got {learning.steps} steps of {learning.batch_size} images with {variant.num_iterations} iterations; wanted "
-            "0 or more steps, 1 or more images, and 1 or more iterations"
+            f"got {learning.steps} steps of {learning.batch_size} images with {variant.start.num_iterations} iterations; "
+            "wanted 0 or more steps, 1 or more images, and 1 or more iterations"
         )
     crf = variant.build(num_labels)
     groups = parameter_groups(crf, learning)

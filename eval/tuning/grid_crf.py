@@ -125,7 +125,7 @@ def candidates(options: Options) -> dict[str, list[Pairwise]]:
     dense = product(options.weights, options.alphas, options.betas)
     return {
         GRID: [GridCRF(w, beta, options.neighbors, fixed.num_iterations) for w, beta in grid],
-        DENSE: [replace(fixed, w=w, theta_alpha=alpha, theta_beta=beta) for w, alpha, beta in dense],
+        DENSE: [replace(fixed, appearance_weight=w, theta_alpha=alpha, theta_beta=beta) for w, alpha, beta in dense],
     }
 
 
@@ -184,7 +184,11 @@ def scaled(pairwise: Pairwise, factor: float) -> Pairwise:
     """The same CRF with all its weights times `factor`."""
     if isinstance(pairwise, GridCRF):
         return replace(pairwise, weight=factor * pairwise.weight)
-    return replace(pairwise, w=factor * pairwise.w, smoothness_w=factor * pairwise.smoothness_w)
+    return replace(
+        pairwise,
+        appearance_weight=factor * pairwise.appearance_weight,
+        smoothness_weight=factor * pairwise.smoothness_weight,
+    )
 
 
 def labeled(logits: Tensor) -> Tensor:

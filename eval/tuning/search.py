@@ -19,7 +19,6 @@ import torch
 import tyro
 from tqdm import tqdm
 
-from crfrnn import CRFRNN
 from crfrnn._command import exit_code
 from crfrnn.kernels import Normalization
 from crfrnn.presets import FixedCRF
@@ -28,7 +27,7 @@ from eval.scoring.metrics import Confusion, Scores, check_classes, comparable_sc
 from eval.scoring.record import origin
 from eval.scoring.tables import text_table
 from eval.tuning.problems import Problems, Source
-from eval.tuning.search_grid import Cell, Grid, around, first_round, first_steps
+from eval.tuning.search_grid import Grid, around, first_round, first_steps
 from eval.tuning.search_store import Store
 from eval.tuning.workers import Workers
 
@@ -85,7 +84,7 @@ def run(options: Options, argv: Sequence[str]) -> int:
         "images": problems.names,
         "tried": {str(cell): search.values[cell] for cell in ranking},
     }
-    write_crf(options.out / RESULT, layer(options, best, len(problems.classes), 0.0), facts)
+    write_crf(options.out / RESULT, best.build(len(problems.classes)), facts)
     print(f"\nparameters  {options.out / RESULT}")
     return 0
 
@@ -107,12 +106,6 @@ def settings(options: Options) -> dict[str, Any]:
     return source | {name: getattr(options, name) for name in ("num_iterations", "normalization", "min_belief")}
 
 
-def layer(options: Options, cell: Cell, num_labels: int, min_belief: float) -> CRFRNN:
-    """The CRF of a cell."""
-    fixed = FixedCRF(**cell._asdict(), num_iterations=options.num_iterations, normalization=options.normalization)
-    return fixed.build(num_labels, min_belief)
-
-
 class Search:
     """A search over `problems`; what was counted before comes from `store`, what is counted now goes there.
 
@@ -122,11 +115,12 @@ class Search:
 
     def __init__(self, options: Options, problems: Problems, store: Store, workers: Workers) -> None:
         self.options, self.problems, self.store, self.workers = options, problems, store, workers
-        self.values: dict[Cell, float] = {}
+        self.values: dict[FixedCRF, float] = {}
 
-    def run(self) -> Cell:
+    def run(self) -> FixedCRF:
         """The best cell of all rounds."""
-        self.try_cells(first_round(self.options.grid), "grid")
+        base = FixedCRF(num_iterations=self.options.num_iterations, normalization=self.options.normalization)
+        self.try_cells(first_round(self.options.grid, base), "grid")
         steps, rounds = first_steps(self.options.grid), 0
         best = max(self.values, key=self.values.__getitem__)
         while steps and rounds < self.options.rounds:
@@ -139,7 +133,7 @@ class Search:
                 steps = {name: step / 2 for name, step in steps.items()}
         return best
 
-    def try_cells(self, cells: Sequence[Cell], title: str) -> None:
+    def try_cells(self, cells: Sequence[FixedCRF], title: str) -> None:
         """Add `cells` to `values`, in this order."""
         names = self.problems.names
         missing = {i: [cell for cell in cells if not self.store.has(name, cell)] for i, name in enumerate(names)}
@@ -152,7 +146,7 @@ class Search:
         for cell in cells:
             self.values[cell] = self.value(cell)
 
-    def value(self, cell: Cell) -> float:
+    def value(self, cell: FixedCRF) -> float:
         confusion = Confusion(self.problems.classes)
         for name in self.problems.names:
             confusion.add(self.store.get(name, cell))
@@ -172,12 +166,12 @@ class Counting:
         self.options, self.problems = options, problems
 
     @torch.no_grad()
-    def __call__(self, task: tuple[int, Sequence[Cell]]) -> tuple[str, Mapping[Cell, torch.Tensor]]:
+    def __call__(self, task: tuple[int, Sequence[FixedCRF]]) -> tuple[str, Mapping[FixedCRF, torch.Tensor]]:
         number, cells = task
         problem = self.problems[number]
         counts = {}
         for cell in cells:
-            crf = layer(self.options, cell, len(self.problems.classes), self.options.min_belief)
+            crf = cell.build(len(self.problems.classes), self.options.min_belief)
             confusion = Confusion(self.problems.classes)
             confusion.update(crf(problem.unary, problem.image)[0].argmax(0), problem.truth)
             counts[cell] = confusion.counts

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eval.tuning.search_grid import Cell
+from crfrnn.presets import FixedCRF
+from eval.tuning.search_grid import numbers
 
 FILE = "tried.sqlite"
 
@@ -51,16 +52,16 @@ class Store:
     def __exit__(self, *error: object) -> None:
         self._file.close()
 
-    def has(self, image: str, cell: Cell) -> bool:
+    def has(self, image: str, cell: FixedCRF) -> bool:
         return (image, _key(cell)) in self._counts
 
-    def get(self, image: str, cell: Cell) -> Tensor:
+    def get(self, image: str, cell: FixedCRF) -> Tensor:
         """Pixels by true and predicted label, int64 [L, L]."""
         flat = np.frombuffer(self._counts[image, _key(cell)], dtype=np.int64)
         size = round(len(flat) ** 0.5)
         return torch.from_numpy(flat.reshape(size, size).copy())
 
-    def add(self, image: str, counts: Mapping[Cell, Tensor]) -> None:
+    def add(self, image: str, counts: Mapping[FixedCRF, Tensor]) -> None:
         """Keep the counts of an image, all or none of them."""
         blobs = {(image, _key(cell)): matrix.to(torch.int64).numpy().tobytes() for cell, matrix in counts.items()}
         with self._file:
@@ -68,5 +69,5 @@ class Store:
         self._counts |= blobs
 
 
-def _key(cell: Cell) -> str:
-    return json.dumps(cell)
+def _key(cell: FixedCRF) -> str:
+    return json.dumps(numbers(cell))

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from crfrnn import CRFRNN, Kernel, appearance_kernel, grid_kernel, smoothness_kernel
-from crfrnn.kernels import Normalization
-from eval.tuning.search_grid import Cell
+from crfrnn import CRFRNN, Kernel, grid_kernel
+from crfrnn.presets import CRF_RNN, FixedCRF
 
 KernelNames = Literal["smoothness", "appearance", "both", "grid"]
 KernelWeights = Literal["scalar", "diagonal", "matrix"]
 Compatibility = Literal["potts", "symmetric", "free"]
 Bandwidths = Literal["fixed", "learned"]
-CRF_RNN = Cell(5.0, 160.0, 3.0, 3.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -23,22 +21,18 @@ class Variant:
     """one weight per kernel, one per label, or a matrix over labels"""
     compatibility: Compatibility = "potts"
     """Potts as it is, or learned from there: symmetric, or any matrix"""
-    normalization: Normalization = "after"
     bandwidths: Bandwidths = "fixed"
-    num_iterations: int = 5
-    """mean-field iterations T while learning"""
-    start: Cell = CRF_RNN
-    """weights and bandwidths in the beginning"""
+    start: FixedCRF = CRF_RNN
+    """weights and bandwidths to start from, and what stays as it is: T while learning, normalization"""
 
     def pair_term(self) -> list[Kernel]:
         """The kernels by name."""
-        smoothness = smoothness_kernel(self.start.theta_gamma, self.start.smoothness_w)
-        appearance = appearance_kernel(self.start.theta_alpha, self.start.theta_beta, self.start.w)
+        smoothness, appearance = self.start.kernels()
         return {
             "smoothness": [smoothness],
             "appearance": [appearance],
             "both": [smoothness, appearance],
-            "grid": [grid_kernel(weight=self.start.w)],
+            "grid": [grid_kernel(weight=self.start.appearance_weight)],
         }[self.kernels]
 
     def build(self, num_labels: int) -> CRFRNN:
@@ -46,8 +40,8 @@ class Variant:
         crf = CRFRNN(
             num_labels,
             kernels=self.pair_term(),
-            num_iterations=self.num_iterations,
-            normalization=self.normalization,
+            num_iterations=self.start.num_iterations,
+            normalization=self.start.normalization,
             kernel_weights=self.kernel_weights,
             learn_bandwidths=self.bandwidths == "learned",
         )

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-import train.loop
+import train.steps.loop
 
 
 @contextmanager
 def interrupted_in(step: int) -> Iterator[None]:
     """Ctrl-C in step number `step`, over all stages, of what runs inside; the generator of torch is not where it was."""
     steps = 0
-    clip = train.loop.clip_gradients
+    clip = train.steps.loop.clip_gradients
 
     def interrupt(*args: object) -> object:
         nonlocal steps
@@ -23,7 +23,7 @@ def interrupted_in(step: int) -> Iterator[None]:
         return clip(*args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.loop, "clip_gradients", interrupt)
+        patch.setattr(train.steps.loop, "clip_gradients", interrupt)
         with pytest.raises(KeyboardInterrupt):
             yield
     torch.rand(17)

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-import train.loop
+import train.steps.loop
 from crfrnn.data import make_toy
 from crfrnn.nets import load_checkpoint
 from tests.train.children import die, result, start
@@ -26,7 +26,7 @@ def die_at_the_first_step() -> None:
     def step(*args: object) -> None:
         die()
 
-    train.loop.Training.step = step  # type: ignore[assignment, method-assign]
+    train.steps.loop.Training.step = step  # type: ignore[assignment, method-assign]
 
 
 def arguments(data: Path, out: Path, steps: int) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import train.loop
+import train.steps.loop
 from tests.train.children import die, result, start, start_pair
 from tests.train.test_interruption import nth
 
@@ -64,7 +64,7 @@ def test_scores_of_shards_are_those_of_the_whole(arguments: Callable, tmp_path: 
 
 
 def die_in_the_fifth_step() -> None:
-    train.loop.clip_gradients = nth(train.loop.clip_gradients, 5, die)
+    train.steps.loop.clip_gradients = nth(train.steps.loop.clip_gradients, 5, die)
 
 
 def test_started_again_by_torchrun_a_run_goes_on(arguments: Callable, tmp_path: Path, single: Path) -> None:

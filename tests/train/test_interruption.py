@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import crfrnn.nets.weights.checkpoint
-import train.loop
+import train.steps.loop
 from crfrnn.nets import load_checkpoint
 from tests.train.children import die, result, start
 from train.interrupt import Interrupted, Stop
@@ -41,11 +41,11 @@ def die_before_renaming() -> None:
 
 
 def die_in_a_step() -> None:
-    train.loop.clip_gradients = nth(train.loop.clip_gradients, 2, die)
+    train.steps.loop.clip_gradients = nth(train.steps.loop.clip_gradients, 2, die)
 
 
 def die_in_validation() -> None:
-    train.loop.validate = nth(train.loop.validate, 2, die)
+    train.steps.loop.validate = nth(train.steps.loop.validate, 2, die)
 
 
 def test_a_run_killed_three_times_ends_bit_for_bit_as_one_that_was_not(
@@ -73,8 +73,8 @@ def test_a_signal_writes_a_checkpoint_and_leaves(
 ) -> None:
     before, out = signal.getsignal(number), tmp_path / "run"
     with monkeypatch.context() as patch:
-        ask = nth(train.loop.clip_gradients, 5, lambda: os.kill(os.getpid(), number))
-        patch.setattr(train.loop, "clip_gradients", ask)
+        ask = nth(train.steps.loop.clip_gradients, 5, lambda: os.kill(os.getpid(), number))
+        patch.setattr(train.steps.loop, "clip_gradients", ask)
         assert main(arguments(out)) == 128 + number
     assert f"{number.name} in stage 'network'; go on with --resume" in capsys.readouterr().err
     assert load_checkpoint(out / "last.pt")["training"]["step"] == 5

@@ -17,11 +17,11 @@ from eval.segment import main as segment_main
 from eval.tuning.problems import Problems, Source
 from tests.part_files import pascal_object, write_pascal
 from tests.train.children import without_pictures
-from train.mixture import ALONE
 from train.recipes import RECIPES, Crf, Stage
 from train.run import main
 from train.start import build_crf
-from train.stream import Augmented, Key, collate
+from train.steps.mixture import ALONE
+from train.steps.stream import Augmented, Key, collate
 
 SIZE = (40, 48)
 
@@ -110,7 +110,7 @@ def test_an_interrupted_run_ends_in_the_same_bits(
 
     without_pictures(monkeypatch.setattr)
     with monkeypatch.context() as patch:
-        patch.setattr("train.loop.Training.save_result", out_of_memory)
+        patch.setattr("train.steps.loop.Training.save_result", out_of_memory)
         with pytest.raises(RuntimeError, match="out of memory"):
             main(arguments(tmp_path / "run"))
     assert load_checkpoint(tmp_path / "run" / "last.pt")["training"]["step"] == 3

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from crfrnn.nets import build_model, load_checkpoint
 from tests.train.interruptions import interrupted_in
-from train.loss import StageLoss
 from train.run import main
+from train.steps.loss import StageLoss
 
 pytestmark = pytest.mark.usefixtures("_no_pictures")
 

@@ -10,7 +10,7 @@ import torch
 import train.targets
 from crfrnn.data import LabeledBox, make_toy, read_labels, write_labels
 from crfrnn.data.coco import COCO_CATEGORIES
-from crfrnn.weak import SegSettings, rect_targets, seg_targets
+from crfrnn.weak import rect_targets, seg_targets
 from train.targets import main
 
 
@@ -66,9 +66,9 @@ def test_what_is_there_is_kept_and_what_is_not_is_made(
     assert "1 of 2 images done, the others were there" in capsys.readouterr().out
     assert len(list(out.rglob("*.png"))) == 4
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
-    assert run("--boxes", "regions", "--seg.w", "7") == 2
+    assert run("--boxes", "regions", "--seg.appearance-weight", "7") == 2
     assert "holds files made with another seg" in capsys.readouterr().err
-    assert run("--boxes", "regions", "--seg.w", "7", "--kinds", "rect") == 0  # Bbox-Rect has no CRF
+    assert run("--boxes", "regions", "--seg.appearance-weight", "7", "--kinds", "rect") == 0  # Bbox-Rect has no CRF
     other = make_toy(tmp_path / "other", num_train=1, num_val=2, size=(48, 56))
     assert run("--boxes", "regions", "--data", str(other)) == 2
     assert "holds files made with another data" in capsys.readouterr().err
@@ -91,7 +91,7 @@ def test_boxes_around_objects(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     image = read_image(root / "JPEGImages" / "val_00000.jpg")
     got = {kind: read_labels(tmp_path / "out" / kind / "val_00000.png") for kind in ("rect", "seg")}
     assert torch.equal(got["rect"], rect_targets(boxes, 48, 56))
-    assert torch.equal(got["seg"], seg_targets(image, boxes, SegSettings()))
+    assert torch.equal(got["seg"], seg_targets(image, boxes))
     assert not torch.equal(got["rect"], got["seg"])
 
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from crfrnn.data import write_labels
-from train.mixture import check_mixture
 from train.options import parse
+from train.steps.mixture import check_mixture
 from train.weak_table import ROWS, Options, commands, main
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from crfrnn.data import VOID, LabeledBox
-from crfrnn.weak import SegSettings, core, rect_targets, seg_probabilities, seg_targets
+from crfrnn.presets import FixedCRF
+from crfrnn.weak import core, rect_targets, seg_probabilities, seg_targets
 from tests.dense_meanfield import dense_features, dense_kernel, dense_meanfield, dense_normalized
 
 LARGE, INNER, BESIDE = LabeledBox(1, 0, 0, 16, 20), LabeledBox(2, 2, 3, 14, 15), LabeledBox(3, 10, 12, 20, 24)
@@ -139,7 +140,14 @@ def test_the_crf_is_that_of_the_definition() -> None:
     coarse = 255 * torch.rand(1, 3, 3, 4)
     image = torch.nn.functional.interpolate(coarse, size=(14, 18), mode="nearest")[0].to(torch.uint8)
     boxes = [LabeledBox(2, 1, 1, 13, 13), LabeledBox(4, 3, 8, 14, 18)]
-    settings = SegSettings(w=3.0, theta_alpha=8.0, theta_beta=20.0, smoothness_w=1.0, theta_gamma=2.0, num_iterations=4)
+    settings = FixedCRF(
+        appearance_weight=3.0,
+        theta_alpha=8.0,
+        theta_beta=20.0,
+        smoothness_weight=1.0,
+        theta_gamma=2.0,
+        num_iterations=4,
+    )
     labels = seg_targets(image, boxes, settings)
     unary = seg_probabilities(boxes, 14, 18, 5).log().reshape(5, -1).T
     features = [dense_features(image.double(), 2.0), dense_features(image.double(), 8.0, 20.0)]

@@ -30,6 +30,6 @@ RECIPE = Recipe(
         ),
     },
     extra_labels=60,
-    dense_crf=FixedCRF(w=5.0, theta_alpha=73.0, theta_beta=5.0),
+    dense_crf=FixedCRF(appearance_weight=5.0, theta_alpha=73.0, theta_beta=5.0),
     workers=8,
 )

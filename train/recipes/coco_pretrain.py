@@ -27,6 +27,6 @@ RECIPE = Recipe(
         ),
         "network": VOC.stages["network"],
     },
-    dense_crf=FixedCRF(w=5.0, theta_alpha=57.0, theta_beta=5.0),
+    dense_crf=FixedCRF(appearance_weight=5.0, theta_alpha=57.0, theta_beta=5.0),
     workers=8,
 )

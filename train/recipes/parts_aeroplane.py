@@ -10,7 +10,7 @@ With `--data VOCdevkit/VOC2010` the aeroplanes of PASCAL-Part take their place (
 
 from dataclasses import replace
 
-from crfrnn.data import Parts
+from crfrnn.parts import Parts
 from train.recipes.parts_person import RECIPE as PERSON
 
 RECIPE = replace(

@@ -11,7 +11,7 @@ One trunk with a head for each class: in a crop around a cat only the parts of a
 
 from dataclasses import replace
 
-from crfrnn.data import Parts
+from crfrnn.parts import Parts
 from train.recipes.parts_person import RECIPE as PERSON
 
 RECIPE = replace(

@@ -9,7 +9,7 @@ Annotations_Part lies beside JPEGImages. The position bandwidth is 13 pixels, as
 what is 50 pixels away says little about them. Label penalties begin lower for parts that touch.
 """
 
-from crfrnn.data import Parts
+from crfrnn.parts import Parts
 from crfrnn.presets import PARTS_CRF
 from train.recipes.schema import Crf, Recipe, Stage
 

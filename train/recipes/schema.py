@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from crfrnn.data import Parts
+from crfrnn.parts import Parts
 from crfrnn.presets import FixedCRF
 
 

@@ -29,6 +29,6 @@ RECIPE = Recipe(
             },
         ),
     },
-    dense_crf=FixedCRF(w=5.0, theta_alpha=81.0, theta_beta=5.0),
+    dense_crf=FixedCRF(appearance_weight=5.0, theta_alpha=81.0, theta_beta=5.0),
     workers=8,
 )

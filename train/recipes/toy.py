@@ -30,5 +30,5 @@ RECIPE = Recipe(
         ),
     },
     crf=Crf(theta_alpha=30.0, theta_beta=15.0, theta_gamma=2.0, appearance_weight=5.0, smoothness_weight=2.0),
-    dense_crf=FixedCRF(theta_alpha=30.0, theta_beta=15.0, theta_gamma=2.0, smoothness_w=2.0),
+    dense_crf=FixedCRF(theta_alpha=30.0, theta_beta=15.0, theta_gamma=2.0, smoothness_weight=2.0),
 )

@@ -22,6 +22,6 @@ RECIPE = Recipe(
             mixture={"boxes": Source(count=30, split="train_aug", masks="rect")},
         ),
     },
-    dense_crf=FixedCRF(w=5.0, theta_alpha=70.0, theta_beta=3.0),
+    dense_crf=FixedCRF(appearance_weight=5.0, theta_alpha=70.0, theta_beta=3.0),
     workers=8,
 )

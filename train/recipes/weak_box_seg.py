@@ -18,5 +18,5 @@ RECIPE = replace(
     stages={
         "network": replace(RECT.stages["network"], mixture={"boxes": Source(count=30, split="train_aug", masks="seg")})
     },
-    dense_crf=FixedCRF(w=7.0, theta_alpha=41.0, theta_beta=7.0),
+    dense_crf=FixedCRF(appearance_weight=7.0, theta_alpha=41.0, theta_beta=7.0),
 )

@@ -27,6 +27,6 @@ RECIPE = Recipe(
         ),
     },
     network="deeplab-pool3",
-    dense_crf=FixedCRF(w=35.0, theta_alpha=61.0, theta_beta=10.0),
+    dense_crf=FixedCRF(appearance_weight=35.0, theta_alpha=61.0, theta_beta=10.0),
     workers=8,
 )

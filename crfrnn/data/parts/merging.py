@@ -1,10 +1,10 @@
 """Which parts count as one: from every annotated part by itself to the few labels that results are published on."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 from crfrnn.data.parts.vocabulary import without_number
+from crfrnn.parts import Merge
 
-Merge = Literal["none", "numbers", "published", "coarse"]
 """none: every entry of the table of parts; numbers: wheel_1, wheel_2, ... are one, left and right are two; published:
 the merged classes of Tsogkas et al. 2015; coarse: six parts of a person, four of an animal, else as published."""
 

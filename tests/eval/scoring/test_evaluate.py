@@ -43,7 +43,9 @@ def test_every_row_is_what_its_model_gives(voc: Path, make_model: Callable, gent
 
 
 def test_fixed_crf_is_made_as_asked() -> None:
-    fixed = FixedCRF(w=4, theta_alpha=49, theta_beta=5, smoothness_w=2, theta_gamma=1, normalization="symmetric")
+    fixed = FixedCRF(
+        appearance_weight=4, theta_alpha=49, theta_beta=5, smoothness_weight=2, theta_gamma=1, normalization="symmetric"
+    )
     crf = fixed.build(21)
     settings = crf.settings()
     kernels = {(kernel["weight"], kernel["theta_position"], kernel["theta_guide"]) for kernel in settings["kernels"]}

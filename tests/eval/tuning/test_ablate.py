@@ -24,8 +24,8 @@ def arguments(voc: Path, tmp_path: Path) -> Callable[..., list[str]]:
 
     def make(out: str, *more: str) -> list[str]:
         text = f"""--data {voc} --unaries {scores} --out {tmp_path / out} --images 2 --test-iterations 3 --steps 2
-            --train-iterations 1 2 --seeds 0 1 --start.w 1 --start.theta-alpha 5 --start.theta-beta 60
-            --start.smoothness-w 1 --start.theta-gamma 2"""
+            --train-iterations 1 2 --seeds 0 1 --start.appearance-weight 1 --start.theta-alpha 5 --start.theta-beta 60
+            --start.smoothness-weight 1 --start.theta-gamma 2"""
         return [*text.split(), *more]
 
     return make

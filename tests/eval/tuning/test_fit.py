@@ -8,13 +8,13 @@ from torch import Tensor
 
 import eval.tuning.fit
 from crfrnn import CRFRNN
+from crfrnn.presets import FixedCRF
 from eval.tuning.fit import Learning, batch, fit, pixel_loss
 from eval.tuning.problems import Problem
-from eval.tuning.search_grid import Cell
 from eval.tuning.variants import Variant
 
 LEARNING = Learning(steps=6, batch_size=2, kernel_weight_lr=0.3, compatibility_lr=0.1, bandwidth_lr=0.1)
-START = Variant(num_iterations=2, start=Cell(0.5, 6, 50, 0.5, 2))
+START = Variant(start=FixedCRF(0.5, 6, 50, 0.5, 2, num_iterations=2))
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_the_best_parameters_of_some_images_on_the_others(
 
     for name, candidates in tried.items():
         best = max(candidates, key=lambda crf: accuracy(crf, False))
-        weight = "weight" if name == GRID else "w"
+        weight = "weight" if name == GRID else "appearance_weight"
         assert content["parameters"][name][weight] == getattr(best, weight)
         assert content["scores"][name]["pixel_accuracy"] == pytest.approx(accuracy(best, True))
         (alone,) = [row for row in content["sweeps"][name] if row["factor"] == 1]

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 import eval.tuning.search
 from crfrnn import CRFRNN
 from crfrnn.data import VOCSegmentation, read_labels, write_labels
+from crfrnn.presets import FixedCRF
 from eval.tuning.problems import Problems, Source
 from eval.tuning.search import Counting, Search, main
-from eval.tuning.search_grid import Cell, Grid, around, first_round, first_steps
+from eval.tuning.search_grid import Grid, around, first_round, first_steps
 from eval.tuning.search_store import Store
 from tests.eval.killing import killed_after
 from tests.eval.problems import write_folder
@@ -24,7 +26,8 @@ def arguments(voc: Path, tmp_path: Path) -> Callable[..., list[str]]:
 
     def make(out: str, *more: str) -> list[str]:
         text = f"""--data {voc} --unaries {scores} --out {tmp_path / out} --images 3 --num-iterations 2 --rounds 1
-            --grid.w 1 2 --grid.theta-alpha 4 --grid.theta-beta 30 60 --grid.smoothness-w 1 --grid.theta-gamma 1"""
+            --grid.appearance-weight 1 2 --grid.theta-alpha 4 --grid.theta-beta 30 60
+            --grid.smoothness-weight 1 --grid.theta-gamma 1"""
         return [*text.split(), *more]
 
     return make
@@ -107,8 +110,8 @@ def test_classes_that_no_image_holds(arguments: Callable, voc: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--grid.w", "0"], "positive numbers"),
-        (["--grid.w"], "positive numbers"),
+        (["--grid.appearance-weight", "0"], "positive numbers"),
+        (["--grid.appearance-weight"], "positive numbers"),
         (["--rounds", "-1"], "--rounds is -1"),
         (["--workers", "0"], "1 or more"),
         (["--classes", "zebra"], "no class 'zebra'"),
@@ -126,34 +129,36 @@ def test_errors_are_one_line(arguments: Callable, capsys: pytest.CaptureFixture,
 def test_rounds_walk_to_the_best(monkeypatch: pytest.MonkeyPatch, voc: Path, tmp_path: Path) -> None:
     """On a paraboloid with its top beyond the grid, and between its points."""
 
-    def try_cells(self: Search, cells: list[Cell], title: str) -> None:
+    def try_cells(self: Search, cells: list[FixedCRF], title: str) -> None:
         for cell in cells:
             self.values[cell] = (
-                -((cell.w - 4.2) ** 2) - ((cell.theta_alpha - 121) / 20) ** 2 - (cell.theta_beta - 5) ** 2
+                -((cell.appearance_weight - 4.2) ** 2)
+                - ((cell.theta_alpha - 121) / 20) ** 2
+                - (cell.theta_beta - 5) ** 2
             )
 
     monkeypatch.setattr(Search, "try_cells", try_cells)
     options = eval.tuning.search.Options(Source(voc), tmp_path, rounds=40)
     best = Search(options, None, None, None).run()  # type: ignore[arg-type]
-    assert best.w == pytest.approx(4.2, abs=0.1)
+    assert best.appearance_weight == pytest.approx(4.2, abs=0.1)
     assert best.theta_alpha == pytest.approx(121, abs=1)
-    assert (best.theta_beta, best.smoothness_w, best.theta_gamma) == (5, 3, 3)
+    assert (best.theta_beta, best.smoothness_weight, best.theta_gamma) == (5, 3, 3)
 
 
 def test_grid_of_the_paper() -> None:
     cells = first_round(Grid())
     assert len(set(cells)) == len(cells) == 2 * 6 * 8
-    assert first_steps(Grid()) == {"w": 5, "theta_alpha": 10, "theta_beta": 1}
-    assert len(around(Cell(5, 50, 3, 3, 3), first_steps(Grid()))) == 5  # w = 0 is left out
+    assert first_steps(Grid()) == {"appearance_weight": 5, "theta_alpha": 10, "theta_beta": 1}
+    assert len(around(FixedCRF(5, 50, 3, 3, 3), first_steps(Grid()))) == 5  # a weight of 0 is left out
 
 
 def test_store_keeps_matrices(tmp_path: Path) -> None:
-    cell, counts = Cell(1, 2, 3, 4, 5), torch.arange(9).view(3, 3)
+    cell, counts = FixedCRF(1, 2, 3, 4, 5), torch.arange(9).view(3, 3)
     with Store(tmp_path, {"a": (1,)}) as store:
         store.add("x", {cell: counts})
     with Store(tmp_path, {"a": (1,)}) as store:
         assert torch.equal(store.get("x", cell), counts)
-        assert not store.has("x", cell._replace(w=2.0))
+        assert not store.has("x", replace(cell, appearance_weight=2.0))
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "tried.sqlite").write_bytes(b"no data base" * 100)
     with pytest.raises(OSError, match="another folder"):

@@ -67,4 +67,4 @@ def test_other_numbers_of_labels(arguments: Callable, tmp_path: Path, capsys: py
 
 def test_published_parameters_are_those_of_the_facts() -> None:
     assert torch.equal(PUBLISHED["CRF-RNN, initial"].build(3).bandwidths[1], torch.tensor([160.0, 3.0]))
-    assert all(fixed.smoothness_w == fixed.theta_gamma == 3 for fixed in PUBLISHED.values())
+    assert all(fixed.smoothness_weight == fixed.theta_gamma == 3 for fixed in PUBLISHED.values())

@@ -12,7 +12,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train.board
-import train.loop
+import train.steps.loop
 from crfrnn.data import VOCSegmentation, write_labels
 from crfrnn.nets import model_from_checkpoint
 from eval.inputs.checkpoints import open_for
@@ -21,9 +21,9 @@ from tests.train.children import result, start, start_pair, without_pictures
 from tests.train.interruptions import interrupted_in
 from train.board import write_estimate
 from train.folder import plain
-from train.mixture import open_sets, sources
 from train.recipes import RECIPES, EStep, Recipe, Source, Stage
 from train.run import main
+from train.steps.mixture import open_sets, sources
 from train.targets import main as make_targets
 
 MASKS = Source(count=1, split="train", weight=0.7)

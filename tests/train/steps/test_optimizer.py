@@ -5,8 +5,8 @@ import torch
 
 from crfrnn import CRFRNN
 from crfrnn.nets import build_model
-from train.optimizer import build_optimizer, clip_gradients, factor, family, rates, set_rates
 from train.recipes import Stage
+from train.steps.optimizer import build_optimizer, clip_gradients, factor, family, rates, set_rates
 
 STAGE = Stage(
     steps=100,

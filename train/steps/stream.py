@@ -25,15 +25,15 @@ from crfrnn.data import (
 from crfrnn.weak import annotated_labels
 from train.distributed import Processes
 from train.interrupt import ignore_signals
-from train.mixture import shares
 from train.recipes import Source, Stage
+from train.steps.mixture import shares
 
 
 class Key(NamedTuple):
     """A sample that is asked for: number of its source, index in the list of that, seed of its augmentation."""
 
     source: int
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple has a method of this name
     seed: int
 
 

@@ -7,8 +7,8 @@ import torch
 
 from crfrnn.weak import em_adapt, em_fixed, mil_peaks
 from tests.weak import literal
-from train.estimate import estimate, quotas, target_count, turns, weak_loss
 from train.recipes import EStep, Source
+from train.steps.loss import estimate, quotas, target_count, turns, weak_loss
 
 IMAGE = Source(count=1, split="", annotation="image")
 VOID_MAP = torch.full((2, 6, 7), 255)

@@ -4,7 +4,7 @@ import signal
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -15,14 +15,13 @@ from tqdm import tqdm
 
 from crfrnn.nets import SegmentationModel
 from train import board
-from train.estimate import QUOTAS, quotas
 from train.folder import LAST, LOG, Log, save
 from train.interrupt import Interrupted
-from train.loss import StageLoss, counted
-from train.mixture import sources
-from train.optimizer import build_optimizer, clip_gradients, rates, set_rates
 from train.state import Progress, Run
-from train.stream import Batch, step_seed, stream
+from train.steps.loss import QUOTAS, StageLoss, counted, quotas
+from train.steps.mixture import sources
+from train.steps.optimizer import build_optimizer, clip_gradients, rates, set_rates
+from train.steps.stream import Batch, step_seed, stream
 from train.validation import validate
 
 PRECISIONS = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -67,7 +66,7 @@ class Training:
     @property
     def result(self) -> SegmentationModel:
         """The model that is scored and kept: the averaged one where there is one."""
-        return self.model if self.average is None else self.average.module
+        return self.model if self.average is None else cast(SegmentationModel, self.average.module)
 
     def finish(self) -> None:
         """Go to the end of the stage. Raises FloatingPointError where the loss is not finite, Interrupted on a signal."""

@@ -11,9 +11,9 @@ from torch import Tensor
 from crfrnn import CRFRNN, smoothness_kernel
 from crfrnn.nets import SegmentationModel, build_model
 from crfrnn.weak import annotated_labels
-from train.loss import StageLoss, counted
 from train.recipes import EStep, Source
-from train.stream import Batch
+from train.steps.loss import StageLoss, counted
+from train.steps.stream import Batch
 
 PIXELS = Source(count=1, split="")
 IMAGE = Source(count=1, split="", annotation="image")

@@ -8,9 +8,9 @@ import torch
 
 from crfrnn.data import VOCSegmentation, test_transform
 from train.distributed import Processes
-from train.mixture import ALONE, shares
 from train.recipes import Source, Stage
-from train.stream import Augmented, Key, Passes, positions, step_seed, stream
+from train.steps.mixture import ALONE, shares
+from train.steps.stream import Augmented, Key, Passes, positions, step_seed, stream
 
 
 def test_an_epoch_visits_every_image_once() -> None:
