@@ -16,7 +16,7 @@ and one iteration of mean field (Zheng et al. 2015, Algorithm 1) replaces the be
     mu       compatibility   [L, L]                   penalty for label l beside label l'; Potts: 1 - I
 
 Unaries are logits, higher is likelier. The pair term is a penalty and is subtracted. The message of a pixel to itself
-(j = i) is kept, as in the released codes, unless `exclude_self` drops it, as the formula says. The filter behind K_m is
+(j = i) is kept, as in the released codes, unless `exclude_self` drops it, as the formula says. K_m is filtered with
 that of Adams, Baek & Davis 2010; see crfrnn/lattice/NOTES.md.
 """
 

@@ -133,20 +133,20 @@ def build_methods(options: Options, model: SegmentationModel, num_labels: int) -
     """The rows of the table, their CRFs on the device of the model."""
     from crfrnn import CRFRNN
     from eval.inputs.crf_file import read_crf
-    from eval.scoring.methods import mean_field, network_alone
+    from eval.scoring.methods import network_alone, with_crf
 
     device = next(model.parameters()).device
     dense = options.dense_crf.build(num_labels).to(device)
-    methods = [network_alone(), mean_field(dense, {options.dense_crf.num_iterations: "network + dense CRF"})]
+    methods = [network_alone(), with_crf(dense, {options.dense_crf.num_iterations: "network + dense CRF"})]
     for path in options.crf:
         crf = read_crf(path).to(device)
-        methods.append(mean_field(crf, {crf.num_iterations: f"network + {path}"}))
+        methods.append(with_crf(crf, {crf.num_iterations: f"network + {path}"}))
     if options.crf_untrained or model.crf is None:
         untrained = CRFRNN(num_labels).to(device)
         rows = {t: f"network + untrained CRF-RNN T={t}" for t in options.iterations}
-        methods.append(mean_field(untrained, rows))
+        methods.append(with_crf(untrained, rows))
     if model.crf is not None:
-        methods.append(mean_field(model.crf, {t: f"CRF-RNN T={t}" for t in options.iterations}))
+        methods.append(with_crf(model.crf, {t: f"CRF-RNN T={t}" for t in options.iterations}))
     return methods
 
 

@@ -21,7 +21,7 @@ BOOKKEEPING = ("workers", "save_every", "keep_every", "validate_every", "val_ima
 """Fields of a recipe that change nothing in what is learned."""
 
 
-def write_crf(writer: SummaryWriter, crf: CRFRNN, step: int) -> None:
+def write_parameters(writer: SummaryWriter, crf: CRFRNN, step: int) -> None:
     """Kernel weights (means over labels) and bandwidths."""
     for kernel, weights, thetas in zip(crf.kernels, crf.cell.kernel_weights.detach(), crf.bandwidths, strict=True):
         name = kernel_name(kernel)

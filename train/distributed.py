@@ -18,7 +18,7 @@ class Processes:
     rank: int = 0
     world: int = 1
     restarts: int = 0
-    """how often torchrun has started the processes anew after one was lost"""
+    """how often torchrun has restarted the processes after one was lost"""
     launched: bool = False
     """whether torchrun started them"""
 

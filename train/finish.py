@@ -14,7 +14,7 @@ from eval.pictures.belief_maps import write_iterations
 from eval.pictures.figures import Album, matrices_figure, panel, save_figure
 from eval.pictures.iterations import largest_labels, watch
 from eval.scoring.evaluate import evaluate, evenly_spaced
-from eval.scoring.methods import Method, mean_field, network_alone
+from eval.scoring.methods import Method, network_alone, with_crf
 from eval.scoring.metrics import Scores
 from eval.scoring.record import commit, hardware
 from eval.scoring.report import report, save_report
@@ -79,9 +79,9 @@ def compare(run: Run) -> tuple[dict[str, Scores], Album]:
         methods: list[Method] = [rows(model, titles[name])]
         if name in networks[-1:]:
             dense = run.recipe.dense_crf.build(run.validation.num_labels).to(run.device)
-            methods.append(mean_field(dense, {dense.num_iterations: DENSE_CRF}))
+            methods.append(with_crf(dense, {dense.num_iterations: DENSE_CRF}))
             begin = build_crf(run.recipe.crf, run.dataset).to(run.device)
-            methods.append(mean_field(begin, {t: f"{UNTRAINED}, T = {t}" for t in ITERATIONS}))
+            methods.append(with_crf(begin, {t: f"{UNTRAINED}, T = {t}" for t in ITERATIONS}))
         if name in networks:
             on_top = [other for other, it in stages.items() if it.trains == "crf" and previous(run, other) == name]
             methods += [rows(load(run, other), titles[other]) for other in on_top]
@@ -93,7 +93,7 @@ def rows(model: SegmentationModel, title: str) -> Method:
     """The rows of a stage's model: of its network, or of its CRF-RNN where it has one."""
     if model.crf is None:
         return network_alone(title)
-    return mean_field(model.crf, {t: f"{title}, T = {t}" for t in ITERATIONS})
+    return with_crf(model.crf, {t: f"{title}, T = {t}" for t in ITERATIONS})
 
 
 def finished(run: Run) -> dict[str, Stage]:

@@ -25,10 +25,10 @@ def free_folder(name: str) -> Path:
 
 
 def open_folder(out: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | None:
-    """Make the folder of a run with its recipe in it, or go on with one; returns its last checkpoint, if it has one.
+    """Make the folder of a run with its recipe in it, or continue one; returns its last checkpoint, if it has one.
 
     What a process that was killed left half-written is removed. Raises ValueError where the folder holds a run that is
-    not to be gone on with, or one of another recipe, and OSError where it cannot be written to.
+    that cannot be continued, or one of another recipe, and OSError where it cannot be written to.
     """
     description = out / RECIPE
     if not description.exists():
@@ -37,7 +37,7 @@ def open_folder(out: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | Non
             partial.write_text(json.dumps(plain(recipe), indent=2) + "\n", encoding="utf-8")
         return None
     if not resume:
-        raise ValueError(f"{out} already holds a run; pass --resume to go on with it, or another --out")
+        raise ValueError(f"{out} already holds a run; pass --resume to continue it, or another --out")
     found, wanted = json.loads(description.read_text(encoding="utf-8")), plain(recipe)
     different = differences(found, wanted)
     if different:

@@ -33,7 +33,7 @@ class Options:
     out: Path | None = None
     """folder of this run, one that all processes see; the next free runs/NAME-1, -2, ... by default"""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
-    """go on with the run in --out"""
+    """continue the run in --out"""
     only: tuple[str, ...] = ()
     """names of the stages to run; all by default"""
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -52,7 +52,7 @@ def parse(argv: Sequence[str]) -> tuple[str, Options]:
 
 
 def resumed(argv: Sequence[str]) -> Path | None:
-    """The recipe.json of the run to go on with, where there is one."""
+    """The recipe.json of the run to continue, where there is one."""
     chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     chooser.add_argument("--resume", action="store_true")
     chooser.add_argument("--out", type=Path)

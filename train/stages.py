@@ -58,7 +58,7 @@ def train(options: Options, out: Path, device: torch.device, group: Processes, s
     run = Run(recipe, dataset, validation, out, device, group, stop, sets, final_images=2 if options.dry_run else None)
     check_stages(options)
     if options.resume and options.out is None:
-        raise ValueError("--resume needs --out: the folder of the run to go on with")
+        raise ValueError("--resume needs --out: the folder of the run to continue")
     last = open_folder(out, recipe, options.resume or group.restarts > 0) if group.is_main else None
     group.wait()
     if not group.is_main:
@@ -76,7 +76,7 @@ def train(options: Options, out: Path, device: torch.device, group: Processes, s
         try:
             Training(run, name, model, state).finish()
         except Interrupted as interrupted:
-            where = f"; go on with --resume --out {out}" if (out / LAST).exists() else ""
+            where = f"; continue with --resume --out {out}" if (out / LAST).exists() else ""
             raise Interrupted(interrupted.number, f" in stage {name!r}{where}") from interrupted
     finish(run, argv)
     return 0

@@ -67,16 +67,17 @@ def previous(run: Run, name: str) -> str | None:
 def continue_from(model: SegmentationModel, checkpoint: Path, classes: Sequence[str]) -> None:
     """Give `model` the weights of a checkpoint: of the same network, or of a coarser stage of it, with or without a CRF.
 
-    A CRF that only one of the two has is left out, or starts anew. Where the checkpoint labels other things than
-    `classes`, however many, the scores and the CRF start anew; where it has more or fewer scores that count as background,
-    those of the labels are kept.
+    A CRF that only one of the two has is left out, or keeps its initial values. Where the checkpoint labels other things
+    than `classes`, the scores and the CRF keep theirs, too; where it has more or fewer scores that count as background,
+    those of the labels are taken over.
     """
     trained, names = model_from_checkpoint(checkpoint)
     tensors = trained.state_dict()
     others = list(names) != list(classes)
     if others:
         print(
-            f"{checkpoint} was trained on other labels ({', '.join(names[:3])}, ...); the scores and the CRF start anew"
+            f"{checkpoint} was trained on other labels ({', '.join(names[:3])}, ...); the scores and the CRF keep their "
+            "initial values"
         )
         tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("crf.")}
     if trained.network.variant != model.network.variant:

@@ -47,7 +47,7 @@ class Progress:
 
     step: int = 0
     validated: int = 0
-    """the step behind which the validation list was last scored"""
+    """the step after which the validation list was last scored"""
     best: float = -1.0
     """highest mean IoU of these"""
     loss: float = 0.0

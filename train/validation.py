@@ -5,7 +5,7 @@ from torch.utils.tensorboard import SummaryWriter
 from crfrnn.nets import SegmentationModel
 from eval.pictures.figures import Album
 from eval.scoring.evaluate import evaluate, evenly_spaced
-from eval.scoring.methods import Method, mean_field, network_alone
+from eval.scoring.methods import Method, network_alone, with_crf
 from train import board
 from train.state import Run
 
@@ -16,7 +16,7 @@ def validate(run: Run, model: SegmentationModel, writer: SummaryWriter | None, s
     """Mean IoU in percent of the model as a whole, and all rows as text; TensorBoard gets scores and pictures."""
     methods: list[Method] = [network_alone()]
     if model.crf is not None:
-        methods.append(mean_field(model.crf, {model.crf.num_iterations: "CRF-RNN"}))
+        methods.append(with_crf(model.crf, {model.crf.num_iterations: "CRF-RNN"}))
     dataset = run.validation
     indices = some(len(dataset), run.recipe.val_images)
     names = evenly_spaced([dataset.names[i] for i in indices], PICTURES)

@@ -27,7 +27,7 @@ from crfrnn.kernels.build import positions
 Pairwise = tuple[LatticeKernels, Tensor]
 
 
-def mean_field(logits: Tensor, pairwise: Pairwise | None, iterations: int, beliefs: Tensor | None = None) -> Tensor:
+def beliefs_after(logits: Tensor, pairwise: Pairwise | None, iterations: int, beliefs: Tensor | None = None) -> Tensor:
     """Beliefs [1, L, N] after some iterations from `beliefs`, softmax(logits) where there are none; logits [1, L, N]."""
     if not iterations:
         return logits.softmax(1) if beliefs is None else beliefs
@@ -141,7 +141,7 @@ class DenseCRF:
     def _iterate(self, iterations: int, beliefs: Tensor | None = None) -> Tensor:
         logits = self._logits()
         with _engine(logits.device):
-            return mean_field(logits, self._kernels() if iterations else None, iterations, beliefs)
+            return beliefs_after(logits, self._kernels() if iterations else None, iterations, beliefs)
 
     def _kernels(self) -> Pairwise | None:
         device = self._logits().device

@@ -73,7 +73,7 @@ class GridMatrix:
 
 
 def _ends(rows: int, columns: int) -> tuple[slice, slice, slice]:
-    """Of images [B, H, W, ...], the pixels that have another so many rows and columns on."""
+    """Of images [B, H, W, ...], the pixels that have another one this many rows and columns further on."""
     return slice(None), _inside(rows), _inside(columns)
 
 

@@ -17,7 +17,7 @@ from crfrnn.native.interface import VECTOR_BYTES, count, padded, pointer, pointe
 
 
 def new_rows(like: Tensor, rows: int, channels: int) -> Tensor:
-    """Uninitialized rows [rows, channels] with padding behind each."""
+    """Uninitialized rows [rows, channels] each followed by padding."""
     return like.new_empty(rows, padded(channels, like.dtype))[:, :channels]
 
 

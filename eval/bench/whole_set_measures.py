@@ -44,8 +44,7 @@ class Sums:
 
 def title(crf: FixedCRF) -> str:
     """The parameters of a CRF on one line."""
-    appearance = f"w {crf.appearance_weight:g}, {crf.theta_alpha:g}, {crf.theta_beta:g}"
-    return f"({appearance}; w {crf.smoothness_weight:g}, {crf.theta_gamma:g})"
+    return f"({crf})"
 
 
 def compare(

@@ -27,7 +27,7 @@ def network_alone(name: str = "network") -> Method:
     return Method((name,), lambda unary, image: (unary,))
 
 
-def mean_field(crf: CRFRNN, rows: Mapping[int, str]) -> Method:
+def with_crf(crf: CRFRNN, rows: Mapping[int, str]) -> Method:
     """`crf` after every number of iterations T in `rows` (T -> name of its row).
 
     Many numbers of iterations share one run, step by step; for a few, one call for each is faster.

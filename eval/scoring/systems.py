@@ -12,7 +12,7 @@ from crfrnn.nets import infer
 from crfrnn.presets import FixedCRF
 from eval.inputs.checkpoints import check_labels, load_model
 from eval.inputs.scores_file import read_unary
-from eval.scoring.methods import Method, label_rows, mean_field, network_alone
+from eval.scoring.methods import Method, label_rows, network_alone, with_crf
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def from_checkpoint(name: str, path: Path, dataset: SegmentationSet, dense: Fixe
     device = next(model.parameters()).device
     methods = [network_alone(name), _dense(name, dense, dataset.num_labels, device)]
     if model.crf is not None:
-        methods.append(mean_field(model.crf, {10: f"{name}, CRF-RNN"}))
+        methods.append(with_crf(model.crf, {10: f"{name}, CRF-RNN"}))
     return System(lambda sample, image: infer(model, image, 0), tuple(methods), device)
 
 
@@ -70,7 +70,7 @@ def from_scores(name: str, path: Path, dataset: SegmentationSet, dense: FixedCRF
 
 
 def _dense(name: str, dense: FixedCRF, num_labels: int, device: torch.device) -> Method:
-    return mean_field(dense.build(num_labels).to(device), {dense.num_iterations: f"{name} + CRF"})
+    return with_crf(dense.build(num_labels).to(device), {dense.num_iterations: f"{name} + CRF"})
 
 
 def check_columns(systems: Sequence[System], wanted: Sequence[str]) -> list[str]:

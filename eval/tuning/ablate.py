@@ -28,7 +28,7 @@ from eval.scoring.record import origin
 from eval.tuning.ablation_cells import Cells, Learned, Ready, Running
 from eval.tuning.ablation_report import write_report
 from eval.tuning.fit import Learning
-from eval.tuning.problems import Source
+from eval.tuning.problems import ScoreSource
 from eval.tuning.variants import Bandwidths, Compatibility, KernelNames, KernelWeights, Variant
 from eval.tuning.workers import Workers
 
@@ -48,7 +48,7 @@ class Axes:
     """of the order of the images in learning; error bars are over these"""
 
     def cells(self, start: FixedCRF) -> list[Learned]:
-        """All combinations, the seeds of each behind one another. Raises ValueError where an axis is empty or repeats."""
+        """All combinations, the seeds of each next to each other. Raises ValueError where an axis is empty or repeats."""
         for name, values in asdict(self).items():
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{name} is {list(values)}; wanted one or more different values")
@@ -69,7 +69,7 @@ class Axes:
 
 @dataclass(frozen=True)
 class Options:
-    source: Annotated[Source, tyro.conf.arg(name="")]
+    source: Annotated[ScoreSource, tyro.conf.arg(name="")]
     out: Path
     """folder for tables, pictures and finished cells"""
     axes: Annotated[Axes, tyro.conf.arg(name="")] = field(default_factory=Axes)
@@ -78,7 +78,7 @@ class Options:
     test_iterations: int = 10
     """scored are T = 0, 1, ..., up to this"""
     test_images: int | None = None
-    """score so many of the images left over, evenly spaced; None for all"""
+    """how many of the remaining images to score, evenly spaced; None for all"""
     learning: Annotated[Learning, tyro.conf.arg(name="")] = field(default_factory=Learning)
     start: FixedCRF = CRF_RNN
     """where learning begins; T and normalization come from the axes"""

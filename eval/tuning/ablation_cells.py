@@ -18,7 +18,7 @@ from eval.inputs.crf_file import read_crf, write_crf
 from eval.scoring.metrics import Confusion, Scores, comparable_scores
 from eval.scoring.record import fingerprint
 from eval.tuning.fit import Learning, fit
-from eval.tuning.problems import Problems, Source
+from eval.tuning.problems import Problems, ScoreSource
 from eval.tuning.search_grid import numbers
 from eval.tuning.variants import Variant
 
@@ -103,7 +103,9 @@ class Cells:
 class Running:
     """Runs a cell: learns its CRF where that is to be done, and counts on the test images after every iteration."""
 
-    def __init__(self, source: Source, learning: Learning, kept: Cells, test_images: int | None, quiet: bool) -> None:
+    def __init__(
+        self, source: ScoreSource, learning: Learning, kept: Cells, test_images: int | None, quiet: bool
+    ) -> None:
         self.source, self.learning, self.kept, self.test_images, self.quiet = source, learning, kept, test_images, quiet
 
     @cached_property

@@ -100,7 +100,7 @@ def parameter_groups(crf: CRFRNN, learning: Learning) -> list[dict[str, Any]]:
 
 
 def batch(count: int, step: int, size: int, seed: int) -> list[int]:
-    """The images of a step, by their numbers below `count`: shuffled anew in every epoch, from the seed alone."""
+    """The images of a step, by their numbers below `count`: shuffled again in every epoch, from the seed alone."""
     positions = range(step * size, (step + 1) * size)
     return [int(np.random.default_rng([seed, p // count]).permutation(count)[p % count]) for p in positions]
 

@@ -31,7 +31,7 @@ from eval.scoring.record import origin
 from eval.scoring.report import JSON_NAME, save_report
 from eval.scoring.shrinking import SIDES, Kept, Shrinking, shrinking_figure, thickness
 from eval.scoring.tables import text_table
-from eval.tuning.problems import Problem, Problems, Source
+from eval.tuning.problems import Problem, Problems, ScoreSource
 
 UNARY, GRID, DENSE = "unary", "grid CRF", "fully connected CRF"
 FACTORS = (0.25, 1.0, 4.0, 16.0, 64.0)
@@ -44,7 +44,7 @@ Pairwise = GridCRF | FixedCRF
 
 @dataclass(frozen=True)
 class Options:
-    source: Annotated[Source, tyro.conf.arg(name="")]
+    source: Annotated[ScoreSource, tyro.conf.arg(name="")]
     out: Path
     """folder for the results"""
     tune_list: str | None = None
@@ -197,7 +197,7 @@ def labeled(logits: Tensor) -> Tensor:
 
 
 @dataclass
-class Comparison:
+class GridComparison:
     """What the rows came to: scores, recall by thickness and area, seconds per image, and examples to picture."""
 
     scores: dict[str, Scores]
@@ -230,7 +230,7 @@ class Comparison:
 
 
 @torch.no_grad()
-def compare(best: dict[str, Pairwise], problems: Noisy, pictures: int) -> Comparison:
+def compare(best: dict[str, Pairwise], problems: Noisy, pictures: int) -> GridComparison:
     """Run the unaries and `best` over `problems`."""
     layers = {name: own.build(len(problems.classes)) for name, own in best.items()}
     names = [UNARY, *layers]
@@ -253,7 +253,7 @@ def compare(best: dict[str, Pairwise], problems: Noisy, pictures: int) -> Compar
             (thin_gain(labels, problem.truth), Example(problem.name, image, {"truth": problem.truth} | labels))
         )
         examples = sorted(examples, key=lambda pair: -pair[0])[:pictures]
-    return Comparison(
+    return GridComparison(
         {name: confusion.scores() for name, confusion in confusions.items()},
         shrinking.kept(),
         shrinking.shares(),

@@ -22,7 +22,7 @@ from eval.inputs.crf_file import write_crf
 from eval.scoring.record import origin
 from eval.scoring.tables import kernel_name, text_table
 from eval.tuning.fit import Learning, fit
-from eval.tuning.problems import Problems, Source
+from eval.tuning.problems import Problems, ScoreSource
 from eval.tuning.variants import Variant
 
 RESULT, LAST = "crf.json", "last.pt"
@@ -30,7 +30,7 @@ RESULT, LAST = "crf.json", "last.pt"
 
 @dataclass(frozen=True)
 class Options:
-    source: Annotated[Source, tyro.conf.arg(name="")]
+    source: Annotated[ScoreSource, tyro.conf.arg(name="")]
     out: Path
     """folder for the result"""
     variant: Annotated[Variant, tyro.conf.arg(name="")] = field(default_factory=Variant)

@@ -32,7 +32,7 @@ class Problem(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class ScoreSource:
     """Which images, and whose scores of them."""
 
     data: Path
@@ -45,7 +45,7 @@ class Source:
     split: Annotated[str, tyro.conf.arg(name="list")] = "val"
     """list of images: a name in ImageSets/Segmentation, or a file"""
     images: int | None = 100
-    """so many images of the list, drawn at random; None for all"""
+    """how many images of the list to draw at random; None for all"""
     draw: int = 10
     """seed of that draw"""
 
@@ -67,7 +67,7 @@ class Problems(Sequence[Problem]):
     Raises FileNotFoundError or ValueError for data or scores that are missing or do not fit.
     """
 
-    def __init__(self, source: Source, rest: bool = False) -> None:
+    def __init__(self, source: ScoreSource, rest: bool = False) -> None:
         if (source.unaries is None) == (source.checkpoint is None):
             raise ValueError("wanted one of --unaries and --checkpoint: where the scores of the network come from")
         self.source = source

@@ -1,11 +1,11 @@
-"""Search the parameters of a fixed dense CRF behind a network, from coarse to fine, as DeepLab does on 100 images.
+"""Search the parameters of a fixed dense CRF that follows a network, from coarse to fine, as DeepLab does on 100 images.
 
 python -m eval.tuning.search --unaries SCORES.npz --data VOCdevkit --workers 8 --out DIR
 python -m eval.tuning.search --checkpoint FILE --data VOCdevkit --grid.theta-gamma 1 3 --metric class_accuracy --out DIR
 
 The first round tries the whole grid. Every further one tries one step forth and back along each axis from the best so far,
 and the steps halve whenever that brings nothing better. What has been tried is kept in DIR, image by image: the same command
-goes on where it was stopped, and another metric or grid over the same images uses it too. DIR/crf.json holds the result,
+continues where it was stopped, and another metric or grid over the same images uses it too. DIR/crf.json holds the result,
 for `CRFRNN.from_settings`, `eval.run --crf` and, through `crfrnn.convert.to_pydensecrf`, for DenseCRF2D.
 """
 
@@ -26,7 +26,7 @@ from eval.inputs.crf_file import write_crf
 from eval.scoring.metrics import Confusion, Scores, check_classes, comparable_scores
 from eval.scoring.record import origin
 from eval.scoring.tables import text_table
-from eval.tuning.problems import Problems, Source
+from eval.tuning.problems import Problems, ScoreSource
 from eval.tuning.search_grid import Grid, around, first_round, first_steps
 from eval.tuning.search_store import Store
 from eval.tuning.workers import Workers
@@ -37,12 +37,12 @@ RESULT, SHOWN = "crf.json", 12
 
 @dataclass(frozen=True)
 class Options:
-    source: Annotated[Source, tyro.conf.arg(name="")]
+    source: Annotated[ScoreSource, tyro.conf.arg(name="")]
     out: Path
     """folder for the result and for what has been tried"""
     grid: Grid = field(default_factory=Grid)
     rounds: int = 6
-    """rounds behind the grid"""
+    """rounds after the grid"""
     metric: Metric = "mean_iou"
     """what is to be largest; the means are over the classes that the images hold"""
     classes: tuple[str, ...] = ()

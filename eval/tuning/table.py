@@ -27,7 +27,7 @@ from eval.pictures.figures import save_figure
 from eval.scoring.metrics import Confusion, Scores, check_classes
 from eval.scoring.record import origin, write_json
 from eval.scoring.tables import text_table
-from eval.tuning.problems import Problems, Source
+from eval.tuning.problems import Problems, ScoreSource
 from eval.tuning.workers import Workers
 
 NETWORK = "network alone"
@@ -35,7 +35,7 @@ NETWORK = "network alone"
 
 @dataclass(frozen=True)
 class Options:
-    source: Annotated[Source, tyro.conf.arg(name="")]
+    source: Annotated[ScoreSource, tyro.conf.arg(name="")]
     out: Path
     """where to write, without an ending"""
     crf: tuple[str, ...] = ()

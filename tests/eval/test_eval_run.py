@@ -19,7 +19,7 @@ from eval.pictures.figures import Example, panel
 from eval.run import main
 from eval.scoring.borders import Trimap
 from eval.scoring.evaluate import evaluate, evenly_spaced
-from eval.scoring.methods import mean_field
+from eval.scoring.methods import with_crf
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,7 +42,7 @@ def test_checkpoint_with_a_crf(
 
     model, _ = model_from_checkpoint(path)
     assert model.crf is not None
-    methods = [mean_field(model.crf, {3: rows[4]}), mean_field(FixedCRF(theta_beta=80).build(3), {10: rows[1]})]
+    methods = [with_crf(model.crf, {3: rows[4]}), with_crf(FixedCRF(theta_beta=80).build(3), {10: rows[1]})]
     for row, wanted in evaluate(model, VOCSegmentation(voc, "val"), methods).items():
         found = content["scores"][row]
         assert found["mean_iou"] == wanted.mean_iou

@@ -1,4 +1,4 @@
-"""Kill a small training run at random moments, go on with it each time, and compare its end with that of a run left alone.
+"""Kill a small training run at random moments, continue it each time, and compare its end with that of a run left alone.
 
 python -m tests.train.killing --kills 20                        (minutes; ends with 1 where a bit differs)
 """
@@ -57,7 +57,7 @@ def differences(got: Path, wanted: Path) -> list[str]:
 
 
 def kill(argv: list[str], out: Path, count: int, startup: float, work: float) -> int:
-    """Start the run anew until it is through, killing it `count` times at most; returns how often it was killed."""
+    """Start the run again until it is complete, killing it `count` times at most; returns how often it was killed."""
     killed, deadline = 0, time.monotonic() + LIMIT
     with tqdm(total=count, desc="kills", unit="kill") as bar:
         while time.monotonic() < deadline:

@@ -76,7 +76,7 @@ def test_a_signal_writes_a_checkpoint_and_leaves(
         ask = nth(train.steps.loop.clip_gradients, 5, lambda: os.kill(os.getpid(), number))
         patch.setattr(train.steps.loop, "clip_gradients", ask)
         assert main(arguments(out)) == 128 + number
-    assert f"{number.name} in stage 'network'; go on with --resume" in capsys.readouterr().err
+    assert f"{number.name} in stage 'network'; continue with --resume" in capsys.readouterr().err
     assert load_checkpoint(out / "last.pt")["training"]["step"] == 5
     assert signal.getsignal(number) == before
     assert main(arguments(out, "--resume")) == 0

@@ -63,7 +63,7 @@ def test_a_file_is_a_recipe_to_begin_with(tmp_path: Path) -> None:
     path.write_text(json.dumps(plain(replace(RECIPES["msrc"], seed=7))))
     name, options = parse(["--recipe", str(path), "--width", "0.5"])
     assert (name, options.recipe.seed, options.recipe.width, options.recipe.train_list) == ("mine", 7, 0.5, "Train")
-    # to go on with a run is to go on with its recipe
+    # to continue a run is to continue with its recipe
     _, options = parse(["--resume", "--out", str(path.parent)])
     assert options.recipe.seed == 7
 

@@ -39,7 +39,7 @@ def test_a_run_leaves_everything_it_promises(uninterrupted: Path, weights: Calla
     assert "network.conv1_1.weight" in moved
     assert not torch.equal(joint["crf.cell.compatibility"], 1 - torch.eye(6))
     log = (uninterrupted / "log.txt").read_text().splitlines()
-    # epochs of three steps, and validations behind steps 3 and 6 of the first stage and at the end of the second
+    # epochs of three steps, and validations after steps 3 and 6 of the first stage and at the end of the second
     assert [line.split("  ")[:2] for line in log] == [
         ["network", "step 3"], ["network", "step 3"], ["network", "step 6"], ["network", "step 6"],
         ["joint", "step 3"], ["joint", "step 4"], ["joint", "step 4"],
@@ -144,7 +144,7 @@ def test_what_is_not_finite_stops_with_the_step_and_the_images(
     assert "is nan in step 3" in message
     assert "train_0000" in message
     last = load_checkpoint(tmp_path / "run" / "last.pt")
-    assert last["training"]["step"] == 3  # written before the validation behind it
+    assert last["training"]["step"] == 3  # written before the validation that follows
     assert all(tensor.isfinite().all() for tensor in last["model"].values())
 
 

@@ -82,7 +82,7 @@ def test_a_checkpoint_takes_the_place_of_a_stage_that_was_not_run(run: Callable,
     model = start_model(chain, "second", str(tmp_path / "elsewhere.pt"))
     assert torch.equal(model.network.fc6.weight, elsewhere.network.fc6.weight)
     saved(tmp_path / "wrong.pt", "deeplab")
-    with pytest.raises(ValueError, match="no stage before"):
+    with pytest.raises(ValueError, match="not a stage before"):
         start_model(chain, "second", str(tmp_path / "wrong.pt"))
 
 

@@ -44,7 +44,7 @@ def test_maps_of_connected_regions(run: Callable, toy: Path, tmp_path: Path, cap
 def test_what_is_there_is_kept_and_what_is_not_is_made(
     run: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """Interrupted behind the first image."""
+    """Interrupted after the first image."""
     calls = 0
     original = train.targets.target
 

@@ -27,7 +27,7 @@ class EStep:
 
 @dataclass(frozen=True)
 class Source:
-    """Images of one kind of annotation, from a list of their own: so many of them are in every batch."""
+    """Images of one kind of annotation, from a list of their own: `count` of them are in every batch."""
 
     count: int
     """images of this source in every batch"""
@@ -71,7 +71,7 @@ class Stage:
     power: float = 0.9
     """poly: rate = lr (1 - step / steps)^power"""
     step_size: int = 2000
-    """step: the rate falls to a tenth every so many steps"""
+    """step: the rate falls to a tenth at regular intervals"""
     warmup: int = 0
     """steps over which the rate rises linearly from zero"""
     new_layers_multiplier: float = 1.0
@@ -90,7 +90,7 @@ class Stage:
     clip: float | None = 10.0
     """largest norm of the gradient of each group of parameters; None for no limit"""
     loss_stride: int = 8
-    """the loss looks at every so many pixels of the labels; 1 is full resolution"""
+    """the loss looks at one label in this many along each axis; 1 is full resolution"""
     normalize_loss: bool = True
     """mean over the pixels that are not void; without it their sum, as in Caffe's `normalize: false`"""
     crop: int | None = 321
@@ -104,11 +104,11 @@ class Stage:
     ema: float = 0.0
     """decay of a moving average of the weights, which is then what is scored and kept; 0 for none"""
     save_every: int = 200
-    """write last.pt every so many steps"""
+    """steps between two writes of last.pt"""
     keep_every: int = 0
-    """keep a checkpoint of its own every so many steps; 0 for none"""
+    """steps between two checkpoints that are kept; 0 for none"""
     validate_every: int = 0
-    """score the validation list every so many steps; 0 for the end of the stage only"""
+    """steps between two scorings of the validation list; 0 for the end of the stage only"""
 
 
 @dataclass(frozen=True)
@@ -135,14 +135,14 @@ class Recipe:
     stages: Mapping[str, Stage]
     crf: Crf = field(default_factory=Crf)
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
-    """the fixed CRF behind the network that the CRF-RNN is compared with in the end"""
+    """the fixed CRF that follows the network, for comparison with the CRF-RNN in the final table"""
     network: str = "deeplab-largefov"
     width: float = 1.0
     dropout: float = 0.5
     input_scale: float = 1.0
     """the network sees images resampled by this factor, the CRF the images themselves"""
     extra_labels: int = 0
-    """scores behind those of the labels that count as background, for a source that tells them apart"""
+    """scores after those of the labels that count as background, for a source that tells them apart"""
     parts: Parts = field(default_factory=Parts)
     """parts of objects as labels, see crfrnn.data.parts; none by default"""
     coco_labels: Literal["voc", "coco"] = "voc"
@@ -151,7 +151,7 @@ class Recipe:
     """images with masks, for stages without a mixture"""
     val_list: str = "val"
     val_images: int | None = None
-    """score so many images of the list, evenly spaced, while training; None for all. The final table is over all"""
+    """how many images of the list to score while training, evenly spaced; None for all. The final table is over all"""
     belief_labels: tuple[str, ...] = ()
     """classes whose beliefs are pictured per iteration; without any, the three that cover most of each picture"""
     seed: int = 0

@@ -5,8 +5,8 @@ Hardware   one GPU
 Duration   not run yet
 Score      not run yet; published on val, mean IoU: network 62.3, with a dense CRF 67.6 (DeepLab-LargeFOV)
 
-6,000 steps of 30 images at 0.001, a tenth every 2,000. The rates behind it are ours: what CRF-RNN states belongs to a sum
-over the pixels of whole images (see voc_fcn8s). Both later stages begin from the network, so that they can be compared.
+6,000 steps of 30 images at 0.001, a tenth every 2,000. The rates of the joint stage are ours: those of CRF-RNN belong to a
+sum over the pixels of whole images (see voc_fcn8s). Both later stages begin from the network, so that they can be compared.
 """
 
 from train.recipes.schema import Recipe, Stage

@@ -1,4 +1,4 @@
-"""DeepLab-LargeFOV from boxes whose labels are estimated anew in every step (Bbox-EM-Fixed) on PASCAL VOC.
+"""DeepLab-LargeFOV from boxes whose labels are estimated again in every step (Bbox-EM-Fixed) on PASCAL VOC.
 
 Command    python -m train.targets --data VOCdevkit --list train_aug --kinds rect --out TARGETS
            python -m train.run --recipe weak_box_em --data VOCdevkit --targets TARGETS --init imagenet-v1 --out DIR

@@ -28,7 +28,7 @@ PRECISIONS = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float1
 
 
 class Training:
-    """One stage of a run. `state` is what an interrupted run left behind, or None.
+    """One stage of a run. `state` is what an interrupted run has saved, or None.
 
     Writes `last.pt` every `save_every` steps, `<name>-<step>.pt` every `keep_every`, `<name>-best.pt` where a validation
     is the best so far, and `<name>.pt` at the end.
@@ -192,7 +192,7 @@ class Training:
         for group, rate in rates(self.optimizer).items():
             self.writer.add_scalar(f"rate/{group}", rate, step)
         if self.model.crf is not None:
-            board.write_crf(self.writer, self.model.crf, step)
+            board.write_parameters(self.writer, self.model.crf, step)
 
     def write_sources(self, step: int, means: Tensor, shares: Tensor, batch: Batch) -> None:
         """What TensorBoard shows of a mixture: the loss of each source, and what was estimated."""
@@ -210,7 +210,7 @@ class Training:
                 board.write_estimate(self.writer, name, batch, index, target[0].cpu(), classes, step)
 
     def score_if_due(self) -> None:
-        """Score the validation list where that is to be done behind the present step and has not been done."""
+        """Validate if due after this step and not yet done."""
         step, every = self.progress.step, self.stage.validate_every
         if step == self.progress.validated or not (step == self.stage.steps or (every and step % every == 0)):
             return

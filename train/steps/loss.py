@@ -91,7 +91,7 @@ class StageLoss(nn.Module):
     """Cross-entropy of `model`, summed over the pixels that are not void, at every `stride`-th pixel of the labels.
 
     There is a sum for each of the `sources` of the images. Where a source does not know the labels of pixels, they are
-    estimated anew in each call (see train.steps.loss), and `estimated` holds them behind it, by the number of the source.
+    estimated in each call, and `estimated` then holds them, by the number of the source.
 
     Without a CRF only the scores asked for are interpolated; scores at the stride of the loss are taken as they are. A
     network of which nothing learns runs as at test time, without dropout and without a graph.
@@ -137,7 +137,7 @@ class StageLoss(nn.Module):
         return labels[:, :: self.stride, :: self.stride]
 
     def logits(self, images: Tensor, allowed: Tensor) -> Tensor:
-        """The logits there, [B, L, h, w]; those of extra labels behind them where a source is joint."""
+        """The logits there, [B, L, h, w]; followed by those of extra labels where a source is joint."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             if self.model.crf is None and self.model.network.training:
                 scores = (self.model.all_scores if self.joint else self.model.scores)(images).float()

@@ -79,12 +79,12 @@ def check_mixture(recipe: Recipe, name: str, stage: Stage) -> None:
 
 
 def check_labels(opened: SegmentationSet, dataset: SegmentationSet, extra: int, source: Source) -> None:
-    """Raise ValueError where a source has other labels than those of `dataset` and `extra` ones behind them."""
+    """Raise ValueError where a source has other labels than those of `dataset` followed by `extra` ones."""
     wanted = dataset.num_labels + extra
     if opened.num_labels != wanted:
         raise ValueError(
             f"the list {source.split} has {opened.num_labels} labels, the network scores {wanted} for it; wanted equal "
-            "numbers: the labels of the validation list, and behind them as many as `extra_labels` for a joint source"
+            "numbers: the labels of the validation list, followed by as many as `extra_labels` for a joint source"
         )
     for label, (ours, theirs) in enumerate(zip(dataset.classes, opened.classes, strict=False)):
         if ours != theirs:

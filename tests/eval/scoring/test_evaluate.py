@@ -10,7 +10,7 @@ from crfrnn import CRFRNN
 from crfrnn.data import Sample, VOCSegmentation
 from crfrnn.presets import FixedCRF
 from eval.scoring.evaluate import evaluate
-from eval.scoring.methods import Method, mean_field, network_alone
+from eval.scoring.methods import Method, network_alone, with_crf
 from eval.scoring.metrics import Confusion, Scores
 
 
@@ -32,7 +32,7 @@ def test_every_row_is_what_its_model_gives(voc: Path, make_model: Callable, gent
     dataset = VOCSegmentation(voc, "val")
     model = make_model(gentle_crf)
     fixed = FixedCRF(theta_alpha=5, theta_beta=50, num_iterations=3).build(3)
-    methods = [network_alone(), mean_field(fixed, {3: "fixed"}), mean_field(gentle_crf, {4: "T=4", 0: "T=0", 1: "T=1"})]
+    methods = [network_alone(), with_crf(fixed, {3: "fixed"}), with_crf(gentle_crf, {4: "T=4", 0: "T=0", 1: "T=1"})]
     scores = evaluate(model, dataset, methods)
     assert list(scores) == ["network", "fixed", "T=0", "T=1", "T=4"]
     assert same(scores["network"], scores_by_hand(dataset, model.unary))
@@ -78,7 +78,7 @@ def test_observer_gets_the_labels_of_every_row(voc: Path, make_model: Callable, 
     def observer(sample: Sample, labels: dict[str, Tensor]) -> None:
         seen[sample.name] = labels
 
-    evaluate(model, dataset, [network_alone("a"), mean_field(gentle_crf, {2: "b"})], observer=observer)
+    evaluate(model, dataset, [network_alone("a"), with_crf(gentle_crf, {2: "b"})], observer=observer)
     assert list(seen) == list("abcd")
     with torch.no_grad():
         wanted = model(dataset[1].image[None].float(), num_iterations=2)[0].argmax(0)
@@ -103,7 +103,7 @@ def test_model_is_evaluated_without_dropout_and_given_back_in_its_mode(voc: Path
 
 def test_training_goes_on_after_an_evaluation(voc: Path, make_model: Callable, gentle_crf: CRFRNN) -> None:
     dataset, model = VOCSegmentation(voc, "val"), make_model(gentle_crf)
-    evaluate(model, dataset, [mean_field(gentle_crf, {1: "T=1"})], indices=[0])
+    evaluate(model, dataset, [with_crf(gentle_crf, {1: "T=1"})], indices=[0])
     model(dataset[0].image[None].float()).square().mean().backward()
     assert gentle_crf.cell.kernel_weights.grad is not None
 
@@ -112,7 +112,7 @@ def test_many_numbers_of_iterations_come_from_one_run(voc: Path, make_model: Cal
     dataset, model = VOCSegmentation(voc, "val"), make_model(gentle_crf)
     calls = []
     gentle_crf.cell.register_forward_hook(lambda *_: calls.append(1))
-    evaluate(model, dataset, [mean_field(gentle_crf, {t: f"T={t}" for t in (4, 0, 3, 2)})], indices=[0])
+    evaluate(model, dataset, [with_crf(gentle_crf, {t: f"T={t}" for t in (4, 0, 3, 2)})], indices=[0])
     assert len(calls) == 4
 
 
@@ -121,7 +121,7 @@ def test_every_number_of_iterations_has_its_own_logits(gentle_crf: CRFRNN, itera
     generator = torch.Generator().manual_seed(0)
     unary = torch.randn(1, gentle_crf.num_labels, 9, 11, generator=generator)
     image = 255 * torch.rand(1, 3, 9, 11, generator=generator)
-    method = mean_field(gentle_crf, {t: f"T={t}" for t in iterations})
+    method = with_crf(gentle_crf, {t: f"T={t}" for t in iterations})
     states = {state.iteration: state.logits for state in gentle_crf.iterate(unary, image, max(iterations))}
     assert method.rows == tuple(f"T={t}" for t in iterations)
     for t, logits in zip(iterations, method.logits(unary, image), strict=True):
@@ -140,7 +140,7 @@ def test_what_cannot_be_evaluated(voc: Path, make_model: Callable, gentle_crf: C
         evaluate(model, dataset, [network_alone()], indices=[])
     for rows in ({}, {-1: "x", 5: "y"}):
         with pytest.raises(ValueError, match="each 0 or above"):
-            mean_field(gentle_crf, rows)
+            with_crf(gentle_crf, rows)
     with torch.no_grad():
         model.network.fc8.bias[1] = torch.nan
     with pytest.raises(ValueError, match="scores of a are not all finite"):

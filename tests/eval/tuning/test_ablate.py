@@ -12,7 +12,7 @@ from eval.scoring.metrics import Confusion
 from eval.tuning.ablate import main
 from eval.tuning.ablation_cells import Running
 from eval.tuning.ablation_report import columns
-from eval.tuning.problems import Problems, Source
+from eval.tuning.problems import Problems, ScoreSource
 from tests.eval.killing import killed_after
 from tests.eval.problems import write_folder
 
@@ -41,7 +41,7 @@ def test_scores_of_every_number_of_iterations(
     assert main(arguments("out")) == 0
     cells = content(tmp_path / "out")
     assert [(cell["train T"], cell["seed"]) for cell in cells] == [(1, 0), (1, 1), (2, 0), (2, 1)]
-    problems = Problems(Source(voc, tmp_path / "scores", images=2), rest=True)
+    problems = Problems(ScoreSource(voc, tmp_path / "scores", images=2), rest=True)
     crf = read_crf(tmp_path / "out" / "cells" / "T2-both-scalar-potts-after-fixed-1-5-60-1-2-seed1.crf")
     assert crf.num_iterations == 2
     for iterations in range(4):

@@ -8,7 +8,7 @@ import torch
 from crfrnn.presets import FixedCRF, GridCRF
 from eval.scoring.metrics import Confusion
 from eval.tuning.grid_crf import DENSE, GRID, UNARY, Noisy, main
-from eval.tuning.problems import Problems, Source
+from eval.tuning.problems import Problems, ScoreSource
 from tests.eval.problems import write_folder
 
 
@@ -26,7 +26,7 @@ def test_the_best_parameters_of_some_images_on_the_others(
 ) -> None:
     assert main(arguments(voc, tmp_path, "--pictures", "1")) == 0
     content = json.loads((tmp_path / "out" / "scores.json").read_text())
-    source = Source(voc, tmp_path / "scores", images=2)
+    source = ScoreSource(voc, tmp_path / "scores", images=2)
     tried = {
         GRID: [GridCRF(w, 40, 8, 2) for w in (0.1, 2.0)],
         DENSE: [FixedCRF(w, 5, 60, num_iterations=2) for w in (1.0, 4.0)],
@@ -71,7 +71,7 @@ def test_the_grid_crf_of_the_table_is_the_sum_over_edges() -> None:
 
 def test_noise_is_the_same_in_every_round(voc: Path, tmp_path: Path) -> None:
     write_folder(voc, tmp_path / "scores")
-    problems = Problems(Source(voc, tmp_path / "scores", images=None))
+    problems = Problems(ScoreSource(voc, tmp_path / "scores", images=None))
     noisy = Noisy(problems, 2.0)
     first, again = ([problem.unary for problem in noisy.walk("")] for _ in range(2))
     assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))

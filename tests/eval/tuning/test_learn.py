@@ -5,9 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from crfrnn.data import VOCSegmentation
+from crfrnn.data import VOCSegmentation, make_toy
 from eval.inputs.crf_file import read_crf
 from eval.tuning.learn import main
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    return make_toy(tmp_path / "toy", num_train=6, num_val=2, size=(48, 56))
 
 
 @pytest.fixture

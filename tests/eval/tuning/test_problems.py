@@ -9,16 +9,16 @@ import torch
 import torch.nn.functional as F
 
 from crfrnn.nets import model_from_checkpoint
-from eval.tuning.problems import Problems, Source, drawn
+from eval.tuning.problems import Problems, ScoreSource, drawn
 from tests.eval.problems import logits, write_archive, write_folder
 
 
 @pytest.fixture
-def source(voc: Path, tmp_path: Path) -> Source:
-    return Source(voc, write_folder(voc, tmp_path / "scores"), images=None)
+def source(voc: Path, tmp_path: Path) -> ScoreSource:
+    return ScoreSource(voc, write_folder(voc, tmp_path / "scores"), images=None)
 
 
-def test_scores_from_a_folder(voc: Path, source: Source) -> None:
+def test_scores_from_a_folder(voc: Path, source: ScoreSource) -> None:
     problems = Problems(source)
     wanted = logits(voc)
     assert problems.names == list("abcd")
@@ -32,7 +32,7 @@ def test_scores_from_a_folder(voc: Path, source: Source) -> None:
         assert problem.image.max() > 2
 
 
-def test_scores_from_one_file(voc: Path, source: Source, tmp_path: Path) -> None:
+def test_scores_from_one_file(voc: Path, source: ScoreSource, tmp_path: Path) -> None:
     problems = Problems(replace(source, unaries=write_archive(voc, tmp_path / "all.npz")))
     wanted = torch.from_numpy(logits(voc)["c"][:, :5, :6])[None]
     found = pickle.loads(pickle.dumps(problems))[2].unary
@@ -41,7 +41,7 @@ def test_scores_from_one_file(voc: Path, source: Source, tmp_path: Path) -> None
 
 def test_scores_from_a_checkpoint(voc: Path, make_checkpoint: Callable) -> None:
     path = make_checkpoint()
-    problem = Problems(Source(voc, checkpoint=path, images=None))[1]
+    problem = Problems(ScoreSource(voc, checkpoint=path, images=None))[1]
     model, _ = model_from_checkpoint(path)
     with torch.no_grad():
         assert torch.equal(problem.unary, model.eval().unary(problem.image))
@@ -50,10 +50,10 @@ def test_scores_from_a_checkpoint(voc: Path, make_checkpoint: Callable) -> None:
 def test_a_checkpoint_of_as_many_other_labels(voc: Path, make_checkpoint: Callable) -> None:
     path = make_checkpoint(classes=("background", "cat head", "cat body"))
     with pytest.raises(ValueError, match="label 1 is 'cat head'"):
-        Problems(Source(voc, checkpoint=path, images=None))[0]
+        Problems(ScoreSource(voc, checkpoint=path, images=None))[0]
 
 
-def test_a_draw_and_what_it_leaves(source: Source) -> None:
+def test_a_draw_and_what_it_leaves(source: ScoreSource) -> None:
     own, rest = (Problems(replace(source, images=3, draw=1), rest).names for rest in (False, True))
     assert sorted(own + rest) == list("abcd")
     assert len(own) == 3
@@ -70,17 +70,17 @@ def test_a_draw_and_what_it_leaves(source: Source) -> None:
         ({"images": 0}, "1 or more of the 4"),
     ],
 )
-def test_settings_that_make_no_sense(source: Source, changes: dict, message: str) -> None:
+def test_settings_that_make_no_sense(source: ScoreSource, changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Problems(replace(source, **changes))
 
 
-def test_nothing_left_over(source: Source) -> None:
+def test_nothing_left_over(source: ScoreSource) -> None:
     with pytest.raises(ValueError, match="some left over"):
         Problems(source, rest=True)
 
 
-def test_missing_scores_are_named(source: Source, voc: Path, tmp_path: Path) -> None:
+def test_missing_scores_are_named(source: ScoreSource, voc: Path, tmp_path: Path) -> None:
     assert source.unaries is not None
     (source.unaries / "c.npy").unlink()
     with pytest.raises(FileNotFoundError, match=r"neither c\.npy nor c\.npz"):
@@ -94,14 +94,14 @@ def test_missing_scores_are_named(source: Source, voc: Path, tmp_path: Path) -> 
     ("scores", "message"),
     [(np.zeros((4, 5, 5), np.float32), "over 4 labels"), (np.full((3, 5, 5), np.nan, np.float32), "not all finite")],
 )
-def test_scores_that_do_not_fit(source: Source, scores: np.ndarray, message: str) -> None:
+def test_scores_that_do_not_fit(source: ScoreSource, scores: np.ndarray, message: str) -> None:
     assert source.unaries is not None
     np.save(source.unaries / "a.npy", scores)
     with pytest.raises(ValueError, match=f"scores of a are .*{message}|scores of a .*{message}"):
         Problems(source)[0]
 
 
-def test_damaged_files_are_named(voc: Path, source: Source, tmp_path: Path) -> None:
+def test_damaged_files_are_named(voc: Path, source: ScoreSource, tmp_path: Path) -> None:
     whole = write_archive(voc, tmp_path / "all.npz")
     whole.write_bytes(whole.read_bytes()[:200])
     with pytest.raises(ValueError, match=r"all\.npz cannot be read"):
@@ -112,7 +112,7 @@ def test_damaged_files_are_named(voc: Path, source: Source, tmp_path: Path) -> N
         Problems(source)[0]
 
 
-def test_fingerprints_tell_scores_apart(source: Source, tmp_path: Path) -> None:
+def test_fingerprints_tell_scores_apart(source: ScoreSource, tmp_path: Path) -> None:
     assert source.unaries is not None
     before = source.scores_fingerprint()
     assert source.scores_fingerprint() == before

@@ -11,7 +11,7 @@ import eval.tuning.search
 from crfrnn import CRFRNN
 from crfrnn.data import VOCSegmentation, read_labels, write_labels
 from crfrnn.presets import FixedCRF
-from eval.tuning.problems import Problems, Source
+from eval.tuning.problems import Problems, ScoreSource
 from eval.tuning.search import Counting, Search, main
 from eval.tuning.search_grid import Grid, around, first_round, first_steps
 from eval.tuning.search_store import Store
@@ -50,7 +50,7 @@ def test_cells_are_scored_and_the_best_is_kept(arguments: Callable, voc: Path, t
     truths, guesses = [], []
     for sample in VOCSegmentation(voc, "val"):
         if sample.name in found["images"]:
-            problems = Problems(Source(voc, tmp_path / "scores", images=None))
+            problems = Problems(ScoreSource(voc, tmp_path / "scores", images=None))
             unary = problems[problems.names.index(sample.name)].unary
             known = sample.labels != 255
             truths.append(sample.labels[known].numpy())
@@ -138,7 +138,7 @@ def test_rounds_walk_to_the_best(monkeypatch: pytest.MonkeyPatch, voc: Path, tmp
             )
 
     monkeypatch.setattr(Search, "try_cells", try_cells)
-    options = eval.tuning.search.Options(Source(voc), tmp_path, rounds=40)
+    options = eval.tuning.search.Options(ScoreSource(voc), tmp_path, rounds=40)
     best = Search(options, None, None, None).run()  # type: ignore[arg-type]
     assert best.appearance_weight == pytest.approx(4.2, abs=0.1)
     assert best.theta_alpha == pytest.approx(121, abs=1)

@@ -8,7 +8,7 @@ import torch
 from crfrnn.presets import PUBLISHED, FixedCRF
 from eval.inputs.crf_file import write_crf
 from eval.scoring.metrics import Confusion
-from eval.tuning.problems import Problems, Source
+from eval.tuning.problems import Problems, ScoreSource
 from eval.tuning.table import main
 from tests.eval.problems import write_folder
 
@@ -31,7 +31,7 @@ def test_rows_are_scored_on_what_is_left_over(
     assert len(content["images"]) == 3
 
     wanted = {name: Confusion(("background", "cat", "dog")) for name in ("network alone", "mine", "DeepLab")}
-    for problem in Problems(Source(voc, tmp_path / "scores", images=1), rest=True):
+    for problem in Problems(ScoreSource(voc, tmp_path / "scores", images=1), rest=True):
         unary = problem.unary
         logits = {
             "network alone": unary,
