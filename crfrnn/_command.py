@@ -15,4 +15,8 @@ def exit_code(name: str, command: Callable[[], int]) -> int:
 
 def complain(name: str, error: Exception) -> None:
     """Print `error` as one line on stderr, in the name of a command."""
-    print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+    text = str(error)
+    if "DataLoader worker process" in text:
+        # Torch wraps the error of a process that reads data in the text of its traceback.
+        text = text.strip().splitlines()[-1].partition(": ")[2] or text
+    print(f"{name}: {' '.join(text.split())}", file=sys.stderr)

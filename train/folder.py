@@ -27,11 +27,12 @@ def free_folder(name: str) -> Path:
 def open_folder(out: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | None:
     """Make the folder of a run with its recipe in it, or continue one; returns its last checkpoint, if it has one.
 
-    What a process that was killed left half-written is removed. Raises ValueError where the folder holds a run that is
-    that cannot be continued, or one of another recipe, and OSError where it cannot be written to.
+    What a process that was killed left half-written is removed. A folder in which nothing was trained counts as new.
+    Raises ValueError where the folder holds a run that is not to be continued, or one of another recipe, and OSError
+    where it cannot be written to.
     """
     description = out / RECIPE
-    if not description.exists():
+    if not description.exists() or not (resume or any(out.glob("*.pt"))):
         out.mkdir(parents=True, exist_ok=True)
         with replacing(description) as partial:
             partial.write_text(json.dumps(plain(recipe), indent=2) + "\n", encoding="utf-8")

@@ -1,5 +1,6 @@
 """SIGTERM and Ctrl-C: at once where nothing can be lost, else as soon as the step is done."""
 
+import multiprocessing
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,3 +77,11 @@ def ignore_signals(worker: int) -> None:
     """For processes that read images: what goes to a whole group of processes must not take them from under a step."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def end_readers() -> None:
+    """At the end of the process, end those that read images: they ignore the signal that Python would wait for them on."""
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch reports every reader that is killed
+    for child in multiprocessing.active_children():
+        child.kill()

@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from crfrnn.data import write_labels
 from crfrnn.nets import build_model, load_checkpoint
 from tests.train.interruptions import interrupted_in
 from train.run import main
@@ -204,3 +208,20 @@ def test_a_dry_run_leaves_one_of_everything(
     assert "56 x 48" in text
     assert "GiB" in text
     assert main(arguments(tmp_path / "run", "--dry-run")) == 0  # a second one takes the place of the first
+
+
+def test_a_label_beyond_the_classes_ends_a_run_that_reads_in_another_process(
+    arguments: Callable, toy: Path, tmp_path: Path
+) -> None:
+    data = shutil.copytree(toy, tmp_path / "data")
+    for mask in data.rglob("SegmentationClass/train_*.png"):
+        write_labels(mask, torch.full((48, 56), 77, dtype=torch.uint8))
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "train.run", *arguments(out, "--data", str(data), "--workers", "1")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=40, cwd=Path(__file__).parents[2])
+    assert ended.returncode == 2
+    last = ended.stderr.strip().splitlines()[-1]
+    assert last.startswith("train.run: ")
+    assert "77" in last
+    assert "Traceback" not in ended.stderr
+    assert main(arguments(out, "--only", "network")) == 0  # nothing was trained: the folder is free

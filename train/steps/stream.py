@@ -4,6 +4,7 @@ So a run that goes on at step k sees what an uninterrupted one sees, whatever th
 Every source of a mixture has epochs of its own.
 """
 
+import atexit
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from crfrnn.data import (
 )
 from crfrnn.weak import annotated_labels
 from train.distributed import Processes
-from train.interrupt import ignore_signals
+from train.interrupt import end_readers, ignore_signals
 from train.recipes import Source, Stage
 from train.steps.mixture import shares
 
@@ -156,6 +157,8 @@ def stream(
         worker_init_fn=ignore_signals,
         pin_memory=torch.cuda.is_available(),
     )
+    if workers > 0:
+        atexit.register(end_readers)
     batches = iter(loader)
     for _ in range(start, stage.steps):
         yield [next(batches) for _ in range(stage.accumulate)]
