@@ -14,7 +14,7 @@ from crfrnn.nets.inference import IMPOSSIBLE
 from eval.inputs.checkpoints import parts_of
 from eval.run import main as evaluate_main
 from eval.segment import main as segment_main
-from eval.tuning.problems import Problems
+from eval.tuning.problems import Problems, ScoreSource
 from tests.part_files import pascal_object, write_pascal
 from tests.train.children import without_pictures
 from train.recipes import RECIPES, Crf, Stage
