@@ -63,7 +63,7 @@ def finish(run: Run, argv: list[str]) -> None:
 def compare(run: Run) -> tuple[dict[str, Scores], Album]:
     """Scores on the validation list of every stage's model, as far as the run has it.
 
-    Behind the last network that was trained alone come the fixed dense CRF of the recipe and its CRF-RNN as it begins.
+    The last network that was trained alone is scored with the recipe's fixed dense CRF and untrained CRF-RNN, too.
     """
     stages = finished(run)
     networks = [name for name, stage in stages.items() if stage.trains == "network"]

@@ -71,8 +71,8 @@ def save(
         left = path.with_name(LAST)
         kept = f"{left} holds the last complete one" if left.exists() else "none had been written before"
         raise OSError(
-            f"the checkpoint {path} could not be written ({reason}); {kept}. Make room, or the folder writable, and go on "
-            f"with --resume --out {path.parent}"
+            f"the checkpoint {path} could not be written ({reason}); {kept}. Make room, or the folder writable, and "
+            f"continue with --resume --out {path.parent}"
         ) from error
 
 

@@ -11,19 +11,15 @@ import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from typing import TYPE_CHECKING, Any
 
 from crfrnn._command import exit_code
 from crfrnn._files import replacing
-from eval.pictures.figures import save_figure
-from eval.scoring.metrics import check_classes
-from eval.scoring.report import JSON_NAME
 from eval.scoring.tables import text_table
+
+if TYPE_CHECKING:  # what is slow to import waits until the options are parsed
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 NETWORK = "mean IoU/network"  # dotted where the CRF-RNN on top of it has a curve, too
 SMOOTHING = 10  # a point of the loss curve is the mean of a tenth of the stage
@@ -41,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def compare(folders: Sequence[Path], classes: Sequence[str], out: Path) -> int:
     """Print and write what the runs came to. Raises FileNotFoundError or ValueError where one is not finished."""
+    from eval.pictures.figures import save_figure
+
     runs = [read_run(folder) for folder in folders]
     text = "\n\n".join(tables(runs, classes))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +52,8 @@ def compare(folders: Sequence[Path], classes: Sequence[str], out: Path) -> int:
 
 def read_run(folder: Path) -> dict[str, Any]:
     """What the scores.json of a run says, with the folder's name. Raises FileNotFoundError where there is none."""
+    from eval.scoring.report import JSON_NAME
+
     path = folder / JSON_NAME
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}; wanted the folder of a run that has come to its end")
@@ -70,6 +70,8 @@ def tables(runs: Sequence[dict[str, Any]], classes: Sequence[str]) -> list[str]:
 
 def table(runs: Sequence[dict[str, Any]], classes: Sequence[str]) -> str:
     """The rows of runs of one recipe, in percent, under their command and duration."""
+    from eval.scoring.metrics import check_classes
+
     first = runs[0]["scores"]
     check_classes(classes, next(iter(first.values()))["iou"])
     subset = [f"mean IoU\nof {len(classes)}"] if classes else []
@@ -77,11 +79,11 @@ def table(runs: Sequence[dict[str, Any]], classes: Sequence[str]) -> str:
     rows = []
     for name in first:
         scores = [run["scores"][name] for run in runs]
-        of_subset = [spread([mean_over(score["iou"], classes) for score in scores])] if classes else []
-        others = [spread([score[key] for score in scores]) for key in ("pixel_accuracy", "class_accuracy")]
-        rows.append([name, spread([score["mean_iou"] for score in scores]), *of_subset, *others])
+        of_subset = [mean_and_deviation([mean_over(score["iou"], classes) for score in scores])] if classes else []
+        others = [mean_and_deviation([score[key] for score in scores]) for key in ("pixel_accuracy", "class_accuracy")]
+        rows.append([name, mean_and_deviation([score["mean_iou"] for score in scores]), *of_subset, *others])
     seconds = [sum(run["seconds"].values()) for run in runs]
-    return f"{text_table(header, rows)}\n{runs[0]['command']}\ntraining took {spread(seconds, 0)} s"
+    return f"{text_table(header, rows)}\n{runs[0]['command']}\ntraining took {mean_and_deviation(seconds, 0)} s"
 
 
 def title(runs: Sequence[dict[str, Any]]) -> str:
@@ -94,15 +96,18 @@ def mean_over(iou: dict[str, float | None], classes: Sequence[str]) -> float:
     return statistics.fmean(value for name in classes if (value := iou[name]) is not None)
 
 
-def spread(values: Sequence[float], digits: int = 1) -> str:
+def mean_and_deviation(values: Sequence[float], digits: int = 1) -> str:
     """A value, or the mean and the standard deviation of several."""
     if len(values) == 1:
         return f"{values[0]:.{digits}f}"
     return f"{statistics.fmean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
 
 
-def curves(folders: Sequence[Path], names: Sequence[str]) -> Figure:
+def curves(folders: Sequence[Path], names: Sequence[str]) -> "Figure":
     """Loss and mean IoU over the steps of every stage, a color for each run."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
     stages = list(dict.fromkeys(stage for folder in folders for stage in stages_of(folder)))
     figure = Figure(figsize=(3.4 * len(stages) + 0.6, 5.4), dpi=110, layout="constrained")
     grid = figure.subplots(2, len(stages), squeeze=False, sharex="col")
@@ -127,8 +132,10 @@ def stages_of(folder: Path) -> list[str]:
     return [stage for stage in recipe["stages"] if (folder / "tensorboard" / stage).is_dir()]
 
 
-def draw(axes: Sequence[Axes], events: Path, color: str, name: str) -> None:
+def draw(axes: Sequence["Axes"], events: Path, color: str, name: str) -> None:
     """The curves of one stage of one run."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     log = EventAccumulator(str(events), size_guidance={"scalars": 0}).Reload()
     loss = log.Scalars("loss")
     width = max(1, len(loss) // SMOOTHING)

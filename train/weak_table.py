@@ -3,8 +3,8 @@
 python -m train.weak_table --data VOCdevkit --init FILE --out runs/weak
 
 Masks of train_aug are reduced to boxes or image labels; mixtures keep the masks of 200 images. The runs are those of
-train.run on the schedule of `voc_small`, each in a folder of its own in OUT. What is finished is kept, what was interrupted
-goes on: start the same command again. Writes OUT/table.txt and OUT/table.json; `--only-table` shows what there is so far.
+train.run on the schedule of `voc_small`, each in a folder of its own in OUT. The same command, started again, keeps finished
+runs and continues interrupted ones. Writes OUT/table.txt and OUT/table.json; `--only-table` shows what there is so far.
 """
 
 import json
@@ -20,10 +20,6 @@ import tyro
 
 from crfrnn._command import exit_code
 from crfrnn._files import claim, replacing
-from crfrnn.data import VOCSegmentation
-from eval.scoring.evaluate import evenly_spaced
-from eval.scoring.metrics import check_classes
-from eval.scoring.report import JSON_NAME
 from eval.scoring.tables import text_table
 
 SCORES = {"network alone": "network", "network + dense CRF": "with CRF"}
@@ -85,8 +81,8 @@ ROWS = {
     "semi-seg": _mixed("200 masks + boxes, seg", "semi_box", "boxes", _box_kind("seg"), "65.1 (1,464)"),
     "full": Row("all masks", "voc_small", "--only network", {"train-list": "all"}, "67.6"),
 }
-"""By folder. Published: mean IoU on val with a dense CRF, of networks trained on 10,582 images, in parentheses of which so
-many with masks; facts of Papandreou et al. 2015 (arXiv 1502.02734)."""
+"""By folder. Published: mean IoU on val with a dense CRF, of networks trained on 10,582 images, in parentheses how many of
+these have masks; facts of Papandreou et al. 2015 (arXiv 1502.02734)."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +115,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options) -> int:
     """Make lists, targets and runs as far as they are not there, then the table. Raises OSError or ValueError."""
+    from crfrnn.data import VOCSegmentation
+    from eval.scoring.metrics import check_classes
+
     unknown = [name for name in options.rows if name not in ROWS]
     if unknown:
         raise ValueError(f"there is no row {unknown[0]!r}; wanted some of {', '.join(ROWS)}")
@@ -149,6 +148,8 @@ def settings(options: Options, names: Sequence[str]) -> dict[str, Any]:
 
 def commands(options: Options) -> list[list[str]]:
     """What is still to be run, in order; the lists are written here."""
+    from eval.scoring.report import JSON_NAME
+
     lists = write_lists(options)
     targets = str(options.out / "targets")
     data = ["--data", str(options.data)]
@@ -171,6 +172,9 @@ def commands(options: Options) -> list[list[str]]:
 
 def write_lists(options: Options) -> dict[str, str]:
     """The images that keep their masks in mixtures, evenly spaced in train_aug, and the others; names or files by kind."""
+    from crfrnn.data import VOCSegmentation
+    from eval.scoring.evaluate import evenly_spaced
+
     names = VOCSegmentation(options.data, "train_aug").names
     strong = evenly_spaced(names, options.masks)
     weak = [name for name in names if name not in set(strong)]
@@ -190,6 +194,8 @@ def write_lists(options: Options) -> dict[str, str]:
 
 def write_table(options: Options) -> None:
     """Print and write the table of the runs that have come to their end."""
+    from eval.scoring.report import JSON_NAME
+
     results = {
         name: json.loads((options.out / name / JSON_NAME).read_text(encoding="utf-8"))
         for name in options.rows

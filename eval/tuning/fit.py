@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from crfrnn import CRFRNN
-from crfrnn._files import replacing
+from crfrnn._files import load_torch, replacing
 from crfrnn.data import VOID
 from eval.tuning.problems import Problem
 from eval.tuning.variants import Variant
@@ -132,7 +132,7 @@ def _resume(last: Path, crf: CRFRNN, optimizer: torch.optim.Optimizer, descripti
     """The losses so far, after bringing layer and optimizer to where an interrupted fit stood, if there was one."""
     if not last.exists():
         return []
-    state = torch.load(last, weights_only=True)
+    state = load_torch(last, "state of a fit")
     if any(state[name] != value for name, value in description.items()):
         raise ValueError(f"{last} is from a fit with other settings; remove it, or choose another folder")
     crf.load_state_dict(state["crf"])

@@ -231,7 +231,7 @@ class Training:
             self.save(f"{self.name}-{self.progress.step}.pt")
 
     def save(self, file: str, resumable: bool = True) -> None:
-        """Write a checkpoint to go on from, or (not `resumable`) one with the resulting model alone."""
+        """Write a checkpoint to continue from, or (not `resumable`) one with the resulting model alone."""
         if self.writer is None:
             return
         now = time.perf_counter()

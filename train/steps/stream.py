@@ -1,6 +1,6 @@
 """An endless shuffled stream of augmented batches in which every sample follows from the seed and its position alone.
 
-So a run that goes on at step k sees what an uninterrupted one sees, whatever the number of processes that train or read.
+So a run resumed at step k sees what an uninterrupted one sees, whatever the number of processes that train or read.
 Every source of a mixture has epochs of its own.
 """
 
