@@ -5,15 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-MAX_DIMENSIONS = 8
+MAX_DIMENSIONS = 16
 
 
 def check_features(features: Tensor) -> None:
-    """Require finite float32 or float64 features [B, N, D] with B, N >= 1 and 1 <= D <= 8.
+    """Require finite float32 or float64 features [B, N, D] with B, N >= 1 and 1 <= D <= 16.
 
     Raises:
         TypeError: not a tensor, or not float32 or float64.
-        ValueError: wrong rank, an empty axis, too many dimensions, or values that are not finite.
+        ValueError: wrong rank, an empty axis, too many dimensions, or values that are not finite or so large that their
+            type has no fractional part.
     """
     _check_points("features", features, "[B, N, D]")
     if not 1 <= features.shape[2] <= MAX_DIMENSIONS:
@@ -22,6 +23,22 @@ def check_features(features: Tensor) -> None:
             f"{list(features.shape)} and is read as [B, N, D], so transpose if D stands elsewhere"
         )
     _check_finite("features", features, "a bandwidth of 0 or an invalid pixel makes such features")
+    if max(map(abs, torch.aminmax(features.detach()))) * torch.finfo(features.dtype).eps >= 2:
+        raise ValueError(describe_reach(features))
+
+
+def describe_reach(features: Tensor) -> str:
+    """What to say of features [B, N, D] that are too large for their type; names the axis that spans most."""
+    low, high = features.detach().amin((0, 1)), features.detach().amax((0, 1))
+    spans = (high.double() - low.double()).tolist()
+    reach = torch.maximum(low.abs(), high.abs())
+    axis = max(range(len(spans)), key=lambda i: (spans[i], reach[i].item()))
+    listed = ", ".join(f"{span:.3g}" for span in spans)
+    return (
+        f"features reach too far for the precision of {features.dtype}: feature axis {axis} spans {spans[axis]:.3g} "
+        f"standard deviations, from {low[axis]:.3g} to {high[axis]:.3g} (all axes: {listed}); enlarge the bandwidth that "
+        f"axis {axis} is divided by"
+    )
 
 
 def check_values(values: Tensor, batch: int, points: int, dtype: torch.dtype, device: torch.device) -> None:

@@ -114,7 +114,7 @@ def build_compiled(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, C
     """Weights [M, D + 1], axes [D, M] and tables for features [B, N, D] on the CPU; None without compiled code.
 
     Raises:
-        ValueError: the vertices span too much for their keys; see `plan_packing`.
+        ValueError: the features are too large for their type; see `plan_packing`.
     """
     library = native.library(features.dtype) if features.device.type == "cpu" else None
     if library is None:

@@ -1,21 +1,28 @@
-"""Packing of integer lattice coordinates, and of the batch index, into one integer per vertex."""
+"""Packing of integer lattice coordinates, and of the batch index, into one integer per vertex.
+
+Where 63 bits have room for the digits of all coordinates, a key is their number. Where they have not, it is a hash that is
+as linear: the sum of the coordinates times odd random numbers, modulo 2^64. Steps add to it as they do to a number, and any
+two of V vertices share a key with a probability of the order of V^2 / 2^65: 3e-6 for ten million vertices.
+"""
 
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from crfrnn.lattice.checks import describe_reach
 from crfrnn.lattice.embed import Simplex
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Key of vertex n in image b: b strides[0] + sum_i (n_i - origin_i) strides[i + 1].
+    """Key of vertex n in image b: b strides[0] + sum_i (n_i - origin_i) strides[i + 1], modulo 2^64.
 
-    Every coordinate has room beyond the range of the points, so that a step never carries into its neighbor's digits.
+    As digits, every coordinate has room beyond the range of the points, so that a step never carries into its neighbor's.
     """
 
     origin: list[int]  # [D]
@@ -25,7 +32,7 @@ class Packing:
     @property
     def steps(self) -> list[int]:
         """What one step along each of the D + 1 axes adds to a key; the last axis is minus the sum of the others."""
-        return [*self.strides[1:], -sum(self.strides[1:])]
+        return [*self.strides[1:], _signed(-sum(self.strides[1:]))]
 
     def pack(self, simplex: Simplex, batch: int) -> Tensor:
         """Keys [B * N, P] of the vertices of every point; the points of one image follow each other."""
@@ -51,32 +58,30 @@ def plan_packing(lowest: Tensor, highest: Tensor, features: Tensor, dilate: bool
         features: [B, N, D], for the number of images, the floating type, and a message.
 
     Raises:
-        ValueError: the coordinates do not fit into 63 bits, or are too large for their floating-point type to have a
-            fractional part; names the feature axis that spans most.
+        ValueError: the coordinates are too large for their floating-point type to have a fractional part; names the
+            feature axis that spans most.
     """
     batch = features.shape[0]
     low, high = torch.stack([lowest, highest]).double().tolist()
+    if max(-min(low), max(high)) * torch.finfo(features.dtype).eps >= 1:
+        raise ValueError(describe_reach(features))
     room = 2 if dilate else 1
+    origin = [int(bottom) - room for bottom in low]
     # A simplex reaches one step beyond its corner.
-    ranges = [top - bottom + 2 + 2 * room for bottom, top in zip(low, high, strict=True)]
-    largest = max(-min(low), max(high))
-    bits = math.log2(batch) + sum(math.log2(size) for size in ranges)
-    if bits >= 63 or largest * torch.finfo(features.dtype).eps >= 1:
-        raise ValueError(_describe_overflow(features, bits))
-    sizes = [int(size) for size in ranges]
+    sizes = [int(top - bottom) + 2 + 2 * room for bottom, top in zip(low, high, strict=True)]
     strides = [math.prod(sizes[i:]) for i in range(len(sizes) + 1)]
+    if batch * strides[0] >= 2**63:
+        return Packing(origin, _hash_factors(len(strides)), torch.int64)
     dtype = torch.int32 if batch * strides[0] < 2**31 else torch.int64  # narrow keys sort and search faster
-    return Packing([int(bottom) - room for bottom in low], strides, dtype)
+    return Packing(origin, strides, dtype)
 
 
-def _describe_overflow(features: Tensor, bits: float) -> str:
-    low, high = features.detach().amin((0, 1)), features.detach().amax((0, 1))
-    spans = (high.double() - low.double()).tolist()
-    reach = torch.maximum(low.abs(), high.abs())
-    axis = max(range(len(spans)), key=lambda i: (spans[i], reach[i].item()))
-    listed = ", ".join(f"{span:.3g}" for span in spans)
-    return (
-        f"features span too much for lattice keys of 63 bits ({bits:.0f} needed) or for the precision of "
-        f"{features.dtype}: feature axis {axis} spans {spans[axis]:.3g} standard deviations, from {low[axis]:.3g} to "
-        f"{high[axis]:.3g} (all axes: {listed}); enlarge the bandwidth that axis {axis} is divided by"
-    )
+def _hash_factors(count: int) -> list[int]:
+    """Odd random numbers of 64 bits, the same in every process."""
+    source = random.Random(0)
+    return [_signed(source.getrandbits(64) | 1) for _ in range(count)]
+
+
+def _signed(number: int) -> int:
+    """The number that is congruent modulo 2^64 and fits into int64."""
+    return (number + 2**63) % 2**64 - 2**63

@@ -12,6 +12,8 @@ from crfrnn.lattice.backends import LatticeTables
 from crfrnn.lattice.checks import check_features, check_values
 from crfrnn.lattice.diagonal import lattice_diagonal
 
+MAX_DIAGONAL_DIMENSIONS = 8
+
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
@@ -34,7 +36,7 @@ class Lattice:
 
     @classmethod
     def build(cls, features: Tensor, *, dilate: bool = False) -> Lattice:
-        """The lattice of features [B, N, D], in units of their standard deviations; float32 or float64, 1 <= D <= 8.
+        """The lattice of features [B, N, D], in units of their standard deviations; float32 or float64, 1 <= D <= 16.
 
         Args:
             features: positions f. Where they require grad, so do the weights of the lattice.
@@ -43,7 +45,7 @@ class Lattice:
 
         Raises:
             TypeError: features are not a float32 or float64 tensor.
-            ValueError: they have a wrong shape, are not finite, or span too much for the keys of the vertices.
+            ValueError: they have a wrong shape, are not finite, or are too large for the precision of their type.
         """
         check_features(features)
         batch, points, _ = features.shape
@@ -94,7 +96,16 @@ class Lattice:
         return self.tables.slice(vertices, weights)
 
     def diagonal(self) -> Tensor:
-        """K_ii [B, N]: what `filter` hands from every point back to itself. Differentiable to the features."""
+        """K_ii [B, N]: what `filter` hands from every point back to itself. Differentiable to the features.
+
+        Raises:
+            ValueError: D > 8; time and memory are of the order of 2^D N.
+        """
+        if len(self.axes) > MAX_DIAGONAL_DIMENSIONS:
+            raise ValueError(
+                f"the message of a point to itself is known for at most {MAX_DIAGONAL_DIMENSIONS} feature dimensions, and "
+                f"there are {len(self.axes)}; leave exclude_self off, or take filter='exact'"
+            )
         return rearrange(
             self.alpha * lattice_diagonal(self.tables, self.weights, self.axes), "(b n) -> b n", b=self.batch
         )

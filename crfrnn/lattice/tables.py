@@ -136,7 +136,7 @@ def build_plain(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, Tabl
     """Weights [M, D + 1], axes [D, M] and tables for features [B, N, D] in plain torch, on any device.
 
     Raises:
-        ValueError: the vertices span too much for their keys; see `plan_packing`.
+        ValueError: the features are too large for their type; see `plan_packing`.
     """
     simplex = enclosing_simplex(elevate(features.flatten(0, 1)))
     packing = plan_packing(simplex.corner.amin(1), simplex.corner.amax(1), features, dilate)

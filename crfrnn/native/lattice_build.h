@@ -9,7 +9,7 @@
 
 namespace crfrnn {
 
-constexpr int MAX_DIMENSIONS = 8;
+constexpr int MAX_DIMENSIONS = 16;
 constexpr int LANES = 8;
 
 // A coordinate of a vertex. Floats that still have a fractional part fit into 32 bits, doubles do not.
@@ -78,10 +78,14 @@ void embed(const T* features, int64_t from, int64_t to, int dimensions, const T*
     }
 }
 
+// Keys are numbers modulo 2^64; see crfrnn/lattice/keys.py.
+inline int64_t plus(int64_t key, int64_t step) { return int64_t(uint64_t(key) + uint64_t(step)); }
+inline int64_t times(int64_t steps, int64_t stride) { return int64_t(uint64_t(steps) * uint64_t(stride)); }
+
 // Numbers keys in the order in which they first come.
 class KeyTable {
   public:
-    // With room for about as many keys as points: growing means to place every key anew.
+    // With room for about as many keys as points, as every growth has to place all keys again.
     explicit KeyTable(int64_t points) {
         size_t size = 1 << 10;
         while (size < size_t(points)) size *= 2;
@@ -153,9 +157,9 @@ struct Built {
 template <class C>
 inline void point_keys(const C* corner, const uint8_t* axes, int64_t points, int dimensions, int64_t key,
                        const int64_t* origin, const int64_t* strides, int64_t* keys) {
-    for (int i = 0; i < dimensions; ++i) key += (corner[i] - origin[i]) * strides[i];
+    for (int i = 0; i < dimensions; ++i) key = plus(key, times(corner[i] - origin[i], strides[i]));
     keys[0] = key;
-    for (int k = 0; k < dimensions; ++k) keys[k + 1] = key += strides[axes[k * points]];
+    for (int k = 0; k < dimensions; ++k) keys[k + 1] = key = plus(key, strides[axes[k * points]]);
 }
 
 template <class T>
@@ -177,20 +181,20 @@ inline void number_chunk(const Problem<T>& problem, int64_t chunk, KeyTable& tab
     const int dimensions = problem.dimensions, corners = dimensions + 1;
     int64_t keys[AHEAD][MAX_DIMENSIONS + 1], last_keys[MAX_DIMENSIONS + 1];
     int32_t last[MAX_DIMENSIONS + 1];
-    std::fill(last_keys, last_keys + corners, std::numeric_limits<int64_t>::min());
+    std::fill(last, last + corners, -1);
     const int64_t end = problem.chunk_start[chunk + 1];
     for (int64_t first = problem.chunk_start[chunk]; first < end; first += AHEAD) {
         const int used = int(std::min<int64_t>(AHEAD, end - first));
         for (int l = 0; l < used; ++l) {
             const int64_t point = first + l;
             point_keys(problem.corners + point * dimensions, problem.axes + point, problem.points, dimensions,
-                       point / problem.points_per_image * problem.image_stride, problem.origin, problem.strides,
+                       times(point / problem.points_per_image, problem.image_stride), problem.origin, problem.strides,
                        keys[l]);
             for (int k = 0; k < corners; ++k) table.prefetch(keys[l][k]);
         }
         for (int l = 0; l < used; ++l) {
             for (int k = 0; k < corners; ++k) {
-                if (keys[l][k] != last_keys[k]) {  // neighboring pixels often share vertices
+                if (last[k] < 0 || keys[l][k] != last_keys[k]) {  // neighboring pixels often share vertices
                     last_keys[k] = keys[l][k];
                     last[k] = table.find_or_add(keys[l][k]);
                 }
@@ -202,10 +206,10 @@ inline void number_chunk(const Problem<T>& problem, int64_t chunk, KeyTable& tab
 
 inline void find_next(const KeyTable& table, int64_t step, int64_t from, int64_t to, int32_t* next) {
     constexpr int AHEAD = 16;
-    for (int64_t v = from; v < std::min(from + AHEAD, to); ++v) table.prefetch(table.keys[v] + step);
+    for (int64_t v = from; v < std::min(from + AHEAD, to); ++v) table.prefetch(plus(table.keys[v], step));
     for (int64_t v = from; v < to; ++v) {
-        if (v + AHEAD < to) table.prefetch(table.keys[v + AHEAD] + step);
-        next[v] = table.find(table.keys[v] + step);
+        if (v + AHEAD < to) table.prefetch(plus(table.keys[v + AHEAD], step));
+        next[v] = table.find(plus(table.keys[v], step));
     }
 }
 
@@ -256,8 +260,8 @@ inline void build(const Problem<T>& problem, bool dilate, int threads, int32_t* 
         const size_t touched = all.keys.size();
         for (size_t v = 0; v < touched; ++v) {
             for (int axis = 0; axis < corners; ++axis) {
-                all.find_or_add(all.keys[v] + problem.strides[axis]);
-                all.find_or_add(all.keys[v] - problem.strides[axis]);
+                all.find_or_add(plus(all.keys[v], problem.strides[axis]));
+                all.find_or_add(plus(all.keys[v], times(-1, problem.strides[axis])));
             }
         }
     }

@@ -104,7 +104,7 @@ struct Filter {
     int64_t columns;
     Worker worker;
 
-    // Adds the spills to their vertices, and leaves zeros behind.
+    // Adds the spills to their vertices, and clears them.
     void collect(T* rows) const {
         const int64_t from = worker.begin(tables.rows), to = worker.end(tables.rows);
         for (int64_t s = 0; s < tables.spills; ++s) {

@@ -43,7 +43,7 @@ class Barrier {
             return;
         }
         pthread_mutex_unlock(&mutex_);
-        // The others are most often a moment behind, and a sleeping thread takes longer to wake.
+        // The others mostly come a moment later, and a sleeping thread takes longer to wake.
         for (int spin = 0; spin < SPINS; ++spin) {
             if (__atomic_load_n(&round_, __ATOMIC_ACQUIRE) != round) return;
         }
@@ -111,8 +111,7 @@ inline void* run_behind_gate(void* task) {
     return nullptr;
 }
 
-// As many threads as the system grants share the work. Started anew each time: nothing is left behind for a fork to
-// lose.
+// As many threads as the system grants share the work. They end with it, so that a fork has none to lose.
 inline void run_in_threads(int count, const Task& task) {
     pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
     std::vector<Task> tasks(count, task);

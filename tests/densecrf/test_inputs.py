@@ -120,7 +120,7 @@ BAD_CALLS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: ready().addPairwiseBilateral(3, 3, with_hole(IMAGE, np.nan), 3), ValueError, "rgbim holds NaN"),
     (lambda: ready().addPairwiseEnergy(ENERGY.T, 3), ValueError, "transpose them"),
     (lambda: ready().addPairwiseEnergy(with_hole(ENERGY, np.inf), 3), ValueError, "features holds NaN"),
-    (lambda: ready().addPairwiseEnergy(np.zeros((9, POINTS)), 3), ValueError, "9 dimensions; wanted 1 to 8"),
+    (lambda: ready().addPairwiseEnergy(np.zeros((17, POINTS)), 3), ValueError, "17 dimensions; wanted 1 to 16"),
     (lambda: ready().stepInference(BELIEFS.tolist()), TypeError, "startInference"),
     (lambda: ready().stepInference(np.zeros((LABELS, POINTS), int)), TypeError, "floating point"),
     (lambda: ready().stepInference(BELIEFS[:, 1:].copy()), ValueError, "Q has shape"),

@@ -29,8 +29,8 @@ NAN = torch.full((2, 5, 3), float("nan"))
         (VALUES[..., :0], FEATURES, ValueError, r"values came as \[2, 5, 0\].*at least one channel"),
         (VALUES[:, :0], FEATURES[:, :0], ValueError, r"features came with shape \[2, 0, 4\].*N >= 1"),
         (VALUES[:0], FEATURES[:0], ValueError, r"features came with shape \[0, 5, 4\].*B >= 1"),
-        (VALUES, FEATURES[..., :0], ValueError, r"D = 0 dimensions, wanted 1 to 8"),
-        (VALUES, torch.zeros(2, 5, 9), ValueError, r"D = 9 dimensions, wanted 1 to 8.*\[2, 5, 9\].*transpose"),
+        (VALUES, FEATURES[..., :0], ValueError, r"D = 0 dimensions, wanted 1 to 16"),
+        (VALUES, torch.zeros(2, 5, 17), ValueError, r"D = 17 dimensions, wanted 1 to 16.*\[2, 5, 17\].*transpose"),
         (VALUES, NAN, ValueError, r"features contain NaN or infinite.*bandwidth of 0"),
         (VALUES, FEATURES / 0, ValueError, r"features contain NaN or infinite"),
         (NAN, FEATURES, ValueError, r"values contain NaN or infinite.*clamp or mask"),
@@ -57,12 +57,21 @@ def test_coordinates_that_do_not_fit_name_the_axis(dtype: torch.dtype, span: flo
         Lattice.build(features)
 
 
-def test_too_many_bits_in_all_axes_together() -> None:
-    """No axis is too long for float32, but eight of them do not fit into one key."""
-    features = 1000 * torch.randn(1, 10, 8)
-    features[..., 6] *= 5
-    with pytest.raises(ValueError, match=r"keys of 63 bits \(\d\d+ needed\).*feature axis 6 spans"):
-        Lattice.build(features)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("run", [permutohedral_filter, exact_gaussian_filter])
+@pytest.mark.parametrize("share", [1e-30, 0.15, 1.0], ids=["beyond precision", "differences overflow", "largest"])
+def test_features_up_to_the_largest_number_are_refused(
+    run: Callable[[Tensor, Tensor], Tensor], share: float, dtype: torch.dtype
+) -> None:
+    """With signs that differ: inf - inf is no number, and no number can be ranked."""
+    features = share * torch.finfo(dtype).max * torch.tensor([[1.0, -1.0, 1.0], [-1.0, 1.0, 0.5]], dtype=dtype)
+    with pytest.raises(ValueError, match="too far for the precision of"):
+        run(torch.ones(1, 2, 1, dtype=dtype), features[None])
+
+
+def test_the_diagonal_of_many_dimensions_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"at most 8 feature dimensions, and there are 9.*filter='exact'"):
+        Lattice.build(torch.zeros(1, 3, 9)).diagonal()
 
 
 def test_a_single_point_too_far_out() -> None:

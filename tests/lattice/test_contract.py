@@ -7,7 +7,7 @@ from torch import Tensor
 from tests.lattice.conftest import Backend
 from tests.lattice.yardsticks import dense_gaussian, dense_lattice, photo_features, relative_rms
 
-DIMENSIONS = range(1, 9)
+DIMENSIONS = (*range(1, 9), 10, 16)
 
 
 def cloud(batch: int, points: int, dimensions: int) -> Tensor:
@@ -63,6 +63,14 @@ def test_equals_the_lattice_of_the_paper(backend: Backend, dimensions: int, dila
     features = cloud(1, 40, dimensions)
     wanted = dense_lattice(features[0], dilate)
     torch.testing.assert_close(densify(backend, features, dilate)[0], wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("dimensions", "dilate"), [(5, True), (12, False)])
+def test_coordinates_beyond_63_bits(backend: Backend, dimensions: int, dilate: bool) -> None:
+    """Two crowds, far from each other along every axis, of several images: digits of 14 bits and more."""
+    features = cloud(2, 12, dimensions) + 30000 * (torch.arange(12) % 2).double()[:, None]
+    wanted = torch.stack([dense_lattice(image, dilate) for image in features])
+    torch.testing.assert_close(densify(backend, features, dilate), wanted, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("dimensions", DIMENSIONS)
