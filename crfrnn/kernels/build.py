@@ -175,7 +175,7 @@ def build_kernels(
             matrices.append(GridMatrix(guides[IMAGE] / thetas, kernel.neighbors))
         else:
             features = kernel_features(kernel, thetas, guides, like)
-            matrices.append(ExactMatrix(features) if exact else Lattice.build(features, dilate=dilate))
+            matrices.append(ExactMatrix(features, exclude_self) if exact else Lattice.build(features, dilate=dilate))
         normalizers.append(normalizer(matrices[-1], normalization, exclude_self))
     lattices = [matrix for matrix in matrices if isinstance(matrix, Lattice)]
     if len(lattices) < len(matrices):

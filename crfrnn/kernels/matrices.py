@@ -16,19 +16,23 @@ LARGEST_EXPONENT = 40.0
 
 
 class ExactMatrix:
-    """K by the plain sum over all pairs of pixels, O(N^2): the yardstick, for small images."""
+    """K by the plain sum over all pairs of pixels, O(N^2), without those of a pixel with itself if `exclude_self`.
 
-    def __init__(self, features: Tensor) -> None:
+    The yardstick, for small images.
+    """
+
+    def __init__(self, features: Tensor, exclude_self: bool) -> None:
         self.features = features
+        self.exclude_self = exclude_self
 
     def filter(self, values: Tensor) -> Tensor:
-        return exact_gaussian_filter(values, self.features)
+        return exact_gaussian_filter(values, self.features, exclude_self=self.exclude_self)
 
     def row_sums(self) -> Tensor:
         return self.filter(torch.ones_like(self.features[..., :1]))[..., 0]
 
     def diagonal(self) -> Tensor:
-        return torch.ones_like(self.features[..., 0])
+        return torch.full_like(self.features[..., 0], 0 if self.exclude_self else 1)
 
 
 class GridMatrix:

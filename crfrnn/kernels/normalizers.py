@@ -53,9 +53,11 @@ def normalizer(kernel: KernelMatrix, normalization: Normalization, exclude_self:
     if self_term is None:
         factor = 1 / (total + 1e-20)
     else:
-        # Where nothing but rounding is left of the sum, dividing by it would turn noise into messages.
+        # Where nothing but rounding is left of the sum, dividing by it would turn noise into messages; and a derivative
+        # divides by its square, which must not be 0.
+        numbers = torch.finfo(total.dtype)
         others = total - self_term
-        alone = others <= 64 * torch.finfo(total.dtype).eps * total
+        alone = others <= (64 * numbers.eps * self_term).clamp(min=numbers.tiny**0.45)
         factor = (1 / others.masked_fill(alone, 1)).masked_fill(alone, 0)
     if normalization == "symmetric":
         # The square root has no slope at 0, which a lonely pixel would otherwise turn into a gradient of NaN.

@@ -16,12 +16,13 @@ from crfrnn.lattice.checks import check_features, check_values
 TILE_ENTRIES = 2**22
 
 
-def exact_gaussian_filter(values: Tensor, features: Tensor) -> Tensor:
+def exact_gaussian_filter(values: Tensor, features: Tensor, *, exclude_self: bool = False) -> Tensor:
     """sum_j exp(-|f_i - f_j|^2 / 2) v_j: values [B, N, C], features [B, N, D] -> [B, N, C].
 
     O(B N^2 (C + D)) time and O(B N (C + D)) memory, also in the backward, which is differentiable to values and
     features once. Squared distances are sums of squared differences: the expanded product loses them to rounding in
-    float32 where features are large and close. The term j = i is included.
+    float32 where features are large and close. With `exclude_self` the sum leaves the term j = i out; to subtract it
+    afterwards would lose sums that are small beside it.
 
     Raises:
         TypeError: not float32 or float64 tensors of one dtype.
@@ -29,28 +30,29 @@ def exact_gaussian_filter(values: Tensor, features: Tensor) -> Tensor:
     """
     check_features(features)
     check_values(values, features.shape[0], features.shape[1], features.dtype, features.device)
-    return _ExactGaussianFilter.apply(values, features)
+    return _ExactGaussianFilter.apply(values, features, exclude_self)
 
 
 class _ExactGaussianFilter(Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, features: Tensor) -> Tensor:
+    def forward(ctx: Any, values: Tensor, features: Tensor, exclude_self: bool) -> Tensor:
         ctx.save_for_backward(values, features)
+        ctx.exclude_self = exclude_self
         out = torch.empty_like(values, memory_format=torch.contiguous_format)
         for rows in _row_tiles(features):
-            torch.matmul(_kernel(features, rows), values, out=out[:, rows])
+            torch.matmul(_kernel(features, rows, exclude_self), values, out=out[:, rows])
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         """With K symmetric: dv = K g, and df_i = sum_j K_ij (<g_i, v_j> + <g_j, v_i>) (f_j - f_i)."""
         values, features = ctx.saved_tensors
-        needs_values, needs_features = ctx.needs_input_grad
+        needs_values, needs_features, _ = ctx.needs_input_grad
         grad_values = torch.empty_like(grad) if needs_values else None
         grad_features = torch.empty_like(features) if needs_features else None
         for rows in _row_tiles(features):
-            kernel = _kernel(features, rows)
+            kernel = _kernel(features, rows, ctx.exclude_self)
             if grad_values is not None:
                 grad_values[:, rows] = kernel @ grad
             if grad_features is not None:
@@ -58,7 +60,7 @@ class _ExactGaussianFilter(Function):
                 pull.baddbmm_(values[:, rows], grad.mT).mul_(kernel)
                 for d in range(features.shape[2]):
                     grad_features[:, rows, d] = (pull * _difference(features, rows, d)).sum(2)
-        return grad_values, grad_features
+        return grad_values, grad_features, None
 
 
 def _row_tiles(features: Tensor) -> Iterator[slice]:
@@ -69,13 +71,16 @@ def _row_tiles(features: Tensor) -> Iterator[slice]:
         yield slice(start, min(start + height, points))
 
 
-def _kernel(features: Tensor, rows: slice) -> Tensor:
-    """exp(-|f_i - f_j|^2 / 2) for i in rows and all j: [B, rows, N]."""
+def _kernel(features: Tensor, rows: slice, exclude_self: bool) -> Tensor:
+    """exp(-|f_i - f_j|^2 / 2) for i in rows and all j, 0 for j = i if that is left out: [B, rows, N]."""
     exponent = _difference(features, rows, 0).square_()
     for d in range(1, features.shape[2]):
         difference = _difference(features, rows, d)
         exponent.addcmul_(difference, difference)
-    return exponent.mul_(-0.5).exp_()
+    kernel = exponent.mul_(-0.5).exp_()
+    if exclude_self:
+        kernel.diagonal(rows.start, 1, 2).zero_()
+    return kernel
 
 
 def _difference(features: Tensor, rows: slice, d: int) -> Tensor:
