@@ -1,8 +1,12 @@
 """What a caller of `CRFRNN` can get wrong, said once at the boundary: what came, what was wanted, how to fix it."""
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from crfrnn.kernels import IMAGE, Kernel
@@ -19,11 +23,14 @@ def check_settings(
     compatibility: str | Tensor,
     filter: str,
     min_belief: float,
+    **flags: bool,
 ) -> None:
-    """Raise for arguments of the constructor of `CRFRNN` that make no sense."""
-    if not isinstance(num_labels, int) or num_labels < 2:
+    """Raise for arguments of the constructor of `CRFRNN` that make no sense; `flags` are those that are True or False."""
+    if not _is_whole(num_labels) or num_labels < 2:
         raise ValueError(f"num_labels is {num_labels!r}; a CRF needs at least 2 labels: write one mask as [1 - p, p]")
     check_iterations(num_iterations)
+    if not isinstance(kernels, Sequence):
+        raise TypeError(f"kernels is {kernels!r}; wanted a list of kernels, for example [appearance_kernel()]")
     if not kernels:
         raise ValueError(
             "kernels is empty; wanted at least one, for example [smoothness_kernel(), appearance_kernel()]"
@@ -36,31 +43,47 @@ def check_settings(
     _check_choice("normalization", normalization, NORMALIZATIONS)
     _check_choice("kernel_weights", kernel_weights, ("scalar", "diagonal", "matrix"))
     _check_choice("filter", filter, ("lattice", "exact"))
-    if not 0 <= min_belief < 1 / num_labels:
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} is {value!r}; wanted True or False")
+    if not isinstance(min_belief, Real) or not 0 <= min_belief < 1 / num_labels:
         raise ValueError(
-            f"min_belief is {min_belief}; wanted a belief of at least 0 and below 1 / num_labels = {1 / num_labels:.3g}, so "
-            "that the likeliest label always stays; 1e-3 is a good choice"
+            f"min_belief is {min_belief!r}; wanted a belief of at least 0 and below 1 / num_labels = {1 / num_labels:.3g}, "
+            "so that the likeliest label always stays; 1e-3 is a good choice"
         )
     if isinstance(compatibility, str):
         _check_choice("compatibility", compatibility, ("potts",))
-    elif compatibility.shape != (num_labels, num_labels):
+    else:
+        _check_penalties(compatibility, num_labels)
+
+
+def _check_penalties(compatibility: Tensor, num_labels: int) -> None:
+    if not isinstance(compatibility, Tensor) or compatibility.is_complex():
+        kind = compatibility.dtype if isinstance(compatibility, Tensor) else type(compatibility).__name__
+        raise TypeError(f"compatibility is a {kind}; wanted 'potts' or a tensor of penalties: torch.tensor(...)")
+    if compatibility.shape != (num_labels, num_labels):
         raise ValueError(
             f"compatibility has shape {list(compatibility.shape)}; wanted [{num_labels}, {num_labels}] or 'potts'"
         )
-    elif not compatibility.isfinite().all():
-        raise ValueError("compatibility holds values that are not finite; wanted finite penalties")
+    if not compatibility.to(torch.get_default_dtype()).isfinite().all():
+        raise ValueError(
+            f"compatibility holds values that are not finite in {torch.get_default_dtype()}; wanted finite penalties"
+        )
 
 
 def check_iterations(num_iterations: int) -> None:
     """Raise unless `num_iterations` is a whole number of at least 0."""
-    if not isinstance(num_iterations, int) or isinstance(num_iterations, bool) or num_iterations < 0:
+    if not _is_whole(num_iterations) or num_iterations < 0:
         raise ValueError(f"num_iterations is {num_iterations!r}; wanted a whole number of at least 0")
 
 
 def check_tolerance(tolerance: float | None) -> None:
-    """Raise unless `tolerance` is None or at least 0."""
-    if tolerance is not None and not tolerance >= 0:
-        raise ValueError(f"tolerance is {tolerance}; wanted a change of beliefs of at least 0, for example 1e-3")
+    """Raise unless `tolerance` is None or a finite number of at least 0."""
+    if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= tolerance < math.inf):
+        raise ValueError(
+            f"tolerance is {tolerance!r}; wanted a change of beliefs of at least 0, for example 1e-3, or None to run all "
+            "iterations"
+        )
 
 
 def check_call(
@@ -83,8 +106,11 @@ def check_call(
         raise ValueError(
             f"no kernel looks at features {', '.join(sorted(unknown))}; leave them out or add a feature_kernel"
         )
+    wide = torch.promote_types(unary.dtype, torch.float32)
     for name, guide in guides.items():
         _check_map(name, guide)
+        if guide.dtype != wide and not all_finite(guide.to(wide)):
+            raise ValueError(f"{name} holds values too large for {wide}, in which the CRF computes; scale {name} down")
         if guide.shape[0] != unary.shape[0] or guide.shape[2:] != unary.shape[2:]:
             raise ValueError(
                 f"{name} has shape {list(guide.shape)} and unary {list(unary.shape)}; wanted equal batch, height and "
@@ -94,21 +120,52 @@ def check_call(
             raise ValueError(f"{name} is on {guide.device}, unary on {unary.device}; move one of them")
 
 
-def warn_small_range(image: Tensor) -> bool:
-    """Warn where `image` looks like 0..1, which theta_beta in gray levels would take for one flat color."""
-    if 0 < float(image.detach().amax()) <= 1:
-        warnings.warn(
-            "the image that guides the CRF lies in 0..1; theta_beta counts gray levels of 0..255, so pass the raw image "
-            "(image * 255)",
-            stacklevel=5,
+def named(features: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
+    """The features of a call; raises where they have no names."""
+    if features is not None and not isinstance(features, Mapping):
+        raise TypeError(f"features is a {type(features).__name__}; wanted them by name: {{'depth': depth}}")
+    return features or {}
+
+
+# An image in 0..1, or normalized as for networks of torchvision (-2.2 to 2.7), stays below; theta_beta then sees one color.
+_LARGEST_OF_NORMALIZED = 5.0
+
+
+def warn_of_slips(unary: Tensor, guides: Mapping[str, Tensor], kernels: Sequence[Kernel]) -> bool:
+    """Warn of an image that is not in gray levels, though theta_beta is, and of a unary of probabilities."""
+    found = []
+    in_gray_levels = any(kernel.guide == IMAGE and (kernel.theta_guide or 0) >= 1 for kernel in kernels)
+    low, high = map(float, torch.aminmax(guides[IMAGE].detach())) if in_gray_levels else (0.0, 0.0)
+    if 0 < max(-low, high) <= _LARGEST_OF_NORMALIZED:
+        found.append(
+            f"the image that guides the CRF lies in {low:.3g}..{high:.3g}, as one in 0..1 or normalized for a network does; "
+            "theta_beta counts gray levels of 0..255, so pass the raw image"
         )
-        return True
-    return False
+    if _are_probabilities(unary[:, :, :1]) and _are_probabilities(unary):  # one row tells in most cases
+        found.append(
+            "the unary lies in 0..1 and sums to 1 over labels, as probabilities do; the CRF takes logits, so pass their "
+            "logarithm, probabilities.clamp(min=1e-6).log()"
+        )
+    for message in found:
+        warnings.warn(message, stacklevel=6)
+    return bool(found)
+
+
+def _are_probabilities(unary: Tensor) -> bool:
+    unary = unary.detach()
+    return bool((unary >= 0).all()) and bool(((unary.sum(1, dtype=torch.float32) - 1).abs() < 1e-3).all())
+
+
+def _is_whole(number: Any) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool)
 
 
 def _check_map(name: str, value: Tensor) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is a {type(value).__name__}; wanted a tensor: torch.from_numpy(...)")
+    if value.is_nested or value.layout != torch.strided or value.is_meta:
+        kind = "a nested" if value.is_nested else "a meta" if value.is_meta else f"a {value.layout}"
+        raise TypeError(f"{name} is {kind} tensor; wanted an ordinary dense one with values: {name}.to_dense()")
     if value.ndim != 4:
         raise ValueError(
             f"{name} has shape {list(value.shape)}; wanted [B, C, H, W] ({name}[None] adds a batch of one)"

@@ -22,33 +22,22 @@ that of Adams, Baek & Davis 2010; see crfrnn/lattice/NOTES.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn as nn
 from einops import einsum
 from torch import Tensor
 
-from crfrnn.checks import check_call, check_settings, check_tolerance, warn_small_range
+from crfrnn.checks import check_call, check_settings, check_tolerance, named, warn_of_slips
 from crfrnn.fused.mean_field import label_matrices, mean_field
-from crfrnn.kernels import (
-    IMAGE,
-    Kernel,
-    Kernels,
-    LatticeKernels,
-    Normalization,
-    appearance_kernel,
-    build_kernels,
-    smoothness_kernel,
-)
+from crfrnn.kernels import IMAGE, AnyKernels, Kernel, Normalization, appearance_kernel, build_kernels, smoothness_kernel
 from crfrnn.kernels.build import in_form
 from crfrnn.state import MeanFieldState, full_precision, hidden_labels, to_image, to_pixels, widened
-from crfrnn.tracing import OpaqueLayer
-
-AnyKernels = Kernels | LatticeKernels
+from crfrnn.tracing import OpaqueLayer, is_opaque, refuse_script
 
 
 def message_passing(beliefs: Tensor, kernels: AnyKernels, kernel_weights: Tensor) -> Tensor:
@@ -134,13 +123,14 @@ class CRFRNN(nn.Module):
         min_belief: float = 0.0,
     ) -> None:
         super().__init__()
-        kernels = [smoothness_kernel(), appearance_kernel()] if kernels is None else list(kernels)
+        kernels = [smoothness_kernel(), appearance_kernel()] if kernels is None else kernels
         check_settings(
-            num_labels, kernels, num_iterations, normalization, kernel_weights, compatibility, filter, min_belief
-        )
-        self.num_labels = num_labels
-        self.kernels = kernels
-        self.num_iterations = num_iterations
+            num_labels, kernels, num_iterations, normalization, kernel_weights, compatibility, filter, min_belief,
+            learn_bandwidths=learn_bandwidths, exclude_self=exclude_self, dilate=dilate,
+        )  # fmt: skip
+        self.num_labels = int(num_labels)
+        self.kernels = list(kernels)
+        self.num_iterations = int(num_iterations)
         self.normalization = normalization
         self.exclude_self = exclude_self
         self.filter = filter
@@ -148,15 +138,13 @@ class CRFRNN(nn.Module):
         self.min_belief = min_belief
         weights = torch.tensor([float(kernel.weight) for kernel in kernels])
         penalties = 1 - torch.eye(num_labels) if isinstance(compatibility, str) else compatibility.detach().clone()
-        self.cell = MeanFieldCell(in_form(weights, kernel_weights, num_labels), penalties.to(weights))
+        self.cell = MeanFieldCell(in_form(weights, kernel_weights, self.num_labels), penalties.to(weights))
         for m, kernel in enumerate(kernels):
             self.register_buffer(f"initial_bandwidths_{m}", torch.tensor(kernel.bandwidths))
         self.log_bandwidth_scales = nn.ParameterList(
             nn.Parameter(torch.zeros(len(kernel.bandwidths)), requires_grad=learn_bandwidths) for kernel in kernels
         )
         self._warned = False
-
-    __call__: Callable[..., Tensor]  # for type checkers: that of torch.nn.Module returns Any
 
     @property
     def bandwidths(self) -> list[Tensor]:
@@ -186,24 +174,28 @@ class CRFRNN(nn.Module):
             features: what `feature_kernel`s look at, [B, D, H, W] by name.
 
         Gradients flow to unary, parameters, image and features. Raises TypeError or ValueError for input that does not
-        fit, and warns once where the image looks like 0..1.
+        fit, and warns once where the image is not in gray levels or the unary looks like probabilities.
         """
         iterations = self.num_iterations if num_iterations is None else num_iterations
-        if torch.compiler.is_compiling():
+        if is_opaque():
             return _TRACED(self, unary, image, iterations, tolerance, features)
         check_tolerance(tolerance)
         guides = self._guides(unary, image, iterations, features)
         unary = widened(unary)
+        kernels = self.build_kernels(guides, unary)
         if iterations == 0:
             return unary
-        kernels = self.build_kernels(guides, unary)
-        logits = self._at_once(unary, kernels, iterations, tolerance)
+        logits = self._at_once(unary, kernels, int(iterations), tolerance)
         if logits is not None:
             return logits
         for state in self._iterate(unary, kernels, iterations):
             if tolerance is not None and bool((state.residual() <= tolerance).all()):
                 break
         return state.logits
+
+    if TYPE_CHECKING:  # that of torch.nn.Module returns Any
+        __call__ = forward
+    __prepare_scriptable__ = refuse_script
 
     def iterate(
         self,
@@ -257,10 +249,10 @@ class CRFRNN(nn.Module):
         self, unary: Tensor, image: Tensor | None, iterations: int, features: Mapping[str, Tensor] | None
     ) -> dict[str, Tensor]:
         """Image and features by name, after everything a caller could have got wrong has been looked at."""
-        guides = {**({} if image is None else {IMAGE: image}), **(features or {})}
+        guides = {**({} if image is None else {IMAGE: image}), **named(features)}
         check_call(unary, guides, iterations, self.num_labels, self.kernels)
-        if not self._warned and any(kernel.guide == IMAGE for kernel in self.kernels):
-            self._warned = warn_small_range(guides[IMAGE])
+        if not self._warned:
+            self._warned = warn_of_slips(unary, guides, self.kernels)
         return guides
 
     def extra_repr(self) -> str:

@@ -1,10 +1,11 @@
-"""The CRF-RNN layer as one operator of torch, for `torch.compile` and `torch.export`.
+"""The CRF-RNN layer as one operator of torch, for `torch.compile`, `torch.export` and `torch.func`.
 
 The lattices of an image depend on its values, which tracing does not know. Torch therefore traces the layer as one node,
 `crfrnn::crf_rnn`: it takes all that the layer computes from, tensors and plain settings, and builds the layer again where
 the node runs, so that a program exported by one process runs in any other that has imported crfrnn. Its derivative,
 `crfrnn::crf_rnn_backward`, runs the layer once more, under autograd: the gradients are the layer's own, for the price of
-a second forward pass, and have no derivatives themselves.
+a second forward pass, and have no derivatives themselves. `torch.func.grad` and `vmap` take both operators as autograd
+functions.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.nn as nn
 from torch import Tensor
+from torch.autograd import Function
 from torch.func import functional_call
 
 from crfrnn.kernels import IMAGE, Kernel
@@ -28,6 +30,26 @@ _ARGUMENTS = (
     "int[] neighbors, str normalization, bool exclude_self, str filter, bool dilate, float min_belief"
 )
 _FEATURE = "features."
+
+
+def is_opaque() -> bool:
+    """Whether the layer has to be one node here: where torch traces or transforms the function that calls it.
+
+    Raises RuntimeError inside `torch.jit.trace` and what builds on it, which would record the lattice of one image for all.
+    """
+    if torch.jit.is_tracing():
+        raise RuntimeError(
+            f"torch.jit.trace, and torch.onnx.export with dynamo=False, do not take a CRF; {_ALTERNATIVES}"
+        )
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+
+
+def refuse_script(layer: nn.Module) -> NoReturn:
+    """What `torch.jit.script` calls first."""
+    raise RuntimeError(f"torch.jit.script does not take a CRF; {_ALTERNATIVES}")
+
+
+_ALTERNATIVES = "use torch.export, which does, or script and export the network alone and call the CRF after it"
 
 
 class OpaqueLayer:
@@ -63,9 +85,7 @@ class OpaqueLayer:
         for m, scale in enumerate(layer.log_bandwidth_scales):
             others[f"initial_bandwidths_{m}"] = layer.get_buffer(f"initial_bandwidths_{m}")
             others[f"log_bandwidth_scales.{m}"] = scale
-        return torch.ops.crfrnn.crf_rnn(
-            unary,
-            list(others.values()),
+        settings = (
             "\n".join(others),
             num_iterations,
             tolerance,
@@ -78,6 +98,9 @@ class OpaqueLayer:
             layer.dilate,
             layer.min_belief,
         )
+        if torch.compiler.is_compiling():
+            return torch.ops.crfrnn.crf_rnn(unary, list(others.values()), *settings)
+        return _Forward.apply(settings, unary, *others.values())
 
     def _forward(self, unary: Tensor, others: list[Tensor], *settings: Any) -> Tensor:
         with torch.no_grad():
@@ -186,7 +209,75 @@ def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     return to_unary, to_others, *[None] * len(ctx.settings)
 
 
-def _refuse(ctx: Any, *gradients: Any) -> None:
+def _refuse(ctx: Any, *gradients: Any) -> NoReturn:
     raise RuntimeError(
-        "a compiled or exported CRFRNN has first derivatives only; call the layer itself for the derivatives of gradients"
+        "a CRFRNN that is compiled, exported or transformed by torch.func has first derivatives only; call the layer itself "
+        "for the derivatives of gradients"
     )
+
+
+class _Forward(Function):
+    """`crfrnn::crf_rnn` to torch.func."""
+
+    @staticmethod
+    def forward(settings: tuple[Any, ...], unary: Tensor, *others: Tensor) -> Tensor:
+        return torch.ops.crfrnn.crf_rnn(unary, list(others), *settings)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.settings, *tensors = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        needed = ctx.needs_input_grad[1:]
+        gradients = iter(_Backward.apply(ctx.settings, needed, gradient, *ctx.saved_tensors))
+        return None, *[next(gradients) if wanted else None for wanted in needed]
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> NoReturn:
+        _refuse_forward_mode()
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, settings: tuple[Any, ...], *tensors: Tensor) -> tuple[Tensor, int]:
+        each = _unstacked(info, in_dims[1:], tensors)
+        return torch.stack([_Forward.apply(settings, *one) for one in each]), 0
+
+
+class _Backward(Function):
+    """`crfrnn::crf_rnn_backward` to torch.func."""
+
+    @staticmethod
+    def forward(
+        settings: tuple[Any, ...], needed: tuple[bool, ...], gradient: Tensor, unary: Tensor, *others: Tensor
+    ) -> tuple[Tensor, ...]:
+        return tuple(torch.ops.crfrnn.crf_rnn_backward(gradient, list(needed), unary, list(others), *settings))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> NoReturn:
+        _refuse(ctx)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> NoReturn:
+        _refuse_forward_mode()
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, settings: tuple[Any, ...], needed: tuple[bool, ...], *tensors: Tensor) -> Any:
+        each = _unstacked(info, in_dims[2:], tensors)
+        gradients = [_Backward.apply(settings, needed, *one) for one in each]
+        stacked = tuple(torch.stack(parts) for parts in zip(*gradients, strict=True))
+        return stacked, (0,) * len(stacked)
+
+
+def _unstacked(info: Any, in_dims: Sequence[int | None], tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """The tensors of each call that `vmap` stands for; those without a dimension of it are the same in all."""
+    for i in range(info.batch_size):
+        yield [each if d is None else each.select(d, i) for each, d in zip(tensors, in_dims, strict=True)]
+
+
+def _refuse_forward_mode() -> NoReturn:
+    raise RuntimeError("a CRF has no derivatives in forward mode (jvp, jacfwd); use torch.func.grad, vjp or jacrev")

@@ -34,7 +34,7 @@ ALLOWED = {
     "crfrnn.convert": {"crfrnn.densecrf", "crfrnn.kernels", "crfrnn.meanfield"},
     "crfrnn.data": {"crfrnn._torchvision", "crfrnn._files", "crfrnn._command", "crfrnn.parts"},
     "crfrnn.nets": {
-        "crfrnn.data", "crfrnn.convert", "crfrnn.presets", "crfrnn.kernels", "crfrnn.meanfield",
+        "crfrnn.data", "crfrnn.convert", "crfrnn.presets", "crfrnn.kernels", "crfrnn.lattice", "crfrnn.meanfield",
         "crfrnn._torchvision", "crfrnn._files", "crfrnn._command",
     },
     "crfrnn.weak": {"crfrnn.data", "crfrnn.kernels", "crfrnn.meanfield", "crfrnn.presets"},

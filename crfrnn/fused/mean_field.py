@@ -21,7 +21,7 @@ from einops import rearrange
 from torch import Tensor
 
 from crfrnn.fused import compiled
-from crfrnn.kernels import Kernels, LatticeKernels
+from crfrnn.kernels import AnyKernels, LatticeKernels
 from crfrnn.lattice.compiled import CompiledTables
 
 
@@ -38,7 +38,7 @@ CODE: dict[type, ModuleType] = {CompiledTables: compiled}
 
 def mean_field(
     unary: Tensor,
-    kernels: Kernels | LatticeKernels,
+    kernels: AnyKernels,
     matrices: Tensor,
     iterations: int,
     tolerance: float | None = None,

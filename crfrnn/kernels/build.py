@@ -18,6 +18,7 @@ from crfrnn.kernels.matrices import ExactMatrix, GridMatrix
 from crfrnn.kernels.normalizers import KernelMatrix, Normalization, Normalizer, normalizer
 from crfrnn.lattice import Lattice, LatticeStack
 from crfrnn.lattice.backends import build_key
+from crfrnn.lattice.checks import check_reach
 
 
 def positions(height: int, width: int, like: Tensor) -> Tensor:
@@ -113,6 +114,9 @@ class LatticeKernels:
         return out
 
 
+AnyKernels = Kernels | LatticeKernels
+
+
 def _product(*factors: Tensor | None) -> Tensor | None:
     """Product of a first factor and those of the others that are there; None where there is no first one."""
     out = factors[0]
@@ -147,7 +151,7 @@ def build_kernels(
     exclude_self: bool = False,
     exact: bool = False,
     dilate: bool = False,
-) -> Kernels | LatticeKernels:
+) -> AnyKernels:
     """The normalized kernels of a batch of images, to be used in every iteration.
 
     Args:
@@ -172,7 +176,9 @@ def build_kernels(
             normalizers.append(factors.repeat(batch))
             continue
         if kernel.neighbors is not None:
-            matrices.append(GridMatrix(guides[IMAGE] / thetas, kernel.neighbors))
+            guide = guides[IMAGE] / thetas
+            check_reach(rearrange(guide, "b c h w -> b (h w) c"))
+            matrices.append(GridMatrix(guide, kernel.neighbors))
         else:
             features = kernel_features(kernel, thetas, guides, like)
             matrices.append(ExactMatrix(features, exclude_self) if exact else Lattice.build(features, dilate=dilate))

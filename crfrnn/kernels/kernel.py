@@ -10,7 +10,9 @@ kernel of a grid CRF compares neighboring pixels alone; `GridMatrix` in matrices
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 IMAGE = "image"
@@ -32,9 +34,11 @@ class Kernel:
     neighbors: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.weight, Real) or not math.isfinite(self.weight):
+            raise ValueError(f"the weight of a kernel is {self.weight!r}; wanted a finite number")
         for name in ("theta_position", "theta_guide"):
             theta = getattr(self, name)
-            if theta is not None and not 0 < theta < float("inf"):
+            if theta is not None and not (isinstance(theta, Real) and 0 < theta < math.inf):
                 raise ValueError(
                     f"{name} (a bandwidth) is {theta}; wanted a positive finite number of pixels or gray levels"
                 )

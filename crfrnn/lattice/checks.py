@@ -22,6 +22,11 @@ def check_features(features: Tensor) -> None:
             f"features have D = {features.shape[2]} dimensions, wanted 1 to {MAX_DIMENSIONS}; the shape came as "
             f"{list(features.shape)} and is read as [B, N, D], so transpose if D stands elsewhere"
         )
+    check_reach(features)
+
+
+def check_reach(features: Tensor) -> None:
+    """Raise ValueError unless features [B, N, D] are finite and small enough for their type to have a fractional part."""
     _check_finite("features", features, "a bandwidth of 0 or an invalid pixel makes such features")
     if max(map(abs, torch.aminmax(features.detach()))) * torch.finfo(features.dtype).eps >= 2:
         raise ValueError(describe_reach(features))

@@ -6,6 +6,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from crfrnn.lattice.checks import all_finite
 from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.deeplab import DeepLab, DeepLabMSc
 from crfrnn.nets.fcn import FCN
@@ -136,13 +137,15 @@ class SegmentationModel(nn.Module):
 
 
 def check_image(image: torch.Tensor) -> None:
-    """Raise where `image` is not a floating-point batch [B, 3, H, W]."""
+    """Raise where `image` is not a floating-point batch [B, 3, H, W] of finite values."""
     if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
         raise ValueError(
             f"image has shape {list(image.shape)}; wanted a batch of RGB images [B, 3, H, W] (image[None] makes one)"
         )
     if not image.is_floating_point():
         raise TypeError(f"image is {image.dtype}; wanted raw RGB 0..255 as floating point: image.float()")
+    if not torch.compiler.is_compiling() and not all_finite(image):
+        raise ValueError("image holds values that are not finite; wanted raw RGB 0..255")
 
 
 def build_model(

@@ -30,8 +30,10 @@ def infer(
             network sees the padding. The released DeepLab networks were tested at 513 (`deeplab`: 514).
         tile: side, in pixels of the network's input, of what is computed at once, without its margin.
 
-    Raises as `model(image)`, and ValueError for a tile that is smaller than one step of the network.
+    Raises as `model(image)`, and ValueError for a canvas below 0 or a tile that is smaller than one step of the network.
     """
+    if canvas < 0:
+        raise ValueError(f"canvas is {canvas}; wanted a length in pixels, or 0 for none")
     was_training = model.training
     model.eval()
     try:

@@ -50,6 +50,8 @@ class VGG16(nn.Module):
             raise ValueError(f"num_labels is {num_labels}; a segmentation needs at least 2 labels (background counts)")
         if not width > 0:
             raise ValueError(f"width is {width}; wanted a positive factor, 1.0 for the published network")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout is {dropout}; wanted a probability of at least 0 and below 1")
         self.num_labels = num_labels
         self.width = width
         self.dropout = dropout

@@ -108,6 +108,8 @@ def test_gradients_reach_both_parts() -> None:
         ({"name": "resnet"}, "deeplab-largefov"),
         ({"num_labels": 4, "crf": CRFRNN(3, [smoothness_kernel()])}, "same number of labels"),
         ({"input_scale": 0.0}, "input_scale"),
+        ({"dropout": float("nan")}, "dropout is nan; wanted a probability"),
+        ({"dropout": 1.0}, r"dropout is 1\.0"),
     ],
 )
 def test_bad_models(arguments: dict, message: str) -> None:
@@ -125,3 +127,5 @@ def test_bad_images() -> None:
         model(torch.zeros(1, 3, 9, 9, dtype=torch.uint8))
     with pytest.raises(ValueError, match="no CRF"):
         model(image(9, 9), num_iterations=5)
+    with pytest.raises(ValueError, match="image holds values that are not finite"):
+        model(image(9, 9) / 0)

@@ -67,9 +67,11 @@ def test_the_crf_sees_the_image_as_it_is() -> None:
     torch.testing.assert_close(infer(built, image, 2, tile=80), wanted, rtol=0, atol=1e-4)
 
 
-def test_the_mode_comes_back_and_bad_tiles_are_refused() -> None:
+def test_the_mode_comes_back_and_bad_sizes_are_refused() -> None:
     built = model("fcn-8s").train()
     infer(built, photo(9, 9))
     assert built.training
     with pytest.raises(ValueError, match="at least 32"):
         infer(built, photo(9, 9), tile=31)
+    with pytest.raises(ValueError, match="canvas is -5"):
+        infer(built, photo(9, 9), canvas=-5)
