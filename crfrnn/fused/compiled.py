@@ -19,7 +19,7 @@ def takes(unary: Tensor) -> bool:
 
 
 @torch.library.custom_op("crfrnn::mean_field", mutates_args=(), device_types="cpu")
-def mean_field(
+def all_iterations(
     unary: Tensor,
     start: Tensor,
     labels: Tensor | None,
@@ -72,7 +72,7 @@ def mean_field(
 
 
 @torch.library.custom_op("crfrnn::mean_field_backward", mutates_args=(), device_types="cpu")
-def mean_field_backward(
+def all_iterations_backward(
     gradient: Tensor,
     matrices: Tensor,
     splat_weights: Tensor,
@@ -116,7 +116,7 @@ def peak_beliefs(unary: Tensor) -> Tensor:
     return peaks.amax(0)[:, :labels]
 
 
-@mean_field.register_fake
+@all_iterations.register_fake
 def _(
     unary: Tensor,
     start: Tensor,
@@ -138,7 +138,7 @@ def _(
     return out, beliefs, [unary.new_empty(segments[-1], columns) for _ in range(iterations)]
 
 
-@mean_field_backward.register_fake
+@all_iterations_backward.register_fake
 def _(
     gradient: Tensor,
     matrices: Tensor,
@@ -164,7 +164,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, list[Tensor],
 def _backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Any, ...]:
     matrices, splat_weights, slice_weights, *kept = ctx.saved_tensors
     beliefs, blurred = kept[: len(kept) // 2], kept[len(kept) // 2 :]
-    to_unary, to_matrices = mean_field_backward(
+    to_unary, to_matrices = all_iterations_backward(
         gradient, matrices, splat_weights, slice_weights, ctx.tables, ctx.segments, beliefs, blurred,
         ctx.needs_input_grad[3],
     )  # fmt: skip
@@ -180,8 +180,8 @@ def _differentiate_twice(ctx: Any, *_: Any) -> None:
     )
 
 
-mean_field.register_autograd(_backward, setup_context=_keep)
-mean_field_backward.register_autograd(_differentiate_twice)
+all_iterations.register_autograd(_backward, setup_context=_keep)
+all_iterations_backward.register_autograd(_differentiate_twice)
 
 
 def _model(

@@ -73,7 +73,7 @@ def mean_field(
         start = unary[:, labels]
         if len(unary) > 1:
             start = start.masked_fill(~present[:, labels, None, None], -torch.inf)
-    out, _, _ = code.mean_field(
+    out, _, _ = code.all_iterations(
         unary,
         start,
         labels,

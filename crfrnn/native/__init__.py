@@ -17,6 +17,8 @@ import torch
 
 from crfrnn.native.compiler import CompilerError, library_path
 
+__all__ = ["disabled", "library"]
+
 _REALS = {torch.float32: "float", torch.float64: "double"}
 _libraries: dict[torch.dtype, ctypes.CDLL | None] = {}
 _lock = threading.Lock()

@@ -204,7 +204,7 @@ def test_torch_accepts_the_operators() -> None:
     torch.library.opcheck(forward, (leaves[0], leaves[0], None, leaves[1], *fixed, 2, -1.0, True))
     labels = torch.tensor([0, 2])
     torch.library.opcheck(forward, (unary, unary[:, labels], labels, matrices, *fixed, 2, -1.0, False))
-    _, beliefs, blurred = fused_operators.mean_field(unary, unary, None, matrices, *fixed, 2, -1.0, True)
+    _, beliefs, blurred = fused_operators.all_iterations(unary, unary, None, matrices, *fixed, 2, -1.0, True)
     torch.library.opcheck(
         torch.ops.crfrnn.mean_field_backward.default,
         (torch.randn_like(unary), matrices, *fixed, beliefs, blurred, True),

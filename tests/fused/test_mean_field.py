@@ -195,7 +195,7 @@ def test_padding_has_no_belief(labels: int, dtype: torch.dtype) -> None:
     segments = [0, *(segment.stop for segment in kernels.stack.segments)]
     weights = (kernels.splat_weights, kernels.slice_weights)
     tables = kernels.stack.tables.as_list()
-    _, beliefs, blurred = fused_operators.mean_field(
+    _, beliefs, blurred = fused_operators.all_iterations(
         unary, unary, None, matrices, *weights, tables, segments, 3, -1.0, True
     )
     for each in beliefs:
