@@ -19,6 +19,8 @@ UNITS = ("lattice.cpp", "mean_field.cpp")
 # Contraction would let the search for a simplex round differently from torch; see lattice_build.h.
 FLAGS = ["-O3", "-std=c++17", "-fPIC", "-pthread", "-fvisibility=hidden"]
 FLAGS += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+# Added where $CRFRNN_SANITIZE is 1, for tests of the C++ itself; see .github/CONTRIBUTING.md.
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g", "-O1"]
 # The second choice is for compilers that do not know the processor they run on.
 MACHINE_FLAGS = [["-march=native"], []]
 COMPILERS = ("c++", "g++", "clang++")
@@ -42,12 +44,13 @@ def library_path(real: str, *, rebuild: bool = False) -> Path:
         CompilerError: it cannot be compiled, or the cache folder cannot be written to.
     """
     said = []
+    flags = FLAGS + (SANITIZERS if os.environ.get("CRFRNN_SANITIZE") == "1" else [])
     for compiler in _compilers():
         version = _output([*compiler, "--version"])
         if version is None:
             continue
         for machine_flags in MACHINE_FLAGS:
-            command = [*compiler, *FLAGS, *machine_flags, f"-DREAL={real}"]
+            command = [*compiler, *flags, *machine_flags, f"-DREAL={real}"]
             path = cache_folder() / f"{real}-{_fingerprint(command, version)}{_suffix()}"
             if not rebuild and _sound(path):
                 return path
