@@ -1,0 +1,5 @@
+"""All properties."""
+
+from tests.fuzz import lattices, layers
+
+PROPERTIES = [*layers.PROPERTIES, *lattices.PROPERTIES]
