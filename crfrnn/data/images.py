@@ -1,5 +1,7 @@
 """Decoding image files, with errors that name the file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
@@ -17,13 +19,24 @@ def load(path: str | PathLike[str]) -> Image.Image:
         FileNotFoundError: there is no such file.
         ValueError: the file is not an image, or is truncated or damaged.
     """
-    path = Path(path)
+    with _opened(Path(path)) as image:
+        image.load()
+        return image
+
+
+def stored_size(path: str | PathLike[str]) -> tuple[int, int]:
+    """Height and width of an image file, without decoding it; raises as `load` does."""
+    with _opened(Path(path)) as image:
+        return image.height, image.width
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no image file {path}")
     try:
         with Image.open(path) as image:
-            image.load()
-            return image
+            yield image
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's words for damage
         raise ValueError(
             f"{path} cannot be decoded ({error}); wanted a complete image file, so fetch or write this file again"
