@@ -19,7 +19,10 @@ class Struct:
         names = self._content.dtype.names or ()
         if field not in names:
             raise ValueError(f"{self.where} has no field {field!r}, only {', '.join(names) or 'none'}")
-        return self._content[field]
+        value = self._content[field]
+        if not isinstance(value, np.ndarray):
+            raise ValueError(f"{self.where}.{field} is a {type(value).__name__}; wanted a full array")
+        return value
 
     def text(self, field: str) -> str:
         value = self.array(field)
@@ -27,14 +30,15 @@ class Struct:
             raise ValueError(f"{self.where}.{field} is an array {list(value.shape)} of {value.dtype}; wanted a text")
         return str(value.ravel()[0])
 
-    def numbers(self, field: str) -> NDArray[Any]:
-        """A field of finite numbers in one row."""
+    def numbers(self, field: str) -> NDArray[np.int64]:
+        """A field of whole numbers in one row."""
         value = self.array(field)
         if value.dtype.kind not in "uifb":
             raise ValueError(f"{self.where}.{field} holds {value.dtype}; wanted numbers")
-        if not np.isfinite(value).all():
-            raise ValueError(f"{self.where}.{field} holds NaN or infinity; wanted finite numbers")
-        return value.ravel()
+        # Beyond 2^53 MATLAB's own numbers are not exact. NaN is within no limits.
+        if not ((value > -(2**53)) & (value < 2**53) & (value == np.trunc(value))).all():
+            raise ValueError(f"{self.where}.{field} holds NaN, fractions or numbers beyond 2^53; wanted whole numbers")
+        return value.ravel().astype(np.int64)
 
     def texts(self, field: str) -> list[str]:
         """A text from each cell of a field."""
@@ -66,8 +70,8 @@ class Struct:
         return list(value.ravel())
 
 
-def read_struct(path: Path, variable: str) -> Struct:
-    """The struct called `variable` in a MATLAB file.
+def read_struct(path: Path, variable: str, extra: str) -> Struct:
+    """The struct called `variable` in a MATLAB file; `extra` is the extra of the package that brings scipy for this.
 
     Raises FileNotFoundError where there is no such file, ValueError where it is damaged or holds something else, and
     ImportError without scipy.
@@ -75,7 +79,7 @@ def read_struct(path: Path, variable: str) -> Struct:
     try:
         from scipy.io import loadmat
     except ImportError as error:
-        raise ImportError("reading .mat files needs scipy: pip install 'crfrnn[parts]'") from error
+        raise ImportError(f"reading .mat files needs scipy: pip install 'crfrnn[{extra}]'") from error
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:

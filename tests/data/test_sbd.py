@@ -1,5 +1,6 @@
 """SBD and train_aug on generated Matlab files."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy.io import savemat
+from scipy.sparse import csc_array
 from torch import Tensor
 
 from crfrnn.data import SBDSegmentation, open_set, read_labels, train_aug, write_labels
@@ -58,7 +60,7 @@ def test_damage_is_named(sbd: Path) -> None:
     with pytest.raises(ValueError, match="holds no struct 'GTcls'"):
         sbd_labels(sbd / "inst" / "b.mat")
     savemat(sbd / "cls" / "b.mat", {"GTcls": {"Segmentation": np.full((4, 5), 21)}})
-    with pytest.raises(ValueError, match=r"b\.mat holds values .*wanted a map \[H, W\] of 0\.\.20"):
+    with pytest.raises(ValueError, match=r"b\.mat holds the value 21 in 20 pixels; wanted a map \[H, W\] of 0\.\.20"):
         SBDSegmentation(sbd, "train")[1]
     Image.new("RGB", (6, 4)).save(sbd / "img" / "c.jpg")
     with pytest.raises(ValueError, match="wanted equal sizes"):
@@ -70,6 +72,54 @@ def test_damage_is_named(sbd: Path) -> None:
         SBDSegmentation(sbd, "test")
     with pytest.raises(FileNotFoundError, match=r"does not hold cls/\*\.mat"):
         SBDSegmentation(sbd / "img", "train")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, "holds the value nan in 1 pixels"),
+        (np.inf, "holds the value inf in 1 pixels"),
+        (0.5, r"holds the value 0\.5 in 1 pixels"),
+        (-1, "holds the value -1.0 in 1 pixels"),
+        (3 + 1j, r"holds complex128 \[4, 5\]"),
+    ],
+)
+def test_masks_of_other_numbers_are_refused(sbd: Path, value: complex, message: str) -> None:
+    labels = np.zeros((4, 5), dtype=type(value) if isinstance(value, complex) else float)
+    labels[1, 2] = value
+    savemat(sbd / "cls" / "a.mat", {"GTcls": {"Segmentation": labels}})
+    with pytest.raises(ValueError, match=rf"a\.mat {message}; wanted a map \[H, W\] of 0\.\.20"):
+        sbd_labels(sbd / "cls" / "a.mat")
+
+
+def test_sparse_masks_are_refused(sbd: Path) -> None:
+    savemat(sbd / "cls" / "a.mat", {"GTcls": {"Segmentation": csc_array(np.eye(4))}})
+    with pytest.raises(ValueError, match=r"a\.mat: GTcls\.Segmentation is a csc_.*; wanted a full array"):
+        sbd_labels(sbd / "cls" / "a.mat")
+
+
+@pytest.mark.parametrize(
+    ("categories", "message"),
+    [
+        ([8.5, 12], "Categories holds NaN, fractions or numbers beyond 2"),
+        ([8, np.nan], "Categories holds NaN, fractions or numbers beyond 2"),
+        ([8, 1e300], "Categories holds NaN, fractions or numbers beyond 2"),
+        ([8, 12 + 1j], "Categories holds complex128"),
+        ([8, 21], "holds an object of the label 21; wanted 1..20"),
+        ([0, 8], "holds an object of the label 0; wanted 1..20"),
+    ],
+)
+def test_labels_of_objects_have_to_be_classes(sbd: Path, categories: list, message: str) -> None:
+    content = {"Segmentation": np.ones((2, 2), dtype=np.uint8), "Categories": np.array(categories)}
+    savemat(sbd / "inst" / "a.mat", {"GTinst": content})
+    with pytest.raises(ValueError, match=rf"inst/a\.mat(: GTinst\.| ){message}"):
+        sbd_objects(sbd / "inst" / "a.mat")
+
+
+def test_without_scipy_the_extra_is_named(sbd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(ImportError, match=r"pip install 'crfrnn\[sbd\]'"):
+        sbd_labels(sbd / "cls" / "a.mat")
 
 
 def test_train_aug(sbd: Path, voc: Path, add_sample: Callable[..., Tensor], add_list: Callable[..., Path]) -> None:

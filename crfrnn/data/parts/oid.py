@@ -56,7 +56,7 @@ class AeroplaneOID:
         self.root = Path(root)
         path = find_folder(self.root, _ANNOTATIONS, "anno.mat", "annotation") / "anno.mat"
         folder = find_folder(self.root, _IMAGES, "*.jpg", "photographs")
-        anno = read_struct(path, "anno")
+        anno = read_struct(path, "anno", "parts")
         ids = _image_ids(anno)
         self._aeroplanes = _aeroplanes(anno, set(ids.values()))
         sets = _sets(anno, ids)
@@ -116,13 +116,13 @@ def _image_ids(anno: Struct) -> dict[str, int]:
         raise ValueError(
             f"{image.where} has {len(names)} names and {len(numbers)} ids; wanted one of each for an image"
         )
-    return {name: int(number) for name, number in zip(names, numbers, strict=True)}
+    return dict(zip(names, numbers.tolist(), strict=True))
 
 
 def _sets(anno: Struct, ids: dict[str, int]) -> dict[str, list[str]]:
     """The names of the images of every set."""
     titles = anno.struct("meta").struct("image").texts("set")
-    numbers = anno.struct("image").numbers("set").astype(int)
+    numbers = anno.struct("image").numbers("set")
     if len(numbers) != len(ids) or not np.isin(numbers, np.arange(1, len(titles) + 1)).all():
         raise ValueError(
             f"{anno.where}.image.set does not say for each of {len(ids)} images which of {titles} it is in"
@@ -157,7 +157,8 @@ def _aeroplanes(anno: Struct, images: set[int]) -> dict[int, list[Aeroplane]]:
 def _outlines(anno: Struct, kind: str) -> list[tuple[int, int, Polygon]]:
     """(parent, id, polygon) of everything of one kind."""
     struct = anno.struct(kind)
-    parents, numbers, polygons = struct.numbers("parentId"), struct.numbers("id"), struct.cells("polygon")
+    parents, numbers = struct.numbers("parentId").tolist(), struct.numbers("id").tolist()
+    polygons = struct.cells("polygon")
     if not len(parents) == len(numbers) == len(polygons):
         raise ValueError(
             f"{struct.where} has {len(numbers)} ids, {len(parents)} parents and {len(polygons)} polygons; wanted one each"
@@ -175,7 +176,7 @@ def _outlines(anno: Struct, kind: str) -> list[tuple[int, int, Polygon]]:
                 f"{struct.where}: the polygon of {number} is {list(polygon.shape)}; wanted [2, K] finite coordinates, x "
                 "then y, with K from 3 on"
             )
-    return [(int(p), int(n), q.astype(float)) for p, n, q in zip(parents, numbers, polygons, strict=True)]
+    return [(p, n, q.astype(float)) for p, n, q in zip(parents, numbers, polygons, strict=True)]
 
 
 def _box(polygon: Polygon) -> Box:

@@ -84,7 +84,7 @@ def read_annotation(path: str | PathLike[str]) -> Annotation:
     of another image than its name says, has an unknown class or part, masks of different sizes, values that are no masks, or
     an object without a pixel.
     """
-    anno = read_struct(Path(path), "anno")
+    anno = read_struct(Path(path), "anno", "parts")
     if anno.text("imname") != Path(path).stem:
         raise ValueError(f"{anno.where} is of the image {anno.text('imname')!r}; wanted that of the file's own name")
     objects = anno.structs("objects")
