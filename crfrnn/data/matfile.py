@@ -1,10 +1,13 @@
 """Structs in MATLAB files, with errors that name the file and the field."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from crfrnn.data.matbytes import variable_alone
 
 
 class Struct:
@@ -67,6 +70,9 @@ class Struct:
         value = self.array(field)
         if value.dtype != object:
             raise ValueError(f"{self.where}.{field} holds {value.dtype}; wanted cells")
+        for i, cell in enumerate(value.ravel(), 1):
+            if not isinstance(cell, np.ndarray):
+                raise ValueError(f"{self.where}.{field}({i}) is a {type(cell).__name__}; wanted a full array")
         return list(value.ravel())
 
 
@@ -83,13 +89,13 @@ def read_struct(path: Path, variable: str, extra: str) -> Struct:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
-        content = loadmat(path)
+        alone = variable_alone(path.read_bytes(), variable)
+        value = None if alone is None else loadmat(io.BytesIO(alone)).get(variable)
     except Exception as error:  # scipy's parser lets out whatever it trips over, from zlib.error to MemoryError
         raise ValueError(
-            f"{path} cannot be read ({type(error).__name__}: {error}); wanted a complete MATLAB file of version 7 or older, "
-            "so fetch this file again"
+            f"{path} cannot be read ({type(error).__name__}: {error}); wanted a complete MATLAB file of version 5 to 7, so "
+            "fetch this file again"
         ) from error
-    value = content.get(variable)
     if value is None or value.dtype.names is None or value.size != 1:
         raise ValueError(f"{path} holds no struct {variable!r}; wanted the annotation as it was released")
     return Struct(value.ravel()[0], f"{path}: {variable}")

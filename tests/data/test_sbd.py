@@ -1,6 +1,8 @@
 """SBD and train_aug on generated Matlab files."""
 
+import struct
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +74,56 @@ def test_damage_is_named(sbd: Path) -> None:
         SBDSegmentation(sbd, "test")
     with pytest.raises(FileNotFoundError, match=r"does not hold cls/\*\.mat"):
         SBDSegmentation(sbd / "img", "train")
+
+
+def flagged(content: bytes, flag: int) -> bytes:
+    """Set a flag of the last matrix of class uint8 in a file, which has none."""
+    at = content.rindex(bytes([6, 0, 0, 0, 8, 0, 0, 0, 9, 0])) + 9
+    return content[:at] + bytes([flag]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_damage_is_found_before_scipy_sees_it(sbd: Path, compress: bool) -> None:
+    """A matrix that calls itself complex, with another matrix where its imaginary parts should be, crashes scipy 1.17."""
+    path = sbd / "cls" / "a.mat"
+    savemat(path, {"GTcls": {"Segmentation": np.ones((20, 20), dtype=np.uint8), "CategoriesPresent": 8.0}})
+    content = flagged(path.read_bytes(), 8)
+    if compress:
+        packed = zlib.compress(content[128:])
+        content = content[:128] + struct.pack("<II", 15, len(packed)) + packed
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.mat cannot be read \(ValueError: .*; wanted a complete MATLAB file"):
+        sbd_labels(path)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_bytes_are_read_or_refused(sbd: Path, seed: int, compress: bool) -> None:
+    path = sbd / "inst" / "a.mat"
+    content = {"Segmentation": np.eye(9, dtype=np.uint8), "Categories": [[8]], "Boundaries": csc_array(np.eye(9))}
+    savemat(path, {"other": 7, "GTinst": content}, do_compression=compress)
+    whole, rng, refused = path.read_bytes(), np.random.default_rng(seed), 0
+    for _ in range(150):
+        damaged = np.frombuffer(whole, dtype=np.uint8).copy()
+        damaged[rng.integers(126, len(whole), 3)] ^= np.uint8(1) << rng.integers(0, 8, 3, dtype=np.uint8)
+        path.write_bytes(damaged[: rng.integers(100, 2 * len(whole))].tobytes())
+        try:
+            labels = sbd_objects(path)[0]
+            assert labels.ndim == 2
+        except ValueError as error:
+            assert str(path) in str(error)  # noqa: PT017
+            refused += 1
+    assert refused > 50
+
+
+def test_other_versions_of_matlab_files_are_refused(sbd: Path) -> None:
+    path = sbd / "cls" / "a.mat"
+    savemat(path, {"GTcls": np.eye(3)}, format="4")
+    with pytest.raises(ValueError, match=r"a\.mat cannot be read .*not of version 5 to 7"):
+        sbd_labels(path)
+    path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + bytes([0, 2]) + b"IM" + b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(ValueError, match=r"a\.mat cannot be read .*not of version 5 to 7"):
+        sbd_labels(path)
 
 
 @pytest.mark.parametrize(

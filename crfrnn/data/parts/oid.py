@@ -31,6 +31,7 @@ OID_PARTS = {"aeroplane": {"verticalStabilizer": 2, "nose": 3, "wing": 4, "wheel
 Polygon = NDArray[np.float64]
 Aeroplane = tuple[Polygon, list[tuple[str, Polygon]]]  # itself, and its parts by their kinds
 
+_FARTHEST = 1_000_000  # Pillow draws something else far beyond that
 _ANNOTATIONS = ("annotations", ".", "data/annotations", "data")
 _IMAGES = ("images/aeroplane", "images", "data/images/aeroplane", "data/images")
 
@@ -164,17 +165,13 @@ def _outlines(anno: Struct, kind: str) -> list[tuple[int, int, Polygon]]:
             f"{struct.where} has {len(numbers)} ids, {len(parents)} parents and {len(polygons)} polygons; wanted one each"
         )
     for number, polygon in zip(numbers, polygons, strict=True):
-        numeric = polygon.dtype.kind in "uif"
-        if (
-            not numeric
-            or polygon.ndim != 2
-            or polygon.shape[0] != 2
-            or polygon.shape[1] < 3
-            or not np.isfinite(polygon).all()
-        ):
+        is_polygon = (
+            polygon.dtype.kind in "uif" and polygon.ndim == 2 and polygon.shape[0] == 2 and polygon.shape[1] >= 3
+        )
+        if not is_polygon or not (np.abs(polygon) < _FARTHEST).all():
             raise ValueError(
-                f"{struct.where}: the polygon of {number} is {list(polygon.shape)}; wanted [2, K] finite coordinates, x "
-                "then y, with K from 3 on"
+                f"{struct.where}: the polygon of {number} is {list(polygon.shape)} of {polygon.dtype}; wanted [2, K] with K "
+                f"from 3 on: coordinates in pixels, below {_FARTHEST}, x then y"
             )
     return [(p, n, q.astype(float)) for p, n, q in zip(parents, numbers, polygons, strict=True)]
 

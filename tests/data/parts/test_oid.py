@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csc_array
 
 from crfrnn.data.parts import AeroplaneOID, Box, Parts, PartSegmentation
 from crfrnn.data.parts.oid import filled, is_oid
@@ -74,6 +75,10 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
         ({"aeroplane": outlines([(101, 7, polygon(1, 1, 4, 6))])}, "aeroplane 101 is in image 7"),
         ({"wing": outlines([(401, 101, polygon(1, 1, 2, 2)[:, :2])])}, r"wing: the polygon of 401 is \[2, 2\]"),
         ({"wing": outlines([(401, 101, polygon(1, 1, np.nan, 2))])}, "wing: the polygon of 401"),
+        ({"wing": outlines([(401, 101, polygon(1, 1, 1e12, 2))])}, "wing: the polygon of 401 .* below 1000000"),
+        ({"wing": outlines([(401, 101, polygon(1, 1, 4, 2) + 1j)])}, "wing: the polygon of 401 .* of complex128"),
+        ({"wing": outlines([(401, 101, csc_array(np.eye(3)))])}, r"wing.polygon\(1\) is a csc_.*; wanted a full array"),
+        ({"wing": outlines([(401.5, 101, polygon(1, 1, 4, 2))])}, "wing.id holds NaN, fractions"),
         ({"wing": structs([{"id": 1.0, "parentId": np.zeros((0, 0)), "polygon": cells([])}])}, "1 ids, 0 parents"),
         ({"wheel": np.ones((1, 1))}, "wheel holds float64; wanted structs"),
         ({"meta": structs([{"image": structs([{"set": cells(["train"])}])}])}, "image.set does not say"),
