@@ -1,4 +1,5 @@
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from crfrnn.data import read_image, read_labels
+from crfrnn.data.images import stored_size
 from eval.inputs.photos import read_photo
 
 
@@ -97,6 +99,42 @@ def test_damaged_files_are_named(tmp_path: Path, read, suffix: str) -> None:
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=rf"{name}\.{suffix} cannot be decoded .*; wanted a complete image file"):
             read(path)
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG of 1-bit pixels that declares a size and holds a hundred bytes."""
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0),
+        b"IDAT": zlib.compress(bytes(100)),
+        b"IEND": b"",
+    }
+    coded = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks.items()
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(coded)
+
+
+@pytest.mark.parametrize("read", [read_image, read_labels, stored_size])
+def test_decompression_bombs_are_refused(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    (tmp_path / "bomb.png").write_bytes(png(60_000, 60_000))
+    with pytest.raises(ValueError, match=r"bomb\.png cannot be decoded .*decompression bomb"):
+        read(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("read", [read_image, read_labels, stored_size])
+def test_whatever_pillow_raises_names_the_file(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.dds")
+    content = bytearray((tmp_path / "a.dds").read_bytes())
+    content[80:84] = bytes(4)  # the kind of its pixels, for which Pillow raises NotImplementedError
+    (tmp_path / "a.dds").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.dds cannot be decoded .*Unknown pixel format"):
+        read(tmp_path / "a.dds")
+
+
+def test_the_size_of_a_file(tmp_path: Path) -> None:
+    Image.new("L", (4, 3)).save(tmp_path / "a.png")
+    assert stored_size(tmp_path / "a.png") == (3, 4)
 
 
 @pytest.mark.parametrize("read", [read_image, read_labels])

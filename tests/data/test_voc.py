@@ -116,6 +116,16 @@ class TestLists:
         (tmp_path / "mine.txt").write_bytes(b"\r\n2007_000063\r\n\r\n  2007_000039 \r\n")
         assert VOCSegmentation(voc, tmp_path / "mine.txt").names == ["2007_000063", "2007_000039"]
 
+    def test_a_byte_order_mark_is_no_part_of_a_name(self, voc: Path, tmp_path: Path) -> None:
+        (tmp_path / "mine.txt").write_text("2007_000063\n", encoding="utf-8-sig")
+        assert VOCSegmentation(voc, tmp_path / "mine.txt").names == ["2007_000063"]
+
+    def test_other_encodings(self, voc: Path, tmp_path: Path) -> None:
+        for encoding in ("latin-1", "utf-16"):
+            (tmp_path / "mine.txt").write_text("2007_000063 ä\n", encoding=encoding)
+            with pytest.raises(ValueError, match=r"mine\.txt is no text in UTF-8 .*; save it as UTF-8"):
+                VOCSegmentation(voc, tmp_path / "mine.txt")
+
     def test_missing(self, voc: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"no list test: found train, train_aug in .*path of a list file"):
             VOCSegmentation(voc, "test")
