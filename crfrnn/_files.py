@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,12 +15,17 @@ import numpy as np
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to: renamed to `path` at the end, removed where the body raises."""
+    """A temporary name beside `path` for a file or a folder: renamed to `path` at the end, removed where the body raises.
+
+    A folder replaces nothing but an empty one; OSError says so where there is something else.
+    """
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         yield partial
         os.replace(partial, path)
     finally:
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
         partial.unlink(missing_ok=True)
 
 

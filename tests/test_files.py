@@ -1,5 +1,6 @@
 """Files that are damaged or of another kind: every reader says which file and why, and never what would execute it."""
 
+import contextlib
 import json
 import pickle
 import struct
@@ -11,7 +12,22 @@ import numpy as np
 import pytest
 import torch
 
-from crfrnn._files import claim, load_arrays, load_torch, read_json
+from crfrnn._files import claim, load_arrays, load_torch, read_json, replacing
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(NotADirectoryError), replacing(tmp_path / "a") as partial:  # noqa: PT012
+        partial.mkdir()
+        (partial / "b").touch()
+        (partial / "b" / "c").mkdir()
+    assert list(tmp_path.iterdir()) == []
+    for name in "cd":
+        (tmp_path / "a").mkdir(exist_ok=True)
+        outcome = contextlib.nullcontext() if name == "c" else pytest.raises(OSError, match="not empty")
+        with outcome, replacing(tmp_path / "a") as partial:
+            partial.mkdir()
+            (partial / name).touch()
+        assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["a", "a/c"]
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,17 @@
 """A toy data set on disk, in the layout of PASCAL VOC, made by a seeded generator: no download, no license."""
 
 import json
-import shutil
-import uuid
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from tqdm import tqdm
 
+from crfrnn._files import read_json, replacing
 from crfrnn.data.palette import write_labels
 from crfrnn.data.scenes import SHAPES, draw_scene
 
@@ -49,32 +49,26 @@ def make_toy(
             f"got num_train={num_train}, num_val={num_val}, size={size}, seed={seed}; "
             "wanted at least one picture in each split, 48 pixels on each side and a seed from 0 on"
         )
-    settings = json.dumps(
-        {"generator": _GENERATOR, "num_train": num_train, "num_val": num_val, "size": list(size), "seed": seed}
-    )
+    settings = {"generator": _GENERATOR, "num_train": num_train, "num_val": num_val, "size": list(size), "seed": seed}
     if _is_complete(root, settings):
         return root
-    partial = root.absolute().with_name(f".{root.name}.{uuid.uuid4().hex}")
     try:
-        _write(partial, {"train": num_train, "val": num_val}, size, seed)
-        _write_lines(partial / _MARKER, [settings])
-        try:
-            partial.rename(root)
-        except OSError:  # another process was faster
-            if not _is_complete(root, settings):
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with replacing(root.absolute()) as partial:
+            _write(partial, {"train": num_train, "val": num_val}, size, seed)
+            _write_lines(partial / _MARKER, [json.dumps(settings)])
+    except OSError:  # another process may have been faster
+        if not _is_complete(root, settings):
+            raise
     return root
 
 
-def _is_complete(root: Path, settings: str) -> bool:
+def _is_complete(root: Path, settings: dict[str, Any]) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     marker = root / _MARKER
     if not marker.is_file():
         raise ValueError(f"{root} exists and is not a toy set (it has no {_MARKER}); choose another folder")
-    found = marker.read_text(encoding="utf-8").strip()
+    found = read_json(marker)
     if found != settings:
         raise ValueError(
             f"{root} holds a toy set made with {found}; wanted {settings}: choose another folder, or delete this one"
