@@ -15,8 +15,12 @@ from crfrnn.data.parts.vocabulary import PASCAL_PARTS, class_index
 Mask = NDArray[np.bool_]
 
 
-class Box(NamedTuple):
-    """A rectangle in pixels; right and bottom are the first column and row outside."""
+class Corners(NamedTuple):
+    """A box by two of its corners, x before y as detectors give them, in pixels and fractions of them.
+
+    Right and bottom are the first column and row outside. `crfrnn.data.LabeledBox` is the box of a labeled object in whole
+    rows and columns.
+    """
 
     left: float
     top: float
@@ -55,7 +59,7 @@ class Listed(NamedTuple):
     """An object as it stands in the list of a data set."""
 
     object_class: str
-    box: Box
+    box: Corners
     has_parts: bool
 
 
@@ -67,10 +71,10 @@ class IndexMaps(NamedTuple):
     pids: Tensor
 
 
-def mask_box(mask: Mask) -> Box:
+def mask_box(mask: Mask) -> Corners:
     """The smallest box around a mask that is not empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    return Corners(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
 def part_map(

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crfrnn.data.parts.annotation import Box
+from crfrnn.data.parts.annotation import Corners
 
 
 class Region(NamedTuple):
@@ -25,7 +25,7 @@ class Region(NamedTuple):
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
-def region_around(box: Box, image_size: tuple[int, int], side: float, margin: float) -> Region:
+def region_around(box: Corners, image_size: tuple[int, int], side: float, margin: float) -> Region:
     """The box and `margin` times its longer side around it, at a scale at which that side has `side` pixels.
 
     What would lie outside of the image [H, W] is left out. Raises ValueError where the box has no pixel within the image, or

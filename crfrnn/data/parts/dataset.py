@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from crfrnn.data.parts.annotation import Annotation, Box, Listed, part_map
+from crfrnn.data.parts.annotation import Annotation, Corners, Listed, part_map
 from crfrnn.data.parts.crops import cut, cut_labels, region_around, to_uint8
 from crfrnn.data.parts.labels import PartLabels
 from crfrnn.data.parts.occlusion import level
@@ -122,7 +122,7 @@ class PartSegmentation(Dataset[Sample]):
         # Without parts the whole object would be void, unless it is a label itself.
         return found.has_parts or self.labels.rest(found.object_class) < self.num_labels
 
-    def _large(self, box: Box) -> bool:
+    def _large(self, box: Corners) -> bool:
         return box.longer_side >= self.parts.smallest
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from crfrnn.data.images import read_image
 from crfrnn.data.listing import check_files
 from crfrnn.data.matfile import Struct, read_struct
-from crfrnn.data.parts.annotation import AnnotatedObject, Annotation, Box, Listed, Mask, Part
+from crfrnn.data.parts.annotation import AnnotatedObject, Annotation, Corners, Listed, Mask, Part
 from crfrnn.data.parts.files import ALL, find_folder, read_names
 
 OID_PARTS = {"aeroplane": {"verticalStabilizer": 2, "nose": 3, "wing": 4, "wheel": 5}}
@@ -176,7 +176,7 @@ def _outlines(anno: Struct, kind: str) -> list[tuple[int, int, Polygon]]:
     return [(p, n, q.astype(float)) for p, n, q in zip(parents, numbers, polygons, strict=True)]
 
 
-def _box(polygon: Polygon) -> Box:
+def _box(polygon: Polygon) -> Corners:
     left, top = np.floor(polygon.min(1)) - 1
     right, bottom = np.ceil(polygon.max(1))
-    return Box(float(left), float(top), float(right), float(bottom))
+    return Corners(float(left), float(top), float(right), float(bottom))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csc_array
 
-from crfrnn.data.parts import AeroplaneOID, Box, Parts, PartSegmentation
+from crfrnn.data.parts import AeroplaneOID, Corners, Parts, PartSegmentation
 from crfrnn.data.parts.oid import filled, is_oid
 from tests.part_files import cells, outlines, polygon, structs, write_oid
 
@@ -41,12 +41,12 @@ def test_sets_and_boxes(tmp_path: Path) -> None:
     assert AeroplaneOID(tmp_path, "all").names == ["a", "b"]
     val = AeroplaneOID(tmp_path, "val")
     assert val.names == ["b", "c"]
-    assert val.objects("b") == [("aeroplane", Box(1, 1, 7, 5), True)]
+    assert val.objects("b") == [("aeroplane", Corners(1, 1, 7, 5), True)]
     assert val.objects("c") == []
     (tmp_path / "own.txt").write_text("b.jpg\na.jpg\n")
     own = AeroplaneOID(tmp_path, "own")
     assert own.names == ["b", "a"]
-    assert own.objects("a")[1] == ("aeroplane", Box(5, 0, 8, 3), False)
+    assert own.objects("a")[1] == ("aeroplane", Corners(5, 0, 8, 3), False)
     assert PartSegmentation(val, Parts(classes=("aeroplane",))).names == ["b"]
 
 

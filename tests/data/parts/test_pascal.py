@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from crfrnn.data.parts import Box, PascalPart, read_annotation
+from crfrnn.data.parts import Corners, PascalPart, read_annotation
 from tests.part_files import pascal_object, person, rectangle, structs, write_pascal
 
 
@@ -47,7 +47,7 @@ def test_lists_and_layouts(tmp_path: Path) -> None:
     (flat / "own.txt").write_text("2008_000001\n")
     source = PascalPart(flat, "own")
     assert source.image("2008_000001").shape == (3, 6, 8)
-    assert source.objects("2008_000001") == [("person", Box(2, 1, 6, 6), True)]
+    assert source.objects("2008_000001") == [("person", Corners(2, 1, 6, 6), True)]
 
 
 def test_missing_things_are_named(tmp_path: Path) -> None:
