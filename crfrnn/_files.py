@@ -1,4 +1,4 @@
-"""Writing files so that what stands under a name is complete, and folders so that what they hold belongs together."""
+"""Reading files with errors that name them, and writing files and folders that are complete and belong together."""
 
 import json
 import os
@@ -122,8 +122,8 @@ def _first_line(error: Exception) -> str:
 def claim(about: Path, settings: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> None:
     """Note in the file `about` what everything else in its folder is made with, and `facts` beside it.
 
-    A folder that is new, or holds nothing else, becomes ours. Raises ValueError where it holds files that were made with
-    other settings, or nobody knows how.
+    A new folder, or one that holds nothing else, is claimed. Raises ValueError where it holds files that were made with
+    other or unknown settings.
     """
     wanted = json.loads(json.dumps(settings))
     about.parent.mkdir(parents=True, exist_ok=True)

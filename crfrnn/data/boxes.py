@@ -37,7 +37,7 @@ class LabeledBox(NamedTuple):
 
 
 def clipped(boxes: Sequence[LabeledBox], height: int, width: int) -> list[LabeledBox]:
-    """The parts of `boxes` inside an image; those that cover no pixel of it are left out."""
+    """`boxes` cut off at the edges of an image; boxes without a pixel in it are left out."""
     inside = [
         LabeledBox(box.label, max(box.top, 0), max(box.left, 0), min(box.bottom, height), min(box.right, width))
         for box in boxes
@@ -46,7 +46,7 @@ def clipped(boxes: Sequence[LabeledBox], height: int, width: int) -> list[Labele
 
 
 def voc_boxes(path: str | PathLike[str], classes: Sequence[str]) -> list[LabeledBox]:
-    """The objects of a VOC annotation, Annotations/<id>.xml, clipped to its image; those called difficult get void.
+    """The objects of a VOC annotation, Annotations/<id>.xml, clipped to its image; void where they are marked difficult.
 
     Coordinates in the file count from 1 and include both ends; decimals are rounded to the nearest pixel.
 
@@ -60,8 +60,8 @@ def voc_boxes(path: str | PathLike[str], classes: Sequence[str]) -> list[Labeled
         raise FileNotFoundError(f"there is no annotation {path}")
     try:
         root = ElementTree.parse(path).getroot()
-    except (ElementTree.ParseError, LookupError, ValueError) as error:  # no XML, or of an encoding that nobody knows
-        raise ValueError(f"{path} is no XML that can be read ({error}); fetch this file again") from error
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # not XML, or in an unknown encoding
+        raise ValueError(f"{path} is not readable XML ({error}); fetch this file again") from error
     height, width = (_side(path, root, name) for name in ("height", "width"))
     return clipped([_box(path, node, classes) for node in root.findall("object")], height, width)
 

@@ -23,9 +23,9 @@ class Options:
     data: Path
     """folder of COCO"""
     out: Path
-    """file to write; it must not exist, its folder is made"""
+    """file to write, which must not exist yet; its folder is made if missing"""
     splits: tuple[str, ...] = ("train2014",)
-    """annotation files"""
+    """names of annotation files"""
     pixels: int = 200
     """how many pixels of VOC's classes an image must show, not counting crowds"""
 

@@ -68,7 +68,7 @@ def read_image(path: str | PathLike[str]) -> Tensor:
 def rgb(image: Image.Image, path: str | PathLike[str]) -> Tensor:
     """A decoded image of any mode as RGB, uint8 [3, H, W]; 16-bit gray levels are divided by 257. `path` is for messages.
 
-    Raises ValueError where its numbers do not say what is white, as those of floating point do.
+    Raises ValueError for 32-bit numbers, whole or floating-point, since they do not tell what value is white.
     """
     if image.mode.startswith("I;16"):
         gray = np.asarray(image).astype(np.uint32)
@@ -76,7 +76,7 @@ def rgb(image: Image.Image, path: str | PathLike[str]) -> Tensor:
     if image.mode in ("I", "F"):
         kind = "whole" if image.mode == "I" else "floating-point"
         raise ValueError(
-            f"{path} holds 32-bit {kind} numbers, which do not say how bright white is; wanted 8 or 16 bits a channel: "
+            f"{path} holds 32-bit {kind} numbers, which do not tell what value is white; wanted 8 or 16 bits a channel: "
             "scale its values to 0..255 and store them as 8-bit numbers"
         )
     pixels = np.asarray(image.convert("RGB"))

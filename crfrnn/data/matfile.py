@@ -11,7 +11,7 @@ from crfrnn.data.matbytes import variable_alone
 
 
 class Struct:
-    """One MATLAB struct; `where` is how messages call it: file and field."""
+    """One MATLAB struct; `where` names it in messages: file and field."""
 
     def __init__(self, content: Any, where: str) -> None:
         self._content = content
@@ -30,7 +30,7 @@ class Struct:
     def text(self, field: str) -> str:
         value = self.array(field)
         if value.dtype.kind != "U" or value.size != 1:
-            raise ValueError(f"{self.where}.{field} is an array {list(value.shape)} of {value.dtype}; wanted a text")
+            raise ValueError(f"{self.where}.{field} is an array {list(value.shape)} of {value.dtype}; wanted text")
         return str(value.ravel()[0])
 
     def numbers(self, field: str) -> NDArray[np.int64]:
@@ -44,11 +44,11 @@ class Struct:
         return value.ravel().astype(np.int64)
 
     def texts(self, field: str) -> list[str]:
-        """A text from each cell of a field."""
+        """The text in each cell of a field."""
         cells = self.cells(field)
         for i, cell in enumerate(cells, 1):
             if cell.dtype.kind != "U" or cell.size != 1:
-                raise ValueError(f"{self.where}.{field}({i}) is {list(cell.shape)} of {cell.dtype}; wanted a text")
+                raise ValueError(f"{self.where}.{field}({i}) is {list(cell.shape)} of {cell.dtype}; wanted text")
         return [str(cell.ravel()[0]) for cell in cells]
 
     def structs(self, field: str) -> list["Struct"]:

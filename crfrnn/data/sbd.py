@@ -37,7 +37,7 @@ class SBDSegmentation(Dataset[Sample]):
         split: train, val, or the path of a list of ids.
 
     Attributes:
-        root, classes, num_labels, names: as of `VOCSegmentation`.
+        root, classes, num_labels, names: as in `VOCSegmentation`.
 
     Raises FileNotFoundError where root, list or files are missing; ValueError where the list is empty and, when an item
     is read, where a file is damaged or sizes differ.
@@ -90,7 +90,7 @@ def sbd_objects(path: Path) -> tuple[Tensor, list[int]]:
     labels = content.numbers("Categories").tolist()
     wrong = [label for label in labels if not 0 < label < len(VOC_CLASSES)]
     if wrong:
-        raise ValueError(f"{path} holds an object of the label {wrong[0]}; wanted 1..{len(VOC_CLASSES) - 1}")
+        raise ValueError(f"{path} holds an object with the label {wrong[0]}; wanted 1..{len(VOC_CLASSES) - 1}")
     return _map(path, content.array("Segmentation"), len(labels)), labels
 
 

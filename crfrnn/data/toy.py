@@ -36,9 +36,9 @@ def make_toy(
 
     Args:
         root: the folder to make.
-        num_train, num_val: pictures in each split; from five on, all classes occur in it.
+        num_train, num_val: pictures in each split; with five or more, every class occurs in it.
         size: height and width of the pictures in pixels, at least 48 each.
-        seed: a whole number from 0 on.
+        seed: a whole number, 0 or more.
 
     Raises:
         ValueError: a setting out of range, or `root` already holds something else or a set with other settings.
@@ -47,7 +47,7 @@ def make_toy(
     if num_train < 1 or num_val < 1 or min(size) < 48 or seed < 0:
         raise ValueError(
             f"got num_train={num_train}, num_val={num_val}, size={size}, seed={seed}; "
-            "wanted at least one picture in each split, 48 pixels on each side and a seed from 0 on"
+            "wanted at least one picture in each split, 48 pixels on each side and a seed of 0 or more"
         )
     settings = {"generator": _GENERATOR, "num_train": num_train, "num_val": num_val, "size": list(size), "seed": seed}
     if _is_complete(root, settings):

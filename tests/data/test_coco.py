@@ -140,7 +140,7 @@ def test_masks_of_other_origin(coco: Callable, tmp_path: Path) -> None:
         CocoSegmentation(coco(), "train", masks=tmp_path / "boxes")[0]
     assert CocoSegmentation(coco(), "train", "joint", masks=tmp_path / "boxes")[0].labels.unique().tolist() == [21]
     (tmp_path / "boxes" / "000000000012.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 files listed in train do not exist: .*12\.png"):
+    with pytest.raises(FileNotFoundError, match=r"1 file listed in train does not exist: .*12\.png"):
         CocoSegmentation(coco(), "train", masks=tmp_path / "boxes")
 
 
@@ -227,10 +227,10 @@ def test_missing_things_are_named(coco: Callable, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"neither a list .*val\.txt nor .*instances_val\.json"):
         CocoSegmentation(root, "val")
     (root / "train" / "000000000012.jpg").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 files listed in train do not exist: .*000000000012\.jpg"):
+    with pytest.raises(FileNotFoundError, match=r"1 file listed in train does not exist: .*000000000012\.jpg"):
         CocoSegmentation(root, "train")
     (tmp_path / "mine.txt").write_text("train 13\ntrain 5\n")
-    with pytest.raises(ValueError, match="lists 1 images that have no annotation, among them 'train 5'"):
+    with pytest.raises(ValueError, match="lists images that are not in the annotations, 1 in all, such as 'train 5'"):
         CocoSegmentation(root, tmp_path / "mine.txt")
     (tmp_path / "mine.txt").write_text("13\n")
     with pytest.raises(ValueError, match="wanted a split and an id"):

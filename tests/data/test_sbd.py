@@ -68,7 +68,7 @@ def test_damage_is_named(sbd: Path) -> None:
     with pytest.raises(ValueError, match="wanted equal sizes"):
         SBDSegmentation(sbd, "val")[0]
     (sbd / "img" / "c.jpg").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 files listed in .*val\.txt do not exist: .*c\.jpg"):
+    with pytest.raises(FileNotFoundError, match=r"1 file listed in .*val\.txt does not exist: .*c\.jpg"):
         SBDSegmentation(sbd, "val")
     with pytest.raises(FileNotFoundError, match="there is no list"):
         SBDSegmentation(sbd, "test")
@@ -157,8 +157,8 @@ def test_sparse_masks_are_refused(sbd: Path) -> None:
         ([8, np.nan], "Categories holds NaN, fractions or numbers beyond 2"),
         ([8, 1e300], "Categories holds NaN, fractions or numbers beyond 2"),
         ([8, 12 + 1j], "Categories holds complex128"),
-        ([8, 21], "holds an object of the label 21; wanted 1..20"),
-        ([0, 8], "holds an object of the label 0; wanted 1..20"),
+        ([8, 21], "holds an object with the label 21; wanted 1..20"),
+        ([0, 8], "holds an object with the label 0; wanted 1..20"),
     ],
 )
 def test_labels_of_objects_have_to_be_classes(sbd: Path, categories: list, message: str) -> None:

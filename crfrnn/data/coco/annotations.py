@@ -1,4 +1,4 @@
-"""The instance annotations of COCO: which objects are in which images, as the file has it."""
+"""The instance annotations of COCO: images, and the objects in each of them."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +25,7 @@ class CocoObject(NamedTuple):
 
 
 class CocoImage(NamedTuple):
-    """An image, its size as its annotations have it, and its objects."""
+    """An image, its size according to the annotations, and its objects."""
 
     path: Path
     number: int
@@ -37,7 +37,7 @@ class CocoImage(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The line of a list that stands for it."""
+        """The line that names it in a list."""
         return f"{self.split} {self.number}"
 
 

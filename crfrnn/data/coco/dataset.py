@@ -39,15 +39,15 @@ class CocoSegmentation(Dataset[Sample]):
             writes lists of images worth training on.
         labels: "voc" for VOC's 21, "coco" for background and COCO's 80 categories, "joint" for VOC's 21 followed by
             the other 60.
-        masks: a folder with label maps of other origin, <name>.png, to be used in place of the outlines; they are looked
-            for when the set is made.
+        masks: a folder of label maps <name>.png to use instead of the outlines; they, too, are looked for when the set is
+            made.
 
     Attributes:
-        root, classes, num_labels, names: as of `VOCSegmentation`; `keys` are the lines of a list of these images.
+        root, classes, num_labels, names: as in `VOCSegmentation`; `keys` are the lines of a list of these images.
 
     Raises FileNotFoundError where root, annotations, list, images or masks are missing; ValueError where a file is damaged
-    or empty, an annotation names a category or an image that is not there, and, when an item is read, where an image, an
-    outline or a mask is damaged, of another size, or has labels beyond `classes`.
+    or empty, an annotation names an unknown category or image, and, when an item is read, where an image, an outline or a
+    mask is damaged, has another size, or labels beyond `classes`.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class CocoSegmentation(Dataset[Sample]):
         largest = int(torch.where(labels == VOID, 0, labels).max())
         if largest >= self.num_labels:
             raise ValueError(
-                f"{path} holds the label {largest}; wanted 0..{self.num_labels - 1}, or {VOID} for void: make it again"
+                f"{path} holds the label {largest}; wanted 0..{self.num_labels - 1}, or {VOID} for void: write it again"
             )
         return labels
 
@@ -166,5 +166,7 @@ def _listed(root: Path, split: str | PathLike[str], labels: LabelName) -> list[C
     known = {name: read_annotations(root, name, labels) for name in dict.fromkeys(name for name, _ in lines)}
     unknown = [" ".join(line) for line in lines if line[1] not in known[line[0]]]
     if unknown:
-        raise ValueError(f"{split} lists {len(unknown)} images that have no annotation, among them {unknown[0]!r}")
+        raise ValueError(
+            f"{split} lists images that are not in the annotations, {len(unknown)} in all, such as {unknown[0]!r}"
+        )
     return [known[name][number] for name, number in lines]

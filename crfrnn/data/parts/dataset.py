@@ -39,11 +39,11 @@ class PartSegmentation(Dataset[Sample]):
 
     Args:
         source: the listed images and their annotations.
-        parts: what to yield of them.
+        parts: which of their objects and parts are labels, and whether images are cut around objects.
 
     Attributes:
-        root, classes, num_labels, names: as of `VOCSegmentation`; a crop is called after its image and the number of its
-            object there, from 1: "2008_000652_1".
+        root, classes, num_labels, names: as in `VOCSegmentation`; a crop is named after its image and the number of its
+            object there, counted from 1: "2008_000652_1".
         parts: the settings.
         labels: the label space.
 
@@ -95,7 +95,7 @@ class PartSegmentation(Dataset[Sample]):
         return Sample(to_uint8(cut(image, region)), labels, entry.title)
 
     def allowed(self, index: int) -> Tensor | None:
-        """Which labels are possible in an item, bool [L]; None for all."""
+        """Which labels an item can have, bool [L]; None where it can have all."""
         given = self._given_class(self._entries[index])
         return None if given is None else self.labels.allowed(given)
 

@@ -44,7 +44,7 @@ class AeroplaneOID:
         split: a name in meta.image.set (train, val, test), a list `<split>.txt` in the root, the path of a list of file
             names, or "all".
 
-    Attributes: as of `PascalPart`; names are those of the files without their suffix.
+    Attributes: as in `PascalPart`; names are those of the files without their suffix.
 
     Raises FileNotFoundError where the annotation, the list or a listed file is missing, ValueError where the annotation is
     damaged.
@@ -99,7 +99,7 @@ def filled(polygon: Polygon, size: tuple[int, int]) -> Mask:
 
 
 def oid_level(object_class: str, part: str) -> int:
-    """Which part lies on top of which: in the order of their indices, wheels on top."""
+    """The level of a part, which is its index: wheels are on top."""
     return OID_PARTS[object_class][part]
 
 
@@ -148,8 +148,8 @@ def _aeroplanes(anno: Struct, images: set[int]) -> dict[int, list[Aeroplane]]:
     if parts:
         number = next(iter(parts))
         warnings.warn(
-            f"{anno.where}: {sum(map(len, parts.values()))} parts are left out, for their aeroplanes are not listed, as "
-            f"number {number} of a {parts[number][0][0]}",
+            f"{anno.where}: parts left out, because their aeroplanes are not listed: {sum(map(len, parts.values()))}, such "
+            f"as the {parts[number][0][0]} of aeroplane {number}",
             stacklevel=3,
         )
     return found

@@ -129,7 +129,7 @@ def test_a_region_stays_in_the_image() -> None:
     "box", [Corners(0.1, 0.2, 0.6, 0.9), Corners(1, 1, float("inf"), 4), Corners(float("nan"), 1, 2, 3)]
 )
 def test_boxes_that_are_not_in_pixels(box: Corners) -> None:
-    with pytest.raises(ValueError, match="is not as large as a pixel"):
+    with pytest.raises(ValueError, match="is smaller than a pixel"):
         region_around(box, (10, 8), side=8, margin=0.5)
 
 

@@ -94,6 +94,6 @@ def test_what_is_wrong_in_the_file_is_named(tmp_path: Path, changes: dict, messa
 def test_parts_of_no_aeroplane_are_left_out_and_counted(tmp_path: Path) -> None:
     noses = [(301, 999, polygon(1, 1, 2, 2)), (302, 101, polygon(1, 1, 2, 2))]
     write_oid(tmp_path, nose=outlines(noses))
-    with pytest.warns(UserWarning, match="1 parts are left out.* number 999 of a nose"):
+    with pytest.warns(UserWarning, match="parts left out, .*: 1, such as the nose of aeroplane 999"):
         source = AeroplaneOID(tmp_path, "train")
     assert PartSegmentation(source, Parts(classes=("aeroplane",)))[0].labels.eq(3).any()
