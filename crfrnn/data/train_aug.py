@@ -16,6 +16,7 @@ from typing import Literal
 import tyro
 from tqdm import tqdm
 
+from crfrnn._command import exit_code
 from crfrnn._files import replacing
 from crfrnn.data.listing import find_list, read_list
 from crfrnn.data.palette import read_labels, write_labels
@@ -57,11 +58,12 @@ class Report:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 1 where something is missing, 2 for bad input."""
     options = tyro.cli(Options, args=argv, prog="python -m crfrnn.data.train_aug", description=__doc__)
-    try:
-        report = make_train_aug(options.voc, options.sbd)
-    except (OSError, ValueError, ImportError) as error:
-        print(f"crfrnn.data.train_aug: {error}", file=sys.stderr)
-        return 2
+    return exit_code("crfrnn.data.train_aug", lambda: run(options))
+
+
+def run(options: Options) -> int:
+    """Write masks and lists and print the report."""
+    report = make_train_aug(options.voc, options.sbd)
     print(report)
     return 0 if report.complete else 1
 
