@@ -159,6 +159,7 @@ def test_a_folder_says_what_it_is(coco: Callable) -> None:
         ([annotation(1, TRIANGLE, box=(1, 2, 3))], r"annotation 0: the box is \[1, 2, 3\], not four"),
         ([annotation(1, TRIANGLE, box=(1e308, 0, 1e308, 1))], r"annotation 0: the box is .*not finite"),
         ([annotation(1, TRIANGLE, box=(10**400, 0, 1, 1))], r"annotation 0: int too large"),
+        ([annotation(1, TRIANGLE, crowd="0")], r"annotation 0: iscrowd is '0', not 0 or 1"),
         ([{"id": None}], "entry 0 of annotations: id is None, not a whole number from 0 on; wanted the instance"),
     ],
 )
@@ -270,6 +271,25 @@ def test_a_declared_size_is_compared_before_anything_is_drawn(coco: Callable) ->
     for read in (CocoSegmentation(root, "train").labels, CocoSegmentation(root, "train").__getitem__):
         with pytest.raises(ValueError, match=r"0009\.jpg is 17 x 12 but .*says 1000000000 x 1000000000"):
             read(0)
+
+
+def test_boxes_are_not_cut_off_at_a_declared_size(coco: Callable) -> None:
+    root = coco()
+    change(root, "images", height=8, width=8)
+    with pytest.raises(ValueError, match=r"0009\.jpg is 17 x 12 but .*says 8 x 8"):
+        CocoSegmentation(root, "train").boxes(0)
+
+
+def test_an_id_names_one_image(coco: Callable) -> None:
+    root = coco()
+    change(root, "images", id=12)
+    with pytest.raises(ValueError, match=r"instances_train\.json has several images of the id 12; wanted one of each"):
+        CocoSegmentation(root, "train")
+
+
+def test_unknown_label_spaces_are_refused(coco: Callable) -> None:
+    with pytest.raises(ValueError, match="labels is 'lvis'; wanted one of voc, coco, joint"):
+        CocoSegmentation(coco(), "train", "lvis")
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,10 @@ def read_annotations(root: Path, split: str, labels: LabelName) -> dict[str, Coc
         )
     content = read_json(file)
     folder = _image_folder(root, split)
-    found_images = _read_each(file, content, "images", lambda entry: _image(entry, folder, split, file))
-    images = {image.number: image for image in found_images}
+    images: dict[int, CocoImage] = {}
+    for image in _read_each(file, content, "images", lambda entry: _image(entry, folder, split, file)):
+        if images.setdefault(image.number, image) is not image:
+            raise ValueError(f"{file} has several images of the id {image.number}; wanted one of each")
     found = list(_read_each(file, content, "annotations", _annotation))
     categories = dict(_read_each(file, content, "categories", lambda entry: (_whole(entry, "id", 0), entry["name"])))
     _check_categories(file, categories)
@@ -120,8 +122,10 @@ def _annotation(content: Mapping[str, Any]) -> _Annotation:
     x, y, width, height = map(float, box)
     if not all(map(math.isfinite, (x, y, x + width, y + height))):
         raise ValueError(f"the box is {box!r}, not finite")
-    crowd = bool(content.get("iscrowd"))
-    return _Annotation(number, category, image, crowd, content["segmentation"], (x, y, width, height))
+    crowd = content.get("iscrowd", 0)
+    if crowd not in (0, 1):
+        raise ValueError(f"iscrowd is {crowd!r}, not 0 or 1")
+    return _Annotation(number, category, image, bool(crowd), content["segmentation"], (x, y, width, height))
 
 
 def _whole(content: Mapping[str, Any], name: str, least: int) -> int:

@@ -58,6 +58,8 @@ class CocoSegmentation(Dataset[Sample]):
         *,
         masks: str | PathLike[str] | None = None,
     ) -> None:
+        if labels not in COCO_LABELS:
+            raise ValueError(f"labels is {labels!r}; wanted one of {', '.join(COCO_LABELS)}")
         self.root = Path(root)
         self.classes = COCO_LABELS[labels].classes
         self._masks = None if masks is None else Path(masks)
@@ -111,22 +113,16 @@ class CocoSegmentation(Dataset[Sample]):
 
     def labels(self, index: int) -> Tensor:
         """The label map of an image, uint8 [H, W]; of the image itself only the size is read."""
-        entry = self._entries[index]
-        size = stored_size(entry.path)
-        if size != (entry.height, entry.width):
-            raise ValueError(
-                f"{entry.path} is {size[1]} x {size[0]} but {entry.annotations} says {entry.width} x {entry.height} "
-                "(width x height); wanted equal sizes"
-            )
+        entry = self._of_its_size(index)
         shapes = [(each.label, _mask(each, entry)) for each in entry.objects]
-        labels = np.zeros(size, dtype=np.uint8)
+        labels = np.zeros((entry.height, entry.width), dtype=np.uint8)
         for label, inside in sorted(shapes, key=lambda shape: (shape[0] != VOID, -int(shape[1].sum()))):
             labels[inside] = label
         return torch.from_numpy(labels)
 
     def boxes(self, index: int) -> list[LabeledBox]:
         """The boxes of the objects of an image, rounded to pixels; those of crowds have void for a label."""
-        entry = self._entries[index]
+        entry = self._of_its_size(index)
         boxes = []
         for each in entry.objects:
             x, y, width, height = each.box
@@ -137,6 +133,17 @@ class CocoSegmentation(Dataset[Sample]):
             ends = (int(side + 0.5) for side in (y, x, y + height, x + width))
             boxes.append(LabeledBox(each.label, *ends))
         return clipped(boxes, entry.height, entry.width)
+
+    def _of_its_size(self, index: int) -> CocoImage:
+        """An image and its objects. Raises ValueError where its file has another size than the annotations say."""
+        entry = self._entries[index]
+        height, width = stored_size(entry.path)
+        if (height, width) != (entry.height, entry.width):
+            raise ValueError(
+                f"{entry.path} is {width} x {height} but {entry.annotations} says {entry.width} x {entry.height} "
+                "(width x height); wanted equal sizes"
+            )
+        return entry
 
 
 def _mask(each: CocoObject, entry: CocoImage) -> np.ndarray:
