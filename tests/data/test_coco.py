@@ -198,6 +198,10 @@ def test_damaged_annotations(coco: Callable, annotations: list[dict], message: s
         ([[1, 2, 3, -13, 5, 6]], "a polygon with y = -13, far outside"),
         ([[1, 2, 3, float("inf"), 5, 6]], "a polygon with y = inf"),
         ([[NAN, 2, 3, 4, 5, 6]], "a polygon with x = nan"),
+        (
+            [[0, 0, 30, 20] * 500],
+            r"a polygon that is 30000 pixels around, .* wanted at most 1000 times width plus height",
+        ),
     ],
 )
 def test_damaged_outlines(coco: Callable, outline: Any, message: str) -> None:

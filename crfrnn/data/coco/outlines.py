@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _OFFSET = 48  # of the characters of compressed run lengths: "0" stands for six zero bits
-_LONGEST = 7  # characters that pycocotools gives one number at most
+_MOST_CHARACTERS = 7  # characters that pycocotools gives one number at most
+_LONGEST_OUTLINE = 1000  # times width plus height: pycocotools takes memory and time for every pixel of the way
 
 
 def outline_mask(outline: Any, height: int, width: int) -> NDArray[np.bool_]:
@@ -56,6 +57,13 @@ def _check_polygon(polygon: Any, height: int, width: int) -> None:
                 f"a polygon with {name} = {reprlib.repr(wrong[0])}, far outside its image of {width} x {height} "
                 "(width x height); wanted pixels"
             )
+    x, y = np.array(polygon, dtype=float).reshape(-1, 2).T
+    around = float(np.maximum(abs(x - np.roll(x, 1)), abs(y - np.roll(y, 1))).sum())
+    if around > _LONGEST_OUTLINE * (height + width):
+        raise ValueError(
+            f"a polygon that is {around:.0f} pixels around, in an image of {width} x {height} (width x height); wanted at "
+            f"most {_LONGEST_OUTLINE} times width plus height"
+        )
 
 
 def _filled(counts: Any, height: int, width: int) -> NDArray[np.bool_]:
@@ -85,7 +93,7 @@ def _unpacked(text: str) -> list[int]:
     number = length = 0
     for character in text:
         bits = ord(character) - _OFFSET
-        if not 0 <= bits < 64 or length == _LONGEST:
+        if not 0 <= bits < 64 or length == _MOST_CHARACTERS:
             raise ValueError(f"compressed run lengths {reprlib.repr(text)} with a character that cannot be where it is")
         number |= (bits & 31) << 5 * length
         length += 1
