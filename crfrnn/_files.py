@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,7 +82,9 @@ def load_torch(path: str | os.PathLike[str], wanted: str) -> Any:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no {wanted} at {os.fspath(path)!r}")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd protocols and TorchScript, which the error tells better
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch lets out whatever its readers trip over, from struct.error to AssertionError
         reason = _why_not(error)
     # Outside of the handler, so that a traceback does not show torch's advice to execute what is in the file.

@@ -152,13 +152,16 @@ DAMAGE = r"it is damaged, or not a file of torch"
         (lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n"), DAMAGE),
     ],
 )
-def test_files_that_torch_does_not_load(tmp_path: Path, write: Callable[[Path], object], message: str) -> None:
+def test_files_that_torch_does_not_load(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, write: Callable[[Path], object], message: str
+) -> None:
     write(tmp_path / "a.pt")
     with pytest.raises(ValueError, match=rf"a\.pt' cannot be read: {message}.*; wanted a checkpoint$") as caught:
         load_torch(tmp_path / "a.pt", "checkpoint")
     chain = [caught.value, caught.value.__cause__, caught.value.__context__]
     assert "weights_only" not in "".join(map(str, chain))
     assert "\n" not in str(caught.value)
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("new", [False, True])
