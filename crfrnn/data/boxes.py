@@ -1,5 +1,6 @@
 """Boxes around objects: read from the annotations of VOC, or found in masks."""
 
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from os import PathLike
@@ -36,7 +37,7 @@ class LabeledBox(NamedTuple):
 
 
 def clipped(boxes: Sequence[LabeledBox], height: int, width: int) -> list[LabeledBox]:
-    """The parts of `boxes` inside an image; those that cover no pixel of it are left out."""
+    """`boxes` cut off at the edges of an image; boxes without a pixel in it are left out."""
     inside = [
         LabeledBox(box.label, max(box.top, 0), max(box.left, 0), min(box.bottom, height), min(box.right, width))
         for box in boxes
@@ -45,7 +46,7 @@ def clipped(boxes: Sequence[LabeledBox], height: int, width: int) -> list[Labele
 
 
 def voc_boxes(path: str | PathLike[str], classes: Sequence[str]) -> list[LabeledBox]:
-    """The objects of a VOC annotation, Annotations/<id>.xml, clipped to its image; those called difficult get void.
+    """The objects of a VOC annotation, Annotations/<id>.xml, clipped to its image; void where they are marked difficult.
 
     Coordinates in the file count from 1 and include both ends; decimals are rounded to the nearest pixel.
 
@@ -59,22 +60,21 @@ def voc_boxes(path: str | PathLike[str], classes: Sequence[str]) -> list[Labeled
         raise FileNotFoundError(f"there is no annotation {path}")
     try:
         root = ElementTree.parse(path).getroot()
-        height, width = (_side(root, name) for name in ("height", "width"))
-        boxes = [_box(path, node, classes) for node in root.findall("object")]
-    except (ElementTree.ParseError, KeyError, OverflowError) as error:
-        raise ValueError(f"{path} is damaged or not an annotation of VOC ({error}); fetch this file again") from error
-    return clipped(boxes, height, width)
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # not XML, or in an unknown encoding
+        raise ValueError(f"{path} is not readable XML ({error}); fetch this file again") from error
+    height, width = (_side(path, root, name) for name in ("height", "width"))
+    return clipped([_box(path, node, classes) for node in root.findall("object")], height, width)
 
 
 def _box(path: Path, node: ElementTree.Element, classes: Sequence[str]) -> LabeledBox:
-    name = _text(node, "name")
+    name = _text(path, node, "name")
     if name not in classes[1:]:
         raise ValueError(f"{path} has an object of class {name!r}; wanted one of {', '.join(classes[1:])}")
-    sides = [_text(node, f"bndbox/{side}") for side in ("ymin", "xmin", "ymax", "xmax")]
+    sides = [_text(path, node, f"bndbox/{side}") for side in ("ymin", "xmin", "ymax", "xmax")]
     try:
         top, left, bottom, right = (int(float(side) + 0.5) for side in sides)
-    except ValueError as error:
-        raise ValueError(f"{path} has a box of a {name} at {sides}; wanted four numbers") from error
+    except (OverflowError, ValueError) as error:
+        raise ValueError(f"{path} has a box of a {name} at {sides}; wanted four finite numbers") from error
     if bottom < top or right < left:
         raise ValueError(
             f"{path} has a box of a {name} with rows {top}..{bottom} and columns {left}..{right}; wanted the smaller "
@@ -84,17 +84,17 @@ def _box(path: Path, node: ElementTree.Element, classes: Sequence[str]) -> Label
     return LabeledBox(VOID if difficult else classes.index(name), top - 1, left - 1, bottom, right)
 
 
-def _side(root: ElementTree.Element, name: str) -> int:
-    text = _text(root, f"size/{name}")
-    if not text.isdecimal() or int(text) == 0:
-        raise KeyError(f"a {name} of {text!r}")
+def _side(path: Path, root: ElementTree.Element, name: str) -> int:
+    text = _text(path, root, f"size/{name}")
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
+        raise ValueError(f"{path} has an image with a {name} of {text[:20]!r}; wanted a number of pixels")
     return int(text)
 
 
-def _text(node: ElementTree.Element, name: str) -> str:
+def _text(path: Path, node: ElementTree.Element, name: str) -> str:
     text = node.findtext(name)
     if text is None:
-        raise KeyError(f"no {name} in <{node.tag}>")
+        raise ValueError(f"{path} has no {name} in <{node.tag}>; wanted an annotation of VOC, so fetch this file again")
     return text.strip()
 
 

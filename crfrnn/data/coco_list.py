@@ -13,6 +13,7 @@ from pathlib import Path
 import tyro
 from tqdm import tqdm
 
+from crfrnn._command import exit_code
 from crfrnn._files import replacing
 from crfrnn.data.coco import CocoSegmentation
 from crfrnn.data.sample import VOID
@@ -23,9 +24,9 @@ class Options:
     data: Path
     """folder of COCO"""
     out: Path
-    """file to write; it must not exist, its folder is made"""
+    """file to write, which must not exist yet; its folder is made if missing"""
     splits: tuple[str, ...] = ("train2014",)
-    """annotation files"""
+    """names of annotation files"""
     pixels: int = 200
     """how many pixels of VOC's classes an image must show, not counting crowds"""
 
@@ -33,11 +34,12 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 2 for bad input."""
     options = tyro.cli(Options, args=argv, prog="python -m crfrnn.data.coco_list", description=__doc__)
-    try:
-        total, lines = write_list(options)
-    except (OSError, ValueError, ImportError) as error:
-        print(f"crfrnn.data.coco_list: {error}", file=sys.stderr)
-        return 2
+    return exit_code("crfrnn.data.coco_list", lambda: run(options))
+
+
+def run(options: Options) -> int:
+    """Write the list and say how long it is."""
+    total, lines = write_list(options)
     print(f"{options.out}: {lines} of {total} images have {options.pixels} pixels of VOC's classes or more")
     return 0
 

@@ -7,8 +7,12 @@ from pathlib import Path
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file without surrounding blanks; empty lines are left out."""
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    """The lines of a text file, stripped and without empty ones. Raises ValueError where it is not in UTF-8."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8 ({error}); save it as UTF-8") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def read_list(path: Path) -> list[str]:
@@ -42,13 +46,14 @@ def find_list(split: str | PathLike[str], folders: Sequence[Path], otherwise: st
 
 
 def check_files(paths: Iterable[Path], listed_in: str | PathLike[str], otherwise: str = "") -> None:
-    """Raise FileNotFoundError where some of the files do not exist. `otherwise` is another way out for the message."""
+    """Raise FileNotFoundError where some of the files do not exist. `otherwise` adds another remedy to the message."""
     paths = list(paths)
     # One listing of a folder instead of a hundred thousand questions to what may be a network drive.
     listings = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in {p.parent for p in paths}}
     missing = [str(path) for path in paths if path.name not in listings[path.parent]]
     if missing:
+        files, do = ("file", "does") if len(missing) == 1 else ("files", "do")
         raise FileNotFoundError(
-            f"{len(missing)} files listed in {listed_in} do not exist: {', '.join(missing[:3])}"
+            f"{len(missing)} {files} listed in {listed_in} {do} not exist: {', '.join(missing[:3])}"
             f"{', ...' if len(missing) > 3 else ''}. Add them, or take their lines out of the list{otherwise}"
         )

@@ -54,14 +54,14 @@ _UNKNOWN = 254  # between the labels and void
 
 
 class MSRC21(Dataset[Sample]):
-    """The images of one list of MSRC-21, as a map-style dataset of `Sample`; listed files are looked for at once.
+    """The images of one list of MSRC-21, as a map-style dataset of `Sample`; every listed file is looked for at once.
 
     Args:
         root: the folder that holds Images and GroundTruth.
         split: the name of a list below the root (Train, Val, Test), or the path of a list file.
 
     Attributes:
-        root, classes, num_labels, names: as of `VOCSegmentation`.
+        root, classes, num_labels, names: as in `VOCSegmentation`.
 
     Raises FileNotFoundError where the root, the list or a listed file is missing; ValueError where the list is empty,
     and, when an item is read, where a file is damaged, sizes differ or the ground truth holds another color.

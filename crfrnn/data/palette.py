@@ -15,8 +15,8 @@ from crfrnn.data.images import load
 def voc_palette() -> Tensor:
     """The colors of the labels 0..255, uint8 [256, 3] RGB.
 
-    Reading a label three bits at a time from its low end, the bits go to red, green and blue: the first three to the
-    highest bit of each channel, the next three to the second highest, and so on.
+    The bits of a label, taken three at a time from the low end, go to red, green and blue: the first three to the highest
+    bit of each channel, the next three to the second highest, and so on.
     """
     labels = torch.arange(256)
     colors = torch.zeros(256, 3, dtype=torch.int64)

@@ -37,7 +37,7 @@ class SBDSegmentation(Dataset[Sample]):
         split: train, val, or the path of a list of ids.
 
     Attributes:
-        root, classes, num_labels, names: as of `VOCSegmentation`.
+        root, classes, num_labels, names: as in `VOCSegmentation`.
 
     Raises FileNotFoundError where root, list or files are missing; ValueError where the list is empty and, when an item
     is read, where a file is damaged or sizes differ.
@@ -81,18 +81,26 @@ def is_sbd(root: Path) -> bool:
 
 def sbd_labels(path: Path) -> Tensor:
     """The labels in cls/<id>.mat, uint8 [H, W]. Raises FileNotFoundError, or ValueError where the file is damaged."""
-    return _map(path, read_struct(path, "GTcls").array("Segmentation"), len(VOC_CLASSES) - 1)
+    return _map(path, read_struct(path, "GTcls", "sbd").array("Segmentation"), len(VOC_CLASSES) - 1)
 
 
 def sbd_objects(path: Path) -> tuple[Tensor, list[int]]:
     """The objects in inst/<id>.mat, uint8 [H, W] counted from 1, and their labels. Raises as `sbd_labels`."""
-    content = read_struct(path, "GTinst")
-    labels = [int(label) for label in content.numbers("Categories")]
+    content = read_struct(path, "GTinst", "sbd")
+    labels = content.numbers("Categories").tolist()
+    wrong = [label for label in labels if not 0 < label < len(VOC_CLASSES)]
+    if wrong:
+        raise ValueError(f"{path} holds an object with the label {wrong[0]}; wanted 1..{len(VOC_CLASSES) - 1}")
     return _map(path, content.array("Segmentation"), len(labels)), labels
 
 
 def _map(path: Path, found: NDArray[Any], largest: int) -> Tensor:
-    is_map = found.dtype.kind in "uifb" and found.ndim == 2 and found.size > 0
-    if not is_map or found.min() < 0 or found.max() > min(largest, VOID - 1):
-        raise ValueError(f"{path} holds values of shape {list(found.shape)}; wanted a map [H, W] of 0..{largest}")
+    largest = min(largest, VOID - 1)
+    if found.dtype.kind not in "uifb" or found.ndim != 2 or not found.size:
+        raise ValueError(f"{path} holds {found.dtype} {list(found.shape)}; wanted a map [H, W] of 0..{largest}")
+    wrong = found[~np.isin(found, np.arange(largest + 1))]
+    if wrong.size:
+        raise ValueError(
+            f"{path} holds the value {wrong[0]} in {wrong.size} pixels; wanted a map [H, W] of 0..{largest}"
+        )
     return torch.from_numpy(found.astype(np.uint8))

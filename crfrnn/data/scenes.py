@@ -1,9 +1,9 @@
-"""Random pictures of textured shapes on textured grounds, with exact label maps.
+"""Random pictures of textured shapes on textured backgrounds, with exact label maps.
 
-They are easy for a small network and yet hard at stride 8. Every class has its own shape, texture and tendency of hue,
-but grounds take any hue, so that no threshold on color finds the objects. Arms, teeth, tips and holes are a few pixels
-wide, and every object stands out in color from what it lies on: detail that a coarse score map loses and an edge-aware
-filter can give back.
+They are easy for a small network, yet hard at stride 8. Every class has its own shape, texture and range of hues, but
+backgrounds take any hue, so no threshold on color finds the objects. Arms, teeth, tips and holes are a few pixels wide,
+and every object differs in color from what it lies on: a coarse score map loses this detail, and an edge-aware filter can
+restore it.
 """
 
 import colorsys
@@ -26,7 +26,7 @@ TRIES = 30  # for a place, and for a color
 
 
 class ShapeClass(NamedTuple):
-    """`inside` takes coordinates with the object in [-1, 1]; `texture` takes pixels from its center, returns -1..1."""
+    """`inside` takes coordinates with the object in [-1, 1]; `texture` takes pixels from its center and gives -1..1."""
 
     name: str
     hue: float
@@ -77,13 +77,13 @@ def draw_scene(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Draw one picture: image uint8 [H, W, 3] RGB and labels uint8 [H, W].
 
-    Labels are 0 for the ground, 1.. in the order of `SHAPES`, and 255 in a contour one pixel wide around every object.
+    Labels are 0 for the background, 1.. in the order of `SHAPES`, and 255 for a contour one pixel wide around every object.
     The first object has `first_label`, the others are random; at least half of each remains visible.
     """
     canvas, colors = _ground(rng, size)
     labels = np.zeros(size, np.uint8)
     owners = np.zeros(size, np.int64)  # the object that a pixel shows, counted from 1
-    areas = visible = np.zeros(1, np.int64)  # pixels of every object; entry 0 is the ground, which may vanish
+    areas = visible = np.zeros(1, np.int64)  # pixels of every object; entry 0 is the background, which may vanish
     for label in [first_label, *rng.integers(1, len(SHAPES) + 1, size=rng.integers(1, 4))]:
         shape = SHAPES[label - 1]
         for _ in range(TRIES):
@@ -109,7 +109,7 @@ def draw_scene(
 
 
 def _ground(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Floats, list[Floats]]:
-    """A ground between two related muted colors: the picture [H, W, 3] and colors that stand for it."""
+    """A background between two related muted colors: the picture [H, W, 3] and colors that represent it."""
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float64)
     angle, diagonal = rng.uniform(0, 2 * np.pi), float(np.hypot(*size))
     along = np.cos(angle) * x + np.sin(angle) * y

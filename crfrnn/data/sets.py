@@ -1,4 +1,4 @@
-"""A data set by its folder, whichever layout that has."""
+"""Opening a data set of any known layout, which its folders tell."""
 
 from os import PathLike
 from pathlib import Path
@@ -20,9 +20,9 @@ def open_set(
     parts: Parts | None = None,
     coco_labels: LabelName = "voc",
 ) -> SegmentationSet:
-    """The images of a list: of MSRC-21, COCO (with `coco_labels`) or SBD where `root` is laid out so, else as VOC is.
+    """The listed images in `root`: of COCO (with `coco_labels`), SBD or MSRC-21 where it has that layout, else of VOC.
 
-    Where `parts` asks for parts of objects, those of PASCAL-Part or AeroplaneOID. Raises as the data sets do.
+    Where `parts` asks for parts of objects, the layouts are PASCAL-Part and AeroplaneOID. Raises as the data sets do.
     """
     if parts is not None and parts.wanted:
         return open_parts(root, split, parts)
@@ -34,15 +34,15 @@ def open_set(
 
 
 def mirrored_labels(dataset: SegmentationSet) -> tuple[int, ...] | None:
-    """The label of every label in a mirror image, where left and right parts are different labels; None for no change."""
+    """What each label becomes in a mirror image, where left and right parts have labels of their own; None for no change."""
     return dataset.labels.mirrored if isinstance(dataset, PartSegmentation) else None
 
 
 def allowed_labels(dataset: SegmentationSet, index: int) -> Tensor | None:
-    """Which labels are possible in an item, bool [L], where its object class is known beforehand; None for all."""
+    """Which labels an item can have, bool [L], where the class of its object is given; None where it can have all."""
     return dataset.allowed(index) if isinstance(dataset, PartSegmentation) else None
 
 
 def part_names(dataset: SegmentationSet) -> tuple[str, ...]:
-    """The labels that are parts of objects; not the background, whole objects and the rest of them."""
+    """The names of the labels that are parts of objects, rather than background or objects."""
     return dataset.labels.part_names if isinstance(dataset, PartSegmentation) else ()

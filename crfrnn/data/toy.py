@@ -1,17 +1,17 @@
 """A toy data set on disk, in the layout of PASCAL VOC, made by a seeded generator: no download, no license."""
 
 import json
-import shutil
-import uuid
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from tqdm import tqdm
 
+from crfrnn._files import read_json, replacing
 from crfrnn.data.palette import write_labels
 from crfrnn.data.scenes import SHAPES, draw_scene
 
@@ -36,9 +36,9 @@ def make_toy(
 
     Args:
         root: the folder to make.
-        num_train, num_val: pictures in each split; from five on, all classes occur in it.
+        num_train, num_val: pictures in each split; with five or more, every class occurs in it.
         size: height and width of the pictures in pixels, at least 48 each.
-        seed: a whole number from 0 on.
+        seed: a whole number, 0 or more.
 
     Raises:
         ValueError: a setting out of range, or `root` already holds something else or a set with other settings.
@@ -47,34 +47,28 @@ def make_toy(
     if num_train < 1 or num_val < 1 or min(size) < 48 or seed < 0:
         raise ValueError(
             f"got num_train={num_train}, num_val={num_val}, size={size}, seed={seed}; "
-            "wanted at least one picture in each split, 48 pixels on each side and a seed from 0 on"
+            "wanted at least one picture in each split, 48 pixels on each side and a seed of 0 or more"
         )
-    settings = json.dumps(
-        {"generator": _GENERATOR, "num_train": num_train, "num_val": num_val, "size": list(size), "seed": seed}
-    )
+    settings = {"generator": _GENERATOR, "num_train": num_train, "num_val": num_val, "size": list(size), "seed": seed}
     if _is_complete(root, settings):
         return root
-    partial = root.absolute().with_name(f".{root.name}.{uuid.uuid4().hex}")
     try:
-        _write(partial, {"train": num_train, "val": num_val}, size, seed)
-        _write_lines(partial / _MARKER, [settings])
-        try:
-            partial.rename(root)
-        except OSError:  # another process was faster
-            if not _is_complete(root, settings):
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with replacing(root.absolute()) as partial:
+            _write(partial, {"train": num_train, "val": num_val}, size, seed)
+            _write_lines(partial / _MARKER, [json.dumps(settings)])
+    except OSError:  # another process may have been faster
+        if not _is_complete(root, settings):
+            raise
     return root
 
 
-def _is_complete(root: Path, settings: str) -> bool:
+def _is_complete(root: Path, settings: dict[str, Any]) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     marker = root / _MARKER
     if not marker.is_file():
         raise ValueError(f"{root} exists and is not a toy set (it has no {_MARKER}); choose another folder")
-    found = marker.read_text(encoding="utf-8").strip()
+    found = read_json(marker)
     if found != settings:
         raise ValueError(
             f"{root} holds a toy set made with {found}; wanted {settings}: choose another folder, or delete this one"

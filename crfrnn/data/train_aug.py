@@ -4,7 +4,7 @@ python -m crfrnn.data.train_aug --voc VOCdevkit --sbd benchmark_RELEASE/dataset
 
 Writes, below the VOC folder, SegmentationClassAug and SegmentationObjectAug (VOC's own masks where there are some, else
 those of SBD) and ImageSets/Segmentation/train_aug.txt: the images of SBD and of VOC's train without those of VOC's val.
-Masks that are there already are kept, so that it can be interrupted. Ends with 1 where counts are not the published ones.
+Existing masks are kept, so an interrupted run can be repeated. The exit code is 1 where counts differ from the published.
 """
 
 import sys
@@ -16,6 +16,7 @@ from typing import Literal
 import tyro
 from tqdm import tqdm
 
+from crfrnn._command import exit_code
 from crfrnn._files import replacing
 from crfrnn.data.listing import find_list, read_list
 from crfrnn.data.palette import read_labels, write_labels
@@ -38,7 +39,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found: images by list, and what is missing, by image."""
+    """What was found: the number of images in every list, and the missing files of every image that lacks some."""
 
     counts: dict[str, int]
     missing: dict[str, list[str]]
@@ -57,17 +58,18 @@ class Report:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 1 where something is missing, 2 for bad input."""
     options = tyro.cli(Options, args=argv, prog="python -m crfrnn.data.train_aug", description=__doc__)
-    try:
-        report = make_train_aug(options.voc, options.sbd)
-    except (OSError, ValueError, ImportError) as error:
-        print(f"crfrnn.data.train_aug: {error}", file=sys.stderr)
-        return 2
+    return exit_code("crfrnn.data.train_aug", lambda: run(options))
+
+
+def run(options: Options) -> int:
+    """Write masks and lists and print the report."""
+    report = make_train_aug(options.voc, options.sbd)
     print(report)
     return 0 if report.complete else 1
 
 
 def make_train_aug(voc: Path, sbd: Path) -> Report:
-    """Write masks and list; returns what was found. Raises FileNotFoundError where a set or list is missing, ValueError
+    """Write masks and lists; returns what was found. Raises FileNotFoundError where a set or list is missing, ValueError
     where a file is damaged."""
     sbd = sbd_root(sbd)
     voc, train = list_names(voc, "train")
@@ -91,7 +93,7 @@ def make_train_aug(voc: Path, sbd: Path) -> Report:
 
 
 def _lacking(voc: Path, sbd: Path, name: str) -> list[str]:
-    """What an image needs and does not have: the photograph, a mask."""
+    """The missing files of an image: its photograph, its mask."""
     lacking = [] if (voc / "JPEGImages" / f"{name}.jpg").is_file() else [f"JPEGImages/{name}.jpg"]
     masks = (voc / "SegmentationClass" / f"{name}.png", sbd / "cls" / f"{name}.mat")
     return lacking if any(mask.is_file() for mask in masks) else [*lacking, f"cls/{name}.mat"]

@@ -45,7 +45,7 @@ class JointTransform:
 
 
 class RandomScale(v2.Transform):
-    """Resize both axes by one factor, uniform in `scale`; images bilinearly and antialiased, labels by the nearest."""
+    """Resize both axes by one factor, uniform in `scale`; images bilinearly and antialiased, labels by nearest pixel."""
 
     def __init__(self, scale: tuple[float, float]) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class RandomScale(v2.Transform):
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         if not isinstance(inpt, tv_tensors.Mask):
             return v2.functional.resize(inpt, params["size"], interpolation=v2.InterpolationMode.BILINEAR)
-        # Masks are resized by plain "nearest" (by older releases whatever is asked for), which rounds towards the top
+        # resize() takes plain "nearest" for masks (older releases: whatever is asked for), which rounds toward the top
         # left and would shift labels against the image by half a pixel.
         resized = v2.functional.resize_image(
             inpt.as_subclass(Tensor)[None], params["size"], interpolation=v2.InterpolationMode.NEAREST_EXACT
@@ -83,7 +83,7 @@ class PadToCrop(v2.Transform):
 
 
 class Mirror(v2.RandomHorizontalFlip):
-    """Mirror left and right in half of the cases; label l becomes `mirrored[l]`."""
+    """Swap left and right with probability 1/2; label l becomes `mirrored[l]`."""
 
     def __init__(self, mirrored: Sequence[int] | None) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def train_transform(
     mean: Sequence[float] = MEAN_RGB,
     mirrored: Sequence[int] | None = None,
 ) -> JointTransform:
-    """Random scale, then a random crop, then a mirror image in half of the cases.
+    """Random scale, then a random crop, then a mirror image with probability 1/2.
 
     Images smaller than the crop are first padded at the bottom and the right, with `mean` and with void, as in DeepLab.
 
@@ -136,7 +136,7 @@ def train_transform(
 
 
 def test_transform() -> JointTransform:
-    """No geometry at all, only the types of `JointTransform`: whole images, to be scored at their own size."""
+    """The types of `JointTransform` and no geometry: for whole images, which are scored at their own size."""
     return JointTransform([])
 
 

@@ -39,16 +39,16 @@ class _Entry(NamedTuple):
 class VOCSegmentation(Dataset[Sample]):
     """A segmentation set in the VOC layout, as a map-style dataset of `Sample`.
 
-    Every listed file is looked for when the set is made, so that a missing one is not met after an hour of training;
+    Every listed file is looked for when the set is made, so that a missing one does not end an hour of training;
     contents are checked when an item is read.
 
     Args:
         root: a VOCdevkit folder, the VOC2012 folder in it, or any other folder that holds JPEGImages.
         split: a list in ImageSets/Segmentation (train, val, train_aug, your own), or the path of a list file. A line is
             the id of an image, or the two paths "/JPEGImages/<id>.jpg /SegmentationClassAug/<id>.png" below the root,
-            as in the lists of DeepLab.
-        masks: the folder of the masks of listed ids. By default SegmentationClass for lists called train, val and
-            trainval, which are to be compared with published numbers, and SegmentationClassAug for any other; where
+            as in DeepLab's lists.
+        masks: the folder that holds the masks of listed ids. By default SegmentationClass for lists called train, val and
+            trainval, whose scores are compared with published numbers, and SegmentationClassAug for any other list; where
             only one of the two folders exists, that one.
 
     Attributes:
@@ -67,7 +67,7 @@ class VOCSegmentation(Dataset[Sample]):
         list_file = find_list(split, [_lists(self.root)])
         self._entries = _read_entries(self.root, list_file, masks)
         files = [file for kind in zip(*self._entries, strict=True) for file in kind]
-        check_files(files, list_file, ", or choose another mask folder with masks=...")
+        check_files(files, list_file, ", or choose another folder of masks")
 
     @property
     def num_labels(self) -> int:
@@ -151,8 +151,8 @@ def _read_entries(root: Path, list_file: Path, masks: str | None) -> list[_Entry
             entries.append(_Entry(image, mask))
         elif len(fields) == 2:
             raise ValueError(
-                f"{list_file} names its own mask files ({line!r}), yet masks={masks!r} was passed; "
-                "leave masks out, or pass a list of ids"
+                f"{list_file} names its own mask files ({line!r}), yet the folder {masks!r} was given for masks; "
+                "give a list of ids, or no folder"
             )
         else:
             raise ValueError(f"{list_file}, entry {number}: got {line!r}; wanted an id or the paths of image and mask")
@@ -170,4 +170,4 @@ def _find_masks(root: Path, split: str, masks: str | None) -> Path:
     for name in preferred:
         if (root / name).is_dir():
             return root / name
-    raise FileNotFoundError(f"{root} has no folder {' or '.join(preferred)}; pass its mask folder's name as masks=...")
+    raise FileNotFoundError(f"{root} has no folder {' or '.join(preferred)}; give the name of its folder of masks")

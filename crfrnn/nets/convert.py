@@ -16,6 +16,7 @@ import torch
 import tyro
 
 from crfrnn._files import replacing
+from crfrnn.data.listing import read_lines
 from crfrnn.nets.weights.checkpoint import save_checkpoint
 from crfrnn.nets.weights.conversion import Conversion, convert
 from crfrnn.nets.weights.sources import Order
@@ -87,7 +88,7 @@ def check_out(out: Path) -> None:
 
 def read_classes(path: Path | None) -> list[str] | None:
     """The lines of a file, or None."""
-    return None if path is None else [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    return None if path is None else read_lines(path)
 
 
 def report(result: Conversion) -> str:

@@ -15,7 +15,8 @@ CERTAIN = 1e-12
 def rect_targets(boxes: Sequence[LabeledBox], height: int, width: int) -> Tensor:
     """Bbox-Rect: every pixel has the label of the smallest box over it, 0 outside of all boxes. -> uint8 [H, W].
 
-    Of boxes of equal area the last wins. Raises ValueError for a box that is not inside the image.
+    Of boxes of equal area the last wins. Raises ValueError for a box that is not inside the image, or has a label
+    outside of 0..255.
     """
     labels = torch.zeros(height, width, dtype=torch.uint8)
     for box in _largest_first(boxes, height, width):
@@ -106,4 +107,6 @@ def _largest_first(boxes: Sequence[LabeledBox], height: int, width: int) -> list
                 f"{box} is not inside an image of {height} rows and {width} columns, or is empty; "
                 "see crfrnn.data.clipped"
             )
+        if not 0 <= box.label <= VOID:
+            raise ValueError(f"{box} has a label outside of 0..{VOID}; wanted that of a class, or {VOID} for void")
     return sorted(boxes, key=lambda box: -box.area)

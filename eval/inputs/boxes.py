@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from crfrnn.data import VOC_CLASSES
-from crfrnn.data.parts import Box
+from crfrnn.data.parts import Corners
 
 COCO_NAMES = {
     "airplane": "aeroplane",
@@ -26,7 +26,7 @@ class Found(NamedTuple):
     """An object somewhere in an image."""
 
     object_class: str
-    box: Box
+    box: Corners
 
 
 Detector = Callable[[Tensor], list[Found]]
@@ -54,7 +54,7 @@ def _found(entry: dict[str, Any]) -> Found:
     left, top, right, bottom = map(float, entry["box"])
     if not (left < right and top < bottom):
         raise ValueError(f"the box {entry['box']} is empty")
-    return Found(str(entry["class"]), Box(left, top, right, bottom))
+    return Found(str(entry["class"]), Corners(left, top, right, bottom))
 
 
 def torchvision_detector(classes: Collection[str], threshold: float, device: torch.device) -> Detector:
@@ -82,7 +82,7 @@ def voc_objects(detections: dict[str, Tensor], names: list[str], classes: Collec
     named = [COCO_NAMES.get(names[number], names[number]) for number in detections["labels"].tolist()]
     boxes = detections["boxes"].tolist()
     wanted = set(classes) & set(VOC_CLASSES)
-    return [Found(name, Box(*box)) for name, box in zip(named, boxes, strict=True) if name in wanted]
+    return [Found(name, Corners(*box)) for name, box in zip(named, boxes, strict=True) if name in wanted]
 
 
 def check_compiled() -> None:

@@ -5,12 +5,10 @@ import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
-import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from crfrnn.data.images import load
+from crfrnn.data.images import load, rgb
 
 LABELS, OVERLAY, PROBABILITIES = "_labels.png", "_overlay.png", "_probabilities.npz"
 """ends of the names of results"""
@@ -83,7 +81,7 @@ def plan_outputs(photos: Mapping[Path, Path], out: Path) -> dict[Path, Path]:
 def read_photo(path: Path) -> Tensor:
     """An image file of any mode as it is meant to be seen: RGB, upright, uint8 [3, H, W].
 
-    Raises as `load`, and ValueError for EXIF data that do not say which way is up.
+    Raises as `load` and `rgb`, and ValueError for EXIF data that do not say which way is up.
     """
     photo = load(path)
     try:
@@ -93,6 +91,4 @@ def read_photo(path: Path) -> Tensor:
             f"{path} has damaged EXIF data ({error}), so that its orientation is not known; wanted a photograph with "
             "whole EXIF data, or without any"
         ) from error
-    if photo.mode.startswith("I;16"):  # Pillow would clip all but the darkest 256 of the gray levels to white
-        photo = Image.fromarray((np.asarray(photo) >> 8).astype(np.uint8))
-    return torch.from_numpy(np.array(photo.convert("RGB"))).permute(2, 0, 1).contiguous()
+    return rgb(photo, path)

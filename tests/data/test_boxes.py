@@ -18,6 +18,13 @@ def thing(name: str, xmin: object, ymin: object, xmax: object, ymax: object, mor
     return f"<object><name>{name}</name>{more}<bndbox>{box}</bndbox></object>"
 
 
+LAUGHS = (
+    "<!DOCTYPE a [<!ENTITY e0 'ha'>"
+    + "".join(f"<!ENTITY e{i} '{f'&e{i - 1};' * 10}'>" for i in range(1, 10))
+    + "]><a>&e9;</a>"
+)
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str], Path]:
     def make(text: str) -> Path:
@@ -57,12 +64,30 @@ def test_boxes_are_clipped_to_the_image(write: Callable) -> None:
         (annotation(thing("cat", 5, 1, 4, 3)), r"a\.xml has a box of a cat with rows 1\.\.3 and columns 5\.\.4"),
         (annotation(thing("unicorn", 1, 1, 4, 3)), "class 'unicorn'; wanted one of aeroplane, bicycle"),
         (annotation(thing("background", 1, 1, 4, 3)), r"a\.xml has an object of class 'background'"),
-        (annotation(thing("cat", "a", 1, 4, 3)), "wanted four numbers"),
-        (annotation(size=""), r"a\.xml is damaged .*no size/height"),
-        (annotation(size="<size><width>x</width><height>9</height></size>"), r"a\.xml is damaged .*a width of 'x'"),
-        (annotation(size="<size><width>9</width><height>0</height></size>"), r"a\.xml is damaged .*a height of '0'"),
+        (annotation(thing("cat", "a", 1, 4, 3)), "wanted four finite numbers"),
+        (annotation(size=""), r"a\.xml has no size/height in <annotation>"),
+        (
+            annotation(size="<size><width>x</width><height>9</height></size>"),
+            r"a\.xml has an image with a width of 'x'",
+        ),
+        (
+            annotation(size="<size><width>9</width><height>0</height></size>"),
+            r"a\.xml has an image with a height of '0'",
+        ),
         (annotation(thing("cat", 1, 1, 4, 3)).replace("<xmin>1</xmin>", ""), "no bndbox/xmin"),
-        ("<annotation><obj", r"a\.xml is damaged"),
+        (annotation(thing("cat", "inf", 1, 4, 3)), r"a\.xml has a box of a cat at .*wanted four finite numbers"),
+        (annotation(thing("cat", "nan", 1, 4, 3)), r"a\.xml has a box of a cat at .*wanted four finite numbers"),
+        (
+            annotation(size=f"<size><width>9</width><height>{'9' * 5000}</height></size>"),
+            r"a\.xml has an image with a height",
+        ),
+        ("<annotation><obj", r"a\.xml is not readable XML"),
+        ("", r"a\.xml is not readable XML"),
+        ("\0\0\0", r"a\.xml is not readable XML"),
+        ("<?xml version='1.0' encoding='klingon'?><a/>", r"a\.xml is not readable XML .*klingon"),
+        ("<?xml version='1.0' encoding='utf-7'?><a/>", r"a\.xml is not readable XML"),
+        (LAUGHS, r"a\.xml is not readable XML"),
+        ("<a>" * 100_000 + "</a>" * 100_000, r"a\.xml has no size/height in <a>"),
     ],
 )
 def test_damage_names_the_file(write: Callable, text: str, message: str) -> None:

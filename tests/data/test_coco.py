@@ -16,10 +16,13 @@ from pycocotools.coco import COCO
 
 from crfrnn.data import COCO_LABELS, VOC_CLASSES, CocoSegmentation, LabeledBox, open_set, write_labels
 from crfrnn.data.coco import COCO_CATEGORIES, COCO_TO_VOC
+from crfrnn.data.coco.outlines import outline_mask
 from crfrnn.data.coco_list import main
 from tests.coco_files import annotation, write_coco
 
 HEIGHT, WIDTH = 12, 17
+SIZE = [HEIGHT, WIDTH]
+NAN = float("nan")
 TRIANGLE = [[1.5, 1.0, 13.2, 2.7, 6.0, 10.9]]
 TWO = [[0, 0, 4, 0, 4, 4, 0, 4], [10, 6, 16.5, 6, 16.5, 11.5, 10, 11.5]]
 
@@ -111,7 +114,7 @@ def test_boxes(coco: Callable) -> None:
     assert dataset.boxes(0) == [LabeledBox(12, 1, 2, 11, 13), LabeledBox(15, 5, 6, 9, 9), LabeledBox(255, 4, 0, 12, 12)]
     assert dataset.boxes(2) == []
     wrong = coco([annotation(1, TRIANGLE, box=(3, 3, -1, 2))])
-    with pytest.raises(ValueError, match=r"train 9 has a box of -1 x 2"):
+    with pytest.raises(ValueError, match=r"instances_train\.json, annotation 0: a box of -1 x 2"):
         CocoSegmentation(wrong, "train").boxes(0)
 
 
@@ -137,7 +140,7 @@ def test_masks_of_other_origin(coco: Callable, tmp_path: Path) -> None:
         CocoSegmentation(coco(), "train", masks=tmp_path / "boxes")[0]
     assert CocoSegmentation(coco(), "train", "joint", masks=tmp_path / "boxes")[0].labels.unique().tolist() == [21]
     (tmp_path / "boxes" / "000000000012.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 files listed in train do not exist: .*12\.png"):
+    with pytest.raises(FileNotFoundError, match=r"1 file listed in train does not exist: .*12\.png"):
         CocoSegmentation(coco(), "train", masks=tmp_path / "boxes")
 
 
@@ -150,9 +153,14 @@ def test_a_folder_says_what_it_is(coco: Callable) -> None:
     [
         ([annotation(12, TRIANGLE)], "annotation 0: there is no category 12"),
         ([annotation(1, TRIANGLE, image=99)], "there is no image 99"),
-        ([{"category_id": 1, "image_id": 9}], "is damaged or no instance annotation"),
-        ([annotation("dog", TRIANGLE)], r"instances_train\.json is damaged or no instance annotation"),
-        ([annotation(1, TRIANGLE, box=(1, 2, float("nan"), 4))], r"damaged .*the box \[1, 2, nan, 4\] of annotation 0"),
+        ([{"category_id": 1, "image_id": 9}], r"annotation 0: it has no 'bbox'"),
+        ([annotation("dog", TRIANGLE)], r"instances_train\.json, annotation 0: category_id is 'dog'"),
+        ([annotation(1, TRIANGLE, box=(1, 2, NAN, 4))], r"annotation 0: the box is \[1, 2, nan, 4\]"),
+        ([annotation(1, TRIANGLE, box=(1, 2, 3))], r"annotation 0: the box is \[1, 2, 3\], not four"),
+        ([annotation(1, TRIANGLE, box=(1e308, 0, 1e308, 1))], r"annotation 0: the box is .*not finite"),
+        ([annotation(1, TRIANGLE, box=(10**400, 0, 1, 1))], r"annotation 0: int too large"),
+        ([annotation(1, TRIANGLE, crowd="0")], r"annotation 0: iscrowd is '0', not 0 or 1"),
+        ([{"id": None}], "entry 0 of annotations: id is None, not a whole number from 0 on; wanted the instance"),
     ],
 )
 def test_damaged_annotations(coco: Callable, annotations: list[dict], message: str) -> None:
@@ -163,18 +171,60 @@ def test_damaged_annotations(coco: Callable, annotations: list[dict], message: s
 @pytest.mark.parametrize(
     ("outline", "message"),
     [
-        (None, "not subscriptable"),
-        ({"size": [HEIGHT, WIDTH]}, "counts"),
-        ({"size": [HEIGHT, WIDTH], "counts": [5]}, "run lengths of 5 pixels, the image has 204"),
-        ({"size": [HEIGHT, WIDTH], "counts": [-4, 208]}, "-4"),
-        ([[1, 2, 3, 4, 5, 6, 7]], "an odd number of coordinates"),
-        ([["a"] * 6], "could not convert"),
+        (None, "an outline None; wanted a list of polygons, or run lengths"),
+        ({"size": SIZE}, "an outline {'size': .*wanted a list of polygons, or run lengths with counts and size"),
+        ({"size": SIZE, "counts": None}, "run lengths None; wanted a list of numbers, or text"),
+        ({"size": SIZE, "counts": [5]}, "run lengths of 5 pixels in total, but its image has 204"),
+        ({"size": SIZE, "counts": [-4, 208]}, "a run length of -4"),
+        ({"size": SIZE, "counts": [0.5, 203.5]}, r"a run length of 0\.5; wanted whole numbers"),
+        ({"size": SIZE, "counts": [NAN, 204]}, "a run length of nan"),
+        ({"size": SIZE, "counts": [float("inf")]}, "a run length of inf"),
+        ({"size": SIZE, "counts": ["204"]}, r"run lengths \['204'\]"),
+        (
+            {"size": [10**9, 10**9], "counts": [10**18]},
+            r"run lengths of size \[1000000000, 1000000000\], but its image",
+        ),
+        ({"size": SIZE, "counts": "T6!"}, "compressed run lengths 'T6!' with a character that cannot be where it is"),
+        ({"size": SIZE, "counts": "T6P"}, "compressed run lengths 'T6P' that end within a number"),
+        ({"size": SIZE, "counts": "P" * 100_000}, "compressed run lengths 'PPP.*cannot be where it is"),
+        ({"size": SIZE, "counts": "N?"}, "a run length of -2"),
+        ({"size": SIZE, "counts": "5"}, "run lengths of 5 pixels in total"),
+        ({"size": SIZE, "counts": "\u20ac"}, "compressed run lengths '\u20ac' with a character"),
+        ([[1, 2, 3, 4, 5, 6, 7]], "a polygon of 7 numbers; wanted an even number"),
+        ([[1, 2, 3, 4, 5]], "a polygon of 5 numbers; wanted an even number"),
+        ([["a"] * 6], r"a polygon \['a', .*wanted a list of numbers"),
+        ([7], "a polygon 7; wanted a list of numbers"),
+        ([[1, 2, 3, 4, 1e9, 6]], r"a polygon with x = 1000000000\.0, far outside its image of 17 x 12"),
+        ([[1, 2, 3, -13, 5, 6]], "a polygon with y = -13, far outside"),
+        ([[1, 2, 3, float("inf"), 5, 6]], "a polygon with y = inf"),
+        ([[NAN, 2, 3, 4, 5, 6]], "a polygon with x = nan"),
+        (
+            [[0, 0, 30, 20] * 500],
+            r"a polygon that is 30000 pixels around, .* wanted at most 1000 times width plus height",
+        ),
     ],
 )
 def test_damaged_outlines(coco: Callable, outline: Any, message: str) -> None:
-    dataset = CocoSegmentation(coco([annotation(1, outline)]), "train")
-    with pytest.raises(ValueError, match=f"train 9 has a damaged outline .*{message}"):
+    dataset = CocoSegmentation(coco([annotation(17, TRIANGLE), annotation(1, outline)]), "train")
+    with pytest.raises(ValueError, match=rf"instances_train\.json, annotation 1: {message}"):
         dataset[0]
+
+
+def test_run_lengths_are_those_of_pycocotools() -> None:
+    """Among them runs of up to 70,000 pixels, as numbers of one to four characters, and differences below zero."""
+    rng = np.random.default_rng(0)
+    for density in (0, 1e-5, 0.001, 0.3, 1):
+        inside = np.asfortranarray((rng.random((301, 233)) < density).astype(np.uint8))
+        code = mask.encode(inside)
+        outline = {"size": [301, 233], "counts": code["counts"].decode()}
+        assert np.array_equal(outline_mask(outline, 301, 233), inside.astype(bool))
+
+
+def test_a_polygon_may_stick_out_of_its_image() -> None:
+    polygon = [[-17, -12, 34, -12, 34, 5, -17, 5]]
+    expected = np.zeros((12, 17), dtype=bool)
+    expected[:5] = True
+    assert np.array_equal(outline_mask(polygon, 12, 17), expected)
 
 
 def test_missing_things_are_named(coco: Callable, tmp_path: Path) -> None:
@@ -182,10 +232,10 @@ def test_missing_things_are_named(coco: Callable, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"neither a list .*val\.txt nor .*instances_val\.json"):
         CocoSegmentation(root, "val")
     (root / "train" / "000000000012.jpg").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 files listed in train do not exist: .*000000000012\.jpg"):
+    with pytest.raises(FileNotFoundError, match=r"1 file listed in train does not exist: .*000000000012\.jpg"):
         CocoSegmentation(root, "train")
     (tmp_path / "mine.txt").write_text("train 13\ntrain 5\n")
-    with pytest.raises(ValueError, match="lists 1 images that have no annotation, among them 'train 5'"):
+    with pytest.raises(ValueError, match="lists images that are not in the annotations, 1 in all, such as 'train 5'"):
         CocoSegmentation(root, tmp_path / "mine.txt")
     (tmp_path / "mine.txt").write_text("13\n")
     with pytest.raises(ValueError, match="wanted a split and an id"):
@@ -195,20 +245,76 @@ def test_missing_things_are_named(coco: Callable, tmp_path: Path) -> None:
         CocoSegmentation(root, tmp_path / "mine.txt")
 
 
-def test_sizes_have_to_agree(coco: Callable) -> None:
+def change(root: Path, kind: str, **fields: object) -> None:
+    """Change fields of the first entry of a list in the annotation file."""
+    file = root / "annotations" / "instances_train.json"
+    content = json.loads(file.read_text())
+    content[kind][0] |= fields
+    file.write_text(json.dumps(content))
+
+
+def test_sizes_have_to_agree(coco: Callable, tmp_path: Path) -> None:
     root = coco([annotation(1, {"size": [3, 4], "counts": [12]}, image=12)])
-    with pytest.raises(ValueError, match=r"run lengths of size \[3, 4\]"):
+    with pytest.raises(
+        ValueError, match=r"annotation 0: run lengths of size \[3, 4\], but its image has size \[12, 17\]"
+    ):
         CocoSegmentation(root, "train")[1]
     Image.new("RGB", (4, 4)).save(root / "train" / "000000000009.jpg")
-    with pytest.raises(ValueError, match="wanted equal sizes"):
+    with pytest.raises(ValueError, match=r"0009\.jpg is 4 x 4 but .*instances_train\.json says 17 x 12"):
         CocoSegmentation(root, "train")[0]
+    write_labels(tmp_path / "000000000012.png", torch.zeros(5, 6, dtype=torch.uint8))
+    for number in (9, 13):
+        write_labels(tmp_path / f"{number:012d}.png", torch.zeros(HEIGHT, WIDTH, dtype=torch.uint8))
+    with pytest.raises(ValueError, match=r"0012\.png is 6 x 5 but its image .*0012\.jpg 17 x 12"):
+        CocoSegmentation(root, "train", masks=tmp_path)[1]
+
+
+def test_a_declared_size_is_compared_before_anything_is_drawn(coco: Callable) -> None:
+    root = coco()
+    change(root, "images", height=10**9, width=10**9)
+    for read in (CocoSegmentation(root, "train").labels, CocoSegmentation(root, "train").__getitem__):
+        with pytest.raises(ValueError, match=r"0009\.jpg is 17 x 12 but .*says 1000000000 x 1000000000"):
+            read(0)
+
+
+def test_boxes_are_not_cut_off_at_a_declared_size(coco: Callable) -> None:
+    root = coco()
+    change(root, "images", height=8, width=8)
+    with pytest.raises(ValueError, match=r"0009\.jpg is 17 x 12 but .*says 8 x 8"):
+        CocoSegmentation(root, "train").boxes(0)
+
+
+def test_an_id_names_one_image(coco: Callable) -> None:
+    root = coco()
+    change(root, "images", id=12)
+    with pytest.raises(ValueError, match=r"instances_train\.json has several images of the id 12; wanted one of each"):
+        CocoSegmentation(root, "train")
+
+
+def test_unknown_label_spaces_are_refused(coco: Callable) -> None:
+    with pytest.raises(ValueError, match="labels is 'lvis'; wanted one of voc, coco, joint"):
+        CocoSegmentation(coco(), "train", "lvis")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"height": 12.5}, r"image 9: height is 12\.5, not a whole number from 1 on"),
+        ({"width": -17}, "image 9: width is -17"),
+        ({"width": NAN}, "image 9: width is nan"),
+        ({"id": "nine"}, "image nine: id is 'nine'"),
+        ({"file_name": None}, "image 9: unsupported operand"),
+    ],
+)
+def test_damaged_images(coco: Callable, fields: dict, message: str) -> None:
+    root = coco()
+    change(root, "images", **fields)
+    with pytest.raises(ValueError, match=rf"instances_train\.json, {message}"):
+        CocoSegmentation(root, "train")
 
 
 def test_categories_of_another_set(coco: Callable) -> None:
     root = coco()
-    file = root / "annotations" / "instances_train.json"
-    content = json.loads(file.read_text())
-    content["categories"][0]["name"] = "balloon"
-    file.write_text(json.dumps(content))
+    change(root, "categories", name="balloon")
     with pytest.raises(ValueError, match="category 1 is 'balloon', in COCO 'person'"):
         CocoSegmentation(root, "train")

@@ -49,7 +49,7 @@ def test_missing_things_are_named(root: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no list Val.*Test, Train"):
         MSRC21(root, "Val")
     (root / "GroundTruth" / "2_7_s_GT.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 files listed in .*Train\.txt do not exist: .*2_7_s_GT"):
+    with pytest.raises(FileNotFoundError, match=r"1 file listed in .*Train\.txt does not exist: .*2_7_s_GT"):
         MSRC21(root, "Train")
     (root / "splits" / "Train.txt").write_text("\n")
     with pytest.raises(ValueError, match="empty"):

@@ -109,6 +109,13 @@ def test_foreign_folders_and_files_are_refused(tmp_path: Path) -> None:
     assert content(tmp_path) == {"notes.txt": b"mine"}
 
 
+def test_a_damaged_note_of_the_settings_is_named(tmp_path: Path) -> None:
+    for damaged in (b'{"seed": 0', b"\xff\xff"):
+        (tmp_path / "toy.json").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"toy\.json cannot be read"):
+            make_toy(tmp_path, **SMALL)
+
+
 def test_empty_and_missing_folders_are_filled(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for root in (tmp_path / "empty", tmp_path / "new" / "deep"):

@@ -88,7 +88,10 @@ class TestMasks:
     def test_no_folder(self, tmp_path: Path, add_list: Callable[..., Path], masks: str | None) -> None:
         (tmp_path / "JPEGImages").mkdir()
         add_list(tmp_path, "train", "a")
-        with pytest.raises(FileNotFoundError, match=r"has no folder (Weak|SegmentationClass or .*Aug); .*masks="):
+        with pytest.raises(
+            FileNotFoundError,
+            match=r"has no folder (Weak|SegmentationClass or .*Aug); give the name of its folder of masks",
+        ):
             VOCSegmentation(tmp_path, "train", masks=masks)
 
 
@@ -109,12 +112,22 @@ class TestLists:
 
     def test_masks_against_paths_is_refused(self, voc: Path, add_list: Callable[..., Path]) -> None:
         add_list(voc, "train", "/JPEGImages/2007_000039.jpg /SegmentationClassAug/2007_000039.png")
-        with pytest.raises(ValueError, match=r"names its own mask files .* masks='SegmentationClass' was passed"):
+        with pytest.raises(ValueError, match=r"names its own mask files .* the folder 'SegmentationClass' was given"):
             VOCSegmentation(voc, "train", masks="SegmentationClass")
 
     def test_blank_lines_and_windows_line_ends(self, voc: Path, tmp_path: Path) -> None:
         (tmp_path / "mine.txt").write_bytes(b"\r\n2007_000063\r\n\r\n  2007_000039 \r\n")
         assert VOCSegmentation(voc, tmp_path / "mine.txt").names == ["2007_000063", "2007_000039"]
+
+    def test_a_byte_order_mark_is_no_part_of_a_name(self, voc: Path, tmp_path: Path) -> None:
+        (tmp_path / "mine.txt").write_text("2007_000063\n", encoding="utf-8-sig")
+        assert VOCSegmentation(voc, tmp_path / "mine.txt").names == ["2007_000063"]
+
+    def test_other_encodings(self, voc: Path, tmp_path: Path) -> None:
+        for encoding in ("latin-1", "utf-16"):
+            (tmp_path / "mine.txt").write_text("2007_000063 ä\n", encoding=encoding)
+            with pytest.raises(ValueError, match=r"mine\.txt is not text in UTF-8 .*; save it as UTF-8"):
+                VOCSegmentation(voc, tmp_path / "mine.txt")
 
     def test_missing(self, voc: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"no list test: found train, train_aug in .*path of a list file"):
@@ -162,7 +175,7 @@ class TestDamage:
     @pytest.mark.parametrize("victim", ["JPEGImages/2007_000063.jpg", "SegmentationClass/2007_000063.png"])
     def test_missing_file_is_found_at_once(self, voc: Path, victim: str) -> None:
         (voc / victim).unlink()
-        with pytest.raises(FileNotFoundError, match=rf"1 files listed in .*train\.txt do not exist: .*{victim}\."):
+        with pytest.raises(FileNotFoundError, match=rf"1 file listed in .*train\.txt does not exist: .*{victim}\."):
             VOCSegmentation(voc, "train")
 
     def test_many_missing_files_are_counted(self, voc: Path, add_list: Callable[..., Path]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from crfrnn import CRFRNN
 from crfrnn.data import Parts, read_labels
-from crfrnn.data.parts import PASCAL_PARTS, Box, PartLabels, Region
+from crfrnn.data.parts import PASCAL_PARTS, Corners, PartLabels, Region
 from crfrnn.nets import build_model, save_checkpoint
 from eval.inputs.boxes import Found
 from eval.parts import entry_of, main
@@ -51,7 +51,7 @@ def test_labels_come_back_to_their_place_and_nowhere_else() -> None:
     bottle, lost = (slice(10, 30), slice(20, 30)), (slice(50, 58), slice(60, 70))
     image = scene((2, bottle), (1, lost))
     model = ByColor()
-    beliefs = segment_boxes(model, image, [Found("bottle", Box(20, 10, 30, 30))], PARTS, LABELS, scales=(1.0, 2.0))
+    beliefs = segment_boxes(model, image, [Found("bottle", Corners(20, 10, 30, 30))], PARTS, LABELS, scales=(1.0, 2.0))
     expected = torch.zeros(60, 80, dtype=torch.int64)
     expected[bottle] = 2
     assert torch.equal(beliefs.argmax(0), expected)
@@ -62,7 +62,7 @@ def test_labels_come_back_to_their_place_and_nowhere_else() -> None:
 
 def test_a_known_class_rules_the_parts_of_others_out() -> None:
     image = scene((2, (slice(10, 30), slice(20, 30))))
-    box = Found("pottedplant", Box(20, 10, 30, 30))
+    box = Found("pottedplant", Corners(20, 10, 30, 30))
     free = segment_boxes(ByColor(), image, [box], PARTS, LABELS)
     given = Parts(classes=PARTS.classes, side=20, margin=0.25, given_class=True)
     known = segment_boxes(ByColor(), image, [box], given, LABELS)
@@ -73,7 +73,7 @@ def test_a_known_class_rules_the_parts_of_others_out() -> None:
 
 def test_without_a_scale_objects_are_seen_as_they_are() -> None:
     model = ByColor()
-    segment_boxes(model, scene(), [Found("bottle", Box(20, 10, 30, 30))], Parts(classes=PARTS.classes), LABELS)
+    segment_boxes(model, scene(), [Found("bottle", Corners(20, 10, 30, 30))], Parts(classes=PARTS.classes), LABELS)
     assert model.sizes == [(28, 18)]
 
 
@@ -89,9 +89,9 @@ def test_overlapping_regions_agree_by_hand() -> None:
 
 def test_boxes_have_to_fit() -> None:
     with pytest.raises(ValueError, match="class 'cat'; the model knows bottle, pottedplant"):
-        segment_boxes(ByColor(), scene(), [Found("cat", Box(0, 0, 5, 5))], PARTS, LABELS)
+        segment_boxes(ByColor(), scene(), [Found("cat", Corners(0, 0, 5, 5))], PARTS, LABELS)
     with pytest.raises(ValueError, match="no pixel within an image of 80 x 60"):
-        segment_boxes(ByColor(), scene(), [Found("bottle", Box(90, 0, 95, 5))], PARTS, LABELS)
+        segment_boxes(ByColor(), scene(), [Found("bottle", Corners(90, 0, 95, 5))], PARTS, LABELS)
 
 
 def test_a_label_space_is_found_again() -> None:

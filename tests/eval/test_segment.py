@@ -98,7 +98,7 @@ def test_probabilities(checkpoint: Path, tmp_path: Path) -> None:
 GREY = PHOTO[..., 0]
 MODES = {
     "gray": (Image.fromarray(GREY), np.stack([GREY] * 3, -1)),
-    "gray16": (Image.fromarray((GREY.astype(np.uint16) << 8) + 7), np.stack([GREY] * 3, -1)),
+    "gray16": (Image.fromarray(GREY.astype(np.uint16) * 257), np.stack([GREY] * 3, -1)),
     "bilevel": (Image.fromarray(GREY > 127), np.stack([(GREY > 127) * np.uint8(255)] * 3, -1)),
     "rgba": (Image.fromarray(np.dstack([PHOTO, GREY])), PHOTO),
     "gray_alpha": (Image.fromarray(np.dstack([GREY, GREY])), np.stack([GREY] * 3, -1)),

@@ -160,4 +160,4 @@ def test_what_cannot_be_submitted(
         assert message in capsys.readouterr().err
     (devkit / "VOC2012/JPEGImages/2008_000002.jpg").unlink()
     assert main(["--data", str(devkit), *out]) == 2
-    assert "1 files listed in the list test do not exist" in capsys.readouterr().err
+    assert "1 file listed in the list test does not exist" in capsys.readouterr().err

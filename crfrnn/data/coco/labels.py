@@ -1,4 +1,4 @@
-"""The categories of COCO as labels: as VOC's 21, as COCO's own 80 and background, or as both in one."""
+"""The categories of COCO as labels: as VOC's 21, as COCO's own 80 and background, or as both combined."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

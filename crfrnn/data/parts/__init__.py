@@ -1,7 +1,7 @@
 """Parts of objects: PASCAL-Part and AeroplaneOID."""
 
 from crfrnn.data.parts.adjacency import adjacency, adjacency_penalties
-from crfrnn.data.parts.annotation import AnnotatedObject, Annotation, Box, Part, index_maps, part_map
+from crfrnn.data.parts.annotation import AnnotatedObject, Annotation, Corners, Part, index_maps, part_map
 from crfrnn.data.parts.crops import Region, cut, region_around
 from crfrnn.data.parts.dataset import Parts, PartSegmentation, open_parts
 from crfrnn.data.parts.labels import PartLabels
@@ -14,7 +14,7 @@ __all__ = [
     "AeroplaneOID",
     "AnnotatedObject",
     "Annotation",
-    "Box",
+    "Corners",
     "Part",
     "PartLabels",
     "PartSegmentation",

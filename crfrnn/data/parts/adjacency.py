@@ -1,4 +1,4 @@
-"""Which labels touch in the masks of a data set, and label penalties made of that."""
+"""Which labels touch in the masks of a data set, and label penalties derived from that."""
 
 from collections.abc import Iterable
 
@@ -25,11 +25,11 @@ def adjacency(maps: Iterable[Tensor], num_labels: int) -> Tensor:
 
 
 def adjacency_penalties(counts: Tensor, discount: float = 0.5) -> Tensor:
-    """Label compatibility [L, L] from `adjacency`: 1 for labels that never touch, less the more of their border they share.
+    """Label compatibility [L, L] from `adjacency`: 1 for labels that never touch, lower the more of their border they share.
 
-    mu(l, l') = 1 - discount n(l, l') / min(n(l), n(l')), n(l) being the border of l with all labels: at a discount of 0
-    Potts, at 0.5 from 0.5 (one encloses the other) to 1. The diagonal is zero. Raises ValueError for a discount outside
-    0..1.
+    mu(l, l') = 1 - discount n(l, l') / min(n(l), n(l')), where n(l) is the border of l with all labels. A discount of 0
+    gives Potts; one of 0.5 gives penalties from 0.5 (one label encloses the other) to 1. The diagonal is zero. Raises
+    ValueError for a discount outside 0..1.
     """
     if not 0 <= discount <= 1:
         raise ValueError(f"discount is {discount}; wanted 0 (Potts) to 1")

@@ -1,4 +1,4 @@
-"""What is annotated in one image: objects, their parts, and where they lie; and the maps drawn of them."""
+"""The annotation of one image, which is objects and their parts, and the label maps drawn from it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +15,12 @@ from crfrnn.data.parts.vocabulary import PASCAL_PARTS, class_index
 Mask = NDArray[np.bool_]
 
 
-class Box(NamedTuple):
-    """A rectangle in pixels; right and bottom are the first column and row outside."""
+class Corners(NamedTuple):
+    """A box by two of its corners, x before y as detectors give them, in pixels and fractions of them.
+
+    Right and bottom are the first column and row outside. `crfrnn.data.LabeledBox` is the box of a labeled object in whole
+    rows and columns.
+    """
 
     left: float
     top: float
@@ -36,7 +40,7 @@ class Part:
 
 @dataclass(frozen=True)
 class AnnotatedObject:
-    """An object with its silhouette, bool [H, W], and its parts as far as they are annotated, in the order of the file."""
+    """An object with its silhouette, bool [H, W], and its annotated parts in the order of the file."""
 
     object_class: str
     mask: Mask
@@ -52,25 +56,25 @@ class Annotation:
 
 
 class Listed(NamedTuple):
-    """An object as it stands in the list of a data set."""
+    """What is known of an object before its masks are drawn."""
 
     object_class: str
-    box: Box
+    box: Corners
     has_parts: bool
 
 
 class IndexMaps(NamedTuple):
-    """Numbers of every pixel, uint8 [H, W], 0 where there is nothing: VOC class, instance (from 1), and pid."""
+    """Three maps uint8 [H, W], 0 where there is nothing: the VOC class, the instance (from 1) and the pid of every pixel."""
 
     classes: Tensor
     instances: Tensor
     pids: Tensor
 
 
-def mask_box(mask: Mask) -> Box:
+def mask_box(mask: Mask) -> Corners:
     """The smallest box around a mask that is not empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    return Corners(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
 def part_map(
@@ -81,9 +85,9 @@ def part_map(
 ) -> Tensor:
     """The labels of an image, uint8 [H, W].
 
-    A later object covers an earlier one. Within an object the part of the higher `level` is on top, of two on the same level
-    the later one. Pixels of an object outside all of its parts get the label `labels.rest`. Objects of classes without
-    labels, and of any class but `given_class` where there is one, are background.
+    A later object covers an earlier one. Within an object, the part of the higher `level` is on top; of two parts on one
+    level, the later. Pixels of an object outside all of its parts get the label `labels.rest`. Objects are background where
+    their class has no labels, or is not the `given_class` where there is one.
     """
     drawn = np.zeros(annotation.size, np.uint8)
     for each in annotation.objects:
@@ -101,7 +105,7 @@ def part_map(
 
 
 def index_maps(annotation: Annotation) -> IndexMaps:
-    """The maps of a PASCAL-Part annotation as its own release converts it: whatever comes later in the file is on top."""
+    """The maps of a PASCAL-Part annotation as its authors draw them: whatever comes later in the file is on top."""
     classes, instances, pids = (np.zeros(annotation.size, np.uint8) for _ in range(3))
     for number, each in enumerate(annotation.objects, 1):
         classes[each.mask] = class_index(each.object_class)

@@ -1,4 +1,4 @@
-"""Cutting an image around an object, at a scale where all objects are of one size, and putting results back."""
+"""Crops around objects, scaled so that all objects have one size."""
 
 import math
 from typing import NamedTuple
@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crfrnn.data.parts.annotation import Box
+from crfrnn.data.parts.annotation import Corners
 
 
 class Region(NamedTuple):
-    """A part of an image, and the size [h, w] it is brought to."""
+    """A part of an image, and the size [h, w] it is resized to."""
 
     left: int
     top: int
@@ -25,15 +25,17 @@ class Region(NamedTuple):
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
-def region_around(box: Box, image_size: tuple[int, int], side: float, margin: float) -> Region:
-    """The box and `margin` times its longer side around it, at a scale at which that side has `side` pixels.
+def region_around(box: Corners, image_size: tuple[int, int], side: float, margin: float) -> Region:
+    """The box with a margin of `margin` times its longer side, scaled so that this side has `side` pixels.
 
-    What would lie outside of the image [H, W] is left out. Raises ValueError where the box has no pixel within the image, or
-    its longer side is below a pixel, as in coordinates from 0 to 1.
+    The region ends at the edges of the image [H, W]. Raises ValueError where the box has no pixel within the image, or its
+    longer side is shorter than a pixel, as in coordinates from 0 to 1.
     """
     height, width = image_size
     if not all(map(math.isfinite, box)) or box.longer_side < 1:
-        raise ValueError(f"the box {tuple(box)} is not as large as a pixel; wanted left, top, right, bottom in pixels")
+        raise ValueError(
+            f"the box {tuple(box)} is smaller than a pixel, or not finite; wanted left, top, right, bottom in pixels"
+        )
     if box.right <= max(box.left, 0) or box.bottom <= max(box.top, 0) or box.left >= width or box.top >= height:
         raise ValueError(
             f"the box {tuple(box)} has no pixel within an image of {width} x {height}; wanted left, top, right, bottom in "
@@ -69,5 +71,5 @@ def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def to_uint8(image: Tensor) -> Tensor:
-    """Gray levels rounded to whole ones."""
+    """Gray levels rounded to whole numbers 0..255."""
     return image.round().clamp(0, 255).to(torch.uint8)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from crfrnn.data.parts.annotation import Annotation, Box, Listed, part_map
+from crfrnn.data.parts.annotation import Annotation, Corners, Listed, part_map
 from crfrnn.data.parts.crops import cut, cut_labels, region_around, to_uint8
 from crfrnn.data.parts.labels import PartLabels
 from crfrnn.data.parts.occlusion import level
@@ -39,11 +39,11 @@ class PartSegmentation(Dataset[Sample]):
 
     Args:
         source: the listed images and their annotations.
-        parts: what to yield of them.
+        parts: which of their objects and parts are labels, and whether images are cut around objects.
 
     Attributes:
-        root, classes, num_labels, names: as of `VOCSegmentation`; a crop is called after its image and the number of its
-            object there, from 1: "2008_000652_1".
+        root, classes, num_labels, names: as in `VOCSegmentation`; a crop is named after its image and the number of its
+            object there, counted from 1: "2008_000652_1".
         parts: the settings.
         labels: the label space.
 
@@ -95,7 +95,7 @@ class PartSegmentation(Dataset[Sample]):
         return Sample(to_uint8(cut(image, region)), labels, entry.title)
 
     def allowed(self, index: int) -> Tensor | None:
-        """Which labels are possible in an item, bool [L]; None for all."""
+        """Which labels an item can have, bool [L]; None where it can have all."""
         given = self._given_class(self._entries[index])
         return None if given is None else self.labels.allowed(given)
 
@@ -122,7 +122,7 @@ class PartSegmentation(Dataset[Sample]):
         # Without parts the whole object would be void, unless it is a label itself.
         return found.has_parts or self.labels.rest(found.object_class) < self.num_labels
 
-    def _large(self, box: Box) -> bool:
+    def _large(self, box: Corners) -> bool:
         return box.longer_side >= self.parts.smallest
 
 

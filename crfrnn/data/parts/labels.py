@@ -19,12 +19,12 @@ class PartLabels:
         classes: object classes whose parts are labels. One without parts becomes a single label.
         objects: object classes that are one label each, with or without parts.
         merge: which parts count as one.
-        object_first: whether the object itself is a label before its parts, for what belongs to none of them. Without it,
-            that is void: it belongs to the object, and nobody said to which part.
+        object_first: whether the object itself is a label, before those of its parts, for pixels that belong to none of
+            them. Otherwise such pixels are void: they belong to the object, but the annotation does not say to which part.
 
     Attributes:
-        names: of the labels; with several object classes "cat head", with one "head".
-        mirrored: the label of every label in the mirror.
+        names: the names of the labels, such as "cat head", or "head" where there is one object class.
+        mirrored: what each label becomes in a mirror image.
 
     Raises ValueError for classes that the vocabulary lacks or that are given twice, and for more than 255 labels.
     """
@@ -65,7 +65,7 @@ class PartLabels:
 
     @property
     def part_names(self) -> tuple[str, ...]:
-        """The names of the labels that are parts, not whole objects or what is left of them."""
+        """The names of the labels that are parts, rather than background or objects."""
         return tuple(self.names[label] for label in sorted(set(self._labels.values())))
 
     def label(self, object_class: str, part: str) -> int | None:

@@ -1,12 +1,13 @@
-"""Which parts count as one: from every annotated part by itself to the few labels that results are published on."""
+"""Which parts count as one, from every annotated part by itself to the few labels of published results.
+
+none: every entry of the table of parts; numbers: wheel_1, wheel_2, ... are one, left and right are two; published: the
+merged classes of Tsogkas et al. 2015; coarse: six parts of a person, four of an animal, others as published.
+"""
 
 from typing import get_args
 
 from crfrnn.data.parts.vocabulary import without_number
 from crfrnn.parts import Merge
-
-"""none: every entry of the table of parts; numbers: wheel_1, wheel_2, ... are one, left and right are two; published:
-the merged classes of Tsogkas et al. 2015; coarse: six parts of a person, four of an animal, else as published."""
 
 
 def _inverse(groups: dict[str, str]) -> dict[str, str]:
@@ -49,7 +50,7 @@ _COARSE = {"person": _PERSON, **dict.fromkeys(("cat", "cow", "dog", "horse", "sh
 
 
 def merged(object_class: str, part: str, merge: Merge) -> str:
-    """The name of what `part` of an object class is counted as.
+    """The name under which `part` of an object class counts.
 
     Hands belong to the lower arms, feet to the lower legs and the neck to the torso where "coarse" leaves them no label.
     Raises ValueError for an unknown `merge`.

@@ -1,6 +1,6 @@
-"""Which part lies on top where two of an object overlap (Tsogkas et al. 2015): the higher one.
+"""Which part is on top where two parts of an object overlap: that of the higher level (Tsogkas et al. 2015).
 
-A dog's muzzle thus covers its nose, which the annotation draws inside of it.
+A dog's muzzle thus covers its nose, which the annotation draws inside it.
 """
 
 from crfrnn.data.parts.vocabulary import without_number
@@ -40,5 +40,5 @@ LEVELS = {
 
 
 def level(object_class: str, part: str) -> int:
-    """1 for what lies below, up to 4; numbered parts all alike."""
+    """1 for the lowest parts, up to 4; numbered parts of a kind are on one level."""
     return LEVELS.get(object_class, {}).get(without_number(part), 1)

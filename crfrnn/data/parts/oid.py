@@ -22,7 +22,7 @@ from torch import Tensor
 from crfrnn.data.images import read_image
 from crfrnn.data.listing import check_files
 from crfrnn.data.matfile import Struct, read_struct
-from crfrnn.data.parts.annotation import AnnotatedObject, Annotation, Box, Listed, Mask, Part
+from crfrnn.data.parts.annotation import AnnotatedObject, Annotation, Corners, Listed, Mask, Part
 from crfrnn.data.parts.files import ALL, find_folder, read_names
 
 OID_PARTS = {"aeroplane": {"verticalStabilizer": 2, "nose": 3, "wing": 4, "wheel": 5}}
@@ -31,6 +31,7 @@ OID_PARTS = {"aeroplane": {"verticalStabilizer": 2, "nose": 3, "wing": 4, "wheel
 Polygon = NDArray[np.float64]
 Aeroplane = tuple[Polygon, list[tuple[str, Polygon]]]  # itself, and its parts by their kinds
 
+_FARTHEST = 1_000_000  # Pillow draws something else far beyond that
 _ANNOTATIONS = ("annotations", ".", "data/annotations", "data")
 _IMAGES = ("images/aeroplane", "images", "data/images/aeroplane", "data/images")
 
@@ -43,7 +44,7 @@ class AeroplaneOID:
         split: a name in meta.image.set (train, val, test), a list `<split>.txt` in the root, the path of a list of file
             names, or "all".
 
-    Attributes: as of `PascalPart`; names are those of the files without their suffix.
+    Attributes: as in `PascalPart`; names are those of the files without their suffix.
 
     Raises FileNotFoundError where the annotation, the list or a listed file is missing, ValueError where the annotation is
     damaged.
@@ -56,7 +57,7 @@ class AeroplaneOID:
         self.root = Path(root)
         path = find_folder(self.root, _ANNOTATIONS, "anno.mat", "annotation") / "anno.mat"
         folder = find_folder(self.root, _IMAGES, "*.jpg", "photographs")
-        anno = read_struct(path, "anno")
+        anno = read_struct(path, "anno", "parts")
         ids = _image_ids(anno)
         self._aeroplanes = _aeroplanes(anno, set(ids.values()))
         sets = _sets(anno, ids)
@@ -98,7 +99,7 @@ def filled(polygon: Polygon, size: tuple[int, int]) -> Mask:
 
 
 def oid_level(object_class: str, part: str) -> int:
-    """Which part lies on top of which: in the order of their indices, wheels on top."""
+    """The level of a part, which is its index: wheels are on top."""
     return OID_PARTS[object_class][part]
 
 
@@ -116,13 +117,13 @@ def _image_ids(anno: Struct) -> dict[str, int]:
         raise ValueError(
             f"{image.where} has {len(names)} names and {len(numbers)} ids; wanted one of each for an image"
         )
-    return {name: int(number) for name, number in zip(names, numbers, strict=True)}
+    return dict(zip(names, numbers.tolist(), strict=True))
 
 
 def _sets(anno: Struct, ids: dict[str, int]) -> dict[str, list[str]]:
     """The names of the images of every set."""
     titles = anno.struct("meta").struct("image").texts("set")
-    numbers = anno.struct("image").numbers("set").astype(int)
+    numbers = anno.struct("image").numbers("set")
     if len(numbers) != len(ids) or not np.isin(numbers, np.arange(1, len(titles) + 1)).all():
         raise ValueError(
             f"{anno.where}.image.set does not say for each of {len(ids)} images which of {titles} it is in"
@@ -147,8 +148,8 @@ def _aeroplanes(anno: Struct, images: set[int]) -> dict[int, list[Aeroplane]]:
     if parts:
         number = next(iter(parts))
         warnings.warn(
-            f"{anno.where}: {sum(map(len, parts.values()))} parts are left out, for their aeroplanes are not listed, as "
-            f"number {number} of a {parts[number][0][0]}",
+            f"{anno.where}: parts left out, because their aeroplanes are not listed: {sum(map(len, parts.values()))}, such "
+            f"as the {parts[number][0][0]} of aeroplane {number}",
             stacklevel=3,
         )
     return found
@@ -157,28 +158,25 @@ def _aeroplanes(anno: Struct, images: set[int]) -> dict[int, list[Aeroplane]]:
 def _outlines(anno: Struct, kind: str) -> list[tuple[int, int, Polygon]]:
     """(parent, id, polygon) of everything of one kind."""
     struct = anno.struct(kind)
-    parents, numbers, polygons = struct.numbers("parentId"), struct.numbers("id"), struct.cells("polygon")
+    parents, numbers = struct.numbers("parentId").tolist(), struct.numbers("id").tolist()
+    polygons = struct.cells("polygon")
     if not len(parents) == len(numbers) == len(polygons):
         raise ValueError(
             f"{struct.where} has {len(numbers)} ids, {len(parents)} parents and {len(polygons)} polygons; wanted one each"
         )
     for number, polygon in zip(numbers, polygons, strict=True):
-        numeric = polygon.dtype.kind in "uif"
-        if (
-            not numeric
-            or polygon.ndim != 2
-            or polygon.shape[0] != 2
-            or polygon.shape[1] < 3
-            or not np.isfinite(polygon).all()
-        ):
+        is_polygon = (
+            polygon.dtype.kind in "uif" and polygon.ndim == 2 and polygon.shape[0] == 2 and polygon.shape[1] >= 3
+        )
+        if not is_polygon or not (np.abs(polygon) < _FARTHEST).all():
             raise ValueError(
-                f"{struct.where}: the polygon of {number} is {list(polygon.shape)}; wanted [2, K] finite coordinates, x "
-                "then y, with K from 3 on"
+                f"{struct.where}: the polygon of {number} is {list(polygon.shape)} of {polygon.dtype}; wanted [2, K] with K "
+                f"from 3 on: coordinates in pixels, below {_FARTHEST}, x then y"
             )
-    return [(int(p), int(n), q.astype(float)) for p, n, q in zip(parents, numbers, polygons, strict=True)]
+    return [(p, n, q.astype(float)) for p, n, q in zip(parents, numbers, polygons, strict=True)]
 
 
-def _box(polygon: Polygon) -> Box:
+def _box(polygon: Polygon) -> Corners:
     left, top = np.floor(polygon.min(1)) - 1
     right, bottom = np.ceil(polygon.max(1))
-    return Box(float(left), float(top), float(right), float(bottom))
+    return Corners(float(left), float(top), float(right), float(bottom))

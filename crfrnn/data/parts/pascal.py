@@ -24,7 +24,7 @@ _ROOTS = (".", "VOC2010", "VOCdevkit/VOC2010")
 
 
 class PascalPart:
-    """The listed images of PASCAL-Part; every file is looked for at once.
+    """The listed images of PASCAL-Part; every listed file is looked for at once.
 
     Args:
         root: see above.
@@ -80,13 +80,15 @@ class PascalPart:
 def read_annotation(path: str | PathLike[str]) -> Annotation:
     """Read one .mat file of PASCAL-Part.
 
-    Raises FileNotFoundError where there is none, and ValueError, with the file and the field in it, where it is damaged, is
-    of another image than its name says, has an unknown class or part, masks of different sizes, values that are no masks, or
-    an object without a pixel.
+    Raises FileNotFoundError where there is none, and ValueError, with the file and the field in it, where it is damaged,
+    belongs to another image than its name says, or has an unknown class or part, masks of different sizes, masks of other
+    values than 0 and 1, or an object without a pixel.
     """
-    anno = read_struct(Path(path), "anno")
+    anno = read_struct(Path(path), "anno", "parts")
     if anno.text("imname") != Path(path).stem:
-        raise ValueError(f"{anno.where} is of the image {anno.text('imname')!r}; wanted that of the file's own name")
+        raise ValueError(
+            f"{anno.where} is the annotation of {anno.text('imname')!r}; wanted the image that the file is named after"
+        )
     objects = anno.structs("objects")
     if not objects:
         raise ValueError(f"{path} holds no object; wanted at least one")

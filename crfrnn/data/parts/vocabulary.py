@@ -86,7 +86,7 @@ def without_number(part: str) -> str:
 
 
 def mirrored(part: str, parts: Mapping[str, int]) -> str:
-    """What a part is in the mirror: left and right change places where the class has `parts` on both sides."""
+    """What a part is called in a mirror image: left and right swap where the class has `parts` on both sides."""
     sides = {"left": "right", "right": "left"}
     other = re.sub("left|right", lambda match: sides[match[0]], part)
     if other == part:

@@ -1,14 +1,17 @@
 """Checkpoints: one file holds a model's description, its weights and whatever its trainer wants to keep beside them."""
 
 import os
+import reprlib
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from crfrnn._files import load_torch, replacing
+from crfrnn._files import load_torch, naming, replacing
 from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.assembly import SegmentationModel, build_model
+from crfrnn.nets.weights.imagenet import checked_state
+from crfrnn.nets.weights.loading import load_tensors
 
 FORMAT = "crfrnn checkpoint 1"
 
@@ -52,13 +55,38 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
             f"{os.fspath(path)!r} can be read but is not a checkpoint of crfrnn (no format mark {FORMAT!r}); "
             "load other weights into a model of build_model first"
         )
+    return checked_checkpoint(content, path)
+
+
+def checked_checkpoint(content: dict[str, Any], path: str | os.PathLike) -> dict[str, Any]:
+    """`content` where it has what `save_checkpoint` writes; ValueError, naming the file, where it has not."""
+    file, kinds = os.fspath(path), {"architecture": (dict,), "crf": (dict, type(None)), "training": (dict, type(None))}
+    for name, wanted in kinds.items():
+        if not isinstance(content.get(name, ...), wanted):
+            raise ValueError(
+                f"{file!r} is a damaged checkpoint: its {name!r} is missing, or something else; save it again"
+            )
+    classes, num_labels = content.get("classes"), content["architecture"].get("num_labels")
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError(
+            f"{file!r} is a damaged checkpoint: its 'classes' are {reprlib.repr(classes)}; wanted a list of names"
+        )
+    if num_labels is not None and len(classes) != num_labels:
+        raise ValueError(f"{file!r} is a damaged checkpoint: {len(classes)} names of classes for {num_labels} labels")
+    checked_state(content.get("model"), path, "checkpoint")
     return content
 
 
 def model_from_checkpoint(path: str | os.PathLike) -> tuple[SegmentationModel, list[str]]:
-    """The model in a checkpoint, in evaluation mode on the CPU, and the names of its labels. Raises as `load_checkpoint`."""
+    """The model in a checkpoint, in evaluation mode on the CPU, and the names of its labels.
+
+    Raises as `load_checkpoint`, and ValueError where its settings are not those of a model, or its weights do not fit.
+    """
     content = load_checkpoint(path)
-    crf = None if content["crf"] is None else CRFRNN.from_settings(content["crf"])
-    model = build_model(**content["architecture"], crf=crf)
-    model.load_state_dict(content["model"])
+    with naming(path):
+        crf = None if content["crf"] is None else CRFRNN.from_settings(content["crf"])
+        model = build_model(**content["architecture"], crf=crf)
+        reset = load_tensors(model, content["model"])
+    if reset:
+        raise ValueError(f"{os.fspath(path)!r} is damaged: {', '.join(reset)} are of another number of labels")
     return model.eval(), content["classes"]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from crfrnn._files import naming
 from crfrnn.data.voc import VOC_CLASSES
 from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.assembly import NETWORKS, SegmentationModel, build_model
@@ -65,6 +66,20 @@ def convert(
     Where fc6 is missing, its initial values are scaled for what the convolutions of ImageNet give, as in `load_vgg16`.
     Raises FileNotFoundError or ValueError, with what came, what was wanted and the fix.
     """
+    with naming(path):
+        return _convert(path, name, num_labels, width, classes, order, accept_missing, accept_left_over)
+
+
+def _convert(
+    path: str | os.PathLike,
+    name: str | None,
+    num_labels: int | None,
+    width: float | None,
+    classes: Sequence[str] | None,
+    order: Order | None,
+    accept_missing: Sequence[str],
+    accept_left_over: Sequence[str],
+) -> Conversion:
     source = read_source(path, order)
     for entry in source.entries:
         if entry.target is not None and any(covered(each, accept_left_over) for each in entry.sources):

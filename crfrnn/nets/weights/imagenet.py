@@ -1,13 +1,13 @@
 """ImageNet weights of VGG-16: from torchvision, or from a file of the original Caffe convolutions."""
 
 import os
-import zipfile
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-from crfrnn._files import load_torch
+from crfrnn._files import load_arrays, load_torch, naming
 from crfrnn.nets.variants import CONVOLUTIONS
 from crfrnn.nets.vgg import VGG16
 from crfrnn.nets.weights.decimation import decimate_fc6, decimate_fc7
@@ -62,11 +62,9 @@ def load_imagenet(network: VGG16, source: str | os.PathLike) -> list[str]:
         raise FileNotFoundError(
             f"no weights at {os.fspath(source)!r}; wanted 'imagenet', 'imagenet-v1', an .npz or a .pth file"
         )
-    elif os.fspath(source).endswith(".npz"):
-        tensors = _from_npz(source)
-        fold_input(tensors, CAFFE_MEAN_BGR[::-1], ours=network.mean, bgr=True)
     else:
-        tensors = from_torchvision_state(_read_state(source), network.mean)
+        with naming(source):
+            tensors = _from_file(source, network.mean)
     return load_vgg16(network, tensors, os.fspath(source))
 
 
@@ -124,6 +122,10 @@ def fold_input(
     pixels, where the zeros of the padding now stand for our mean instead of theirs. Changes `tensors` in place.
     """
     weight, bias = tensors["conv1_1.weight"], tensors["conv1_1.bias"]
+    if weight.ndim != 4 or weight.shape[1] != 3 or bias.shape != weight.shape[:1]:
+        raise ValueError(
+            f"conv1_1 has a weight {list(weight.shape)} and a bias {list(bias.shape)}; wanted [O, 3, k, k] and [O]"
+        )
     weight = (weight.flip(1) if bgr else weight) / torch.tensor(std_rgb).view(3, 1, 1)
     tensors["conv1_1.weight"] = weight
     tensors["conv1_1.bias"] = bias + weight.sum((2, 3)) @ (ours.flatten().cpu() - torch.tensor(mean_rgb))
@@ -154,16 +156,35 @@ def _download(full: bool) -> Tensors:
     return dict((weights.IMAGENET1K_V1 if full else weights.IMAGENET1K_FEATURES).get_state_dict(check_hash=True))
 
 
-def _read_state(path: str | os.PathLike) -> Tensors:
-    return load_torch(path, "state dict of torchvision's vgg16")
+def _from_file(path: str | os.PathLike, ours: torch.Tensor) -> Tensors:
+    if os.fspath(path).endswith(".npz"):
+        tensors = _from_npz(path)
+        fold_input(tensors, CAFFE_MEAN_BGR[::-1], ours=ours, bgr=True)
+        return tensors
+    wanted = "state dict of torchvision's vgg16"
+    return from_torchvision_state(checked_state(load_torch(path, wanted), path, wanted), ours)
+
+
+def checked_state(content: Any, path: str | os.PathLike, wanted: str) -> Tensors:
+    """`content` where it is a state dict, dense tensors of real numbers by name; ValueError, naming the file, where not."""
+    if not isinstance(content, dict) or not content or not all(isinstance(name, str) for name in content):
+        raise ValueError(
+            f"{os.fspath(path)!r} holds no state dict; wanted a {wanted}: torch.save(model.state_dict(), ...)"
+        )
+    for name, each in content.items():
+        dense = isinstance(each, torch.Tensor) and each.layout == torch.strided and each.device.type == "cpu"
+        if not dense or each.is_quantized or each.is_complex():
+            raise ValueError(f"{name} in {os.fspath(path)!r} is no plain tensor of real numbers; wanted a {wanted}")
+    return content
 
 
 def _from_npz(path: str | os.PathLike) -> Tensors:
-    try:
-        with np.load(path) as archive:
-            tensors = {".".join(key.rsplit("_", 1)): torch.from_numpy(archive[key]).float() for key in archive.files}
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
-        raise ValueError(f"{os.fspath(path)!r} is not a readable .npz archive of numbers: {error}") from error
+    arrays = load_arrays(path)
+    if not isinstance(arrays, dict) or any(array.dtype.kind not in "fiu" for array in arrays.values()):
+        raise ValueError(f"{os.fspath(path)!r} is no .npz archive of real numbers; wanted the convolutions of VGG-16")
+    tensors = {
+        ".".join(key.rsplit("_", 1)): torch.from_numpy(array.astype(np.float32)) for key, array in arrays.items()
+    }
     for name in ("conv1_1.weight", "conv1_1.bias"):
         if name not in tensors:
             raise ValueError(

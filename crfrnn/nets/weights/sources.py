@@ -13,9 +13,9 @@ from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.variants import CONVOLUTIONS, VARIANTS, FCNVariant
 from crfrnn.nets.vgg import MEAN_RGB
 from crfrnn.nets.weights.caffemodel import read_caffemodel
-from crfrnn.nets.weights.checkpoint import FORMAT
+from crfrnn.nets.weights.checkpoint import FORMAT, checked_checkpoint
 from crfrnn.nets.weights.crfasrnn import THETAS, is_crfasrnn, is_pair_term, pair_term, published_settings, read_crfasrnn
-from crfrnn.nets.weights.imagenet import CAFFE_MEAN_BGR, TORCHVISION_NAMES, from_torchvision_state
+from crfrnn.nets.weights.imagenet import CAFFE_MEAN_BGR, TORCHVISION_NAMES, checked_state, from_torchvision_state
 from crfrnn.nets.weights.mapping import SCORE_WEIGHTS, Entry, SourceFile, entry, recognize, to_rgb
 
 Order = Literal["rgb", "bgr"]
@@ -132,12 +132,8 @@ def _settle_scale(entries: list[Entry], layer: str, scale: Tensor) -> None:
 def _load(path: str | os.PathLike) -> dict:
     content = load_torch(path, "file of weights (.caffemodel by its name, or readable by torch)")
     if isinstance(content, dict) and content.get("format") == FORMAT:
-        return content
-    if not isinstance(content, dict) or not content or not all(isinstance(each, Tensor) for each in content.values()):
-        raise ValueError(
-            f"{os.fspath(path)!r} holds no state dict; wanted tensors by name: torch.save(model.state_dict(), ...)"
-        )
-    return content
+        return checked_checkpoint(content, path)
+    return checked_state(content, path, "state dict of the VGG-16 family")
 
 
 def _from_torch(content: dict, order: Order | None) -> SourceFile:

@@ -16,7 +16,7 @@ from crfrnn.data import (
     seeded,
     train_transform,
 )
-from crfrnn.data.parts import Box
+from crfrnn.data.parts import Corners
 from crfrnn.data.parts.crops import cut, cut_labels, region_around, resized
 from tests.part_files import pascal_object, person, rectangle, write_oid, write_pascal
 
@@ -117,23 +117,25 @@ def test_aeroplanes_are_found_by_their_annotation(tmp_path: Path) -> None:
 
 
 def test_a_region_stays_in_the_image() -> None:
-    region = region_around(Box(2, 1, 6, 3), (10, 8), side=8, margin=0.5)
+    region = region_around(Corners(2, 1, 6, 3), (10, 8), side=8, margin=0.5)
     assert region == (0, 0, 8, 5, (10, 16))
     with pytest.raises(ValueError, match="has no pixel within an image of 8 x 10"):
-        region_around(Box(8, 1, 9, 3), (10, 8), side=8, margin=0.5)
+        region_around(Corners(8, 1, 9, 3), (10, 8), side=8, margin=0.5)
     # Half a pixel within the image is rounded to the last column.
-    assert region_around(Box(7.6, 1, 12, 3), (10, 8), side=8, margin=0)[:4] == (7, 1, 8, 3)
+    assert region_around(Corners(7.6, 1, 12, 3), (10, 8), side=8, margin=0)[:4] == (7, 1, 8, 3)
 
 
-@pytest.mark.parametrize("box", [Box(0.1, 0.2, 0.6, 0.9), Box(1, 1, float("inf"), 4), Box(float("nan"), 1, 2, 3)])
-def test_boxes_that_are_not_in_pixels(box: Box) -> None:
-    with pytest.raises(ValueError, match="is not as large as a pixel"):
+@pytest.mark.parametrize(
+    "box", [Corners(0.1, 0.2, 0.6, 0.9), Corners(1, 1, float("inf"), 4), Corners(float("nan"), 1, 2, 3)]
+)
+def test_boxes_that_are_not_in_pixels(box: Corners) -> None:
+    with pytest.raises(ValueError, match="is smaller than a pixel"):
         region_around(box, (10, 8), side=8, margin=0.5)
 
 
 def test_cutting_takes_what_the_region_says() -> None:
     ramp = torch.arange(80.0).view(1, 8, 10)
-    region = region_around(Box(2, 1, 6, 3), (8, 10), side=4, margin=0)
+    region = region_around(Corners(2, 1, 6, 3), (8, 10), side=4, margin=0)
     assert torch.equal(cut(ramp, region), ramp[:, 1:3, 2:6])
     assert cut_labels(torch.tensor([[1, 255]], dtype=torch.uint8), region._replace(
         left=0, top=0, right=2, bottom=1, size=(2, 6))).tolist() == [[1, 1, 1, 255, 255, 255]] * 2  # fmt: skip

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csc_array
 
-from crfrnn.data.parts import AeroplaneOID, Box, Parts, PartSegmentation
+from crfrnn.data.parts import AeroplaneOID, Corners, Parts, PartSegmentation
 from crfrnn.data.parts.oid import filled, is_oid
 from tests.part_files import cells, outlines, polygon, structs, write_oid
 
@@ -40,12 +41,12 @@ def test_sets_and_boxes(tmp_path: Path) -> None:
     assert AeroplaneOID(tmp_path, "all").names == ["a", "b"]
     val = AeroplaneOID(tmp_path, "val")
     assert val.names == ["b", "c"]
-    assert val.objects("b") == [("aeroplane", Box(1, 1, 7, 5), True)]
+    assert val.objects("b") == [("aeroplane", Corners(1, 1, 7, 5), True)]
     assert val.objects("c") == []
     (tmp_path / "own.txt").write_text("b.jpg\na.jpg\n")
     own = AeroplaneOID(tmp_path, "own")
     assert own.names == ["b", "a"]
-    assert own.objects("a")[1] == ("aeroplane", Box(5, 0, 8, 3), False)
+    assert own.objects("a")[1] == ("aeroplane", Corners(5, 0, 8, 3), False)
     assert PartSegmentation(val, Parts(classes=("aeroplane",))).names == ["b"]
 
 
@@ -69,11 +70,15 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"nose": outlines([(301, np.nan, polygon(1, 1, 2, 2))])}, "nose.parentId holds NaN or infinity"),
+        ({"nose": outlines([(301, np.nan, polygon(1, 1, 2, 2))])}, "nose.parentId holds NaN"),
         ({"meta": structs([{"image": structs([{"set": cells(["train", np.zeros((0, 0))])}])}])}, r"set\(2\) is \[0, 0\]"),
         ({"aeroplane": outlines([(101, 7, polygon(1, 1, 4, 6))])}, "aeroplane 101 is in image 7"),
         ({"wing": outlines([(401, 101, polygon(1, 1, 2, 2)[:, :2])])}, r"wing: the polygon of 401 is \[2, 2\]"),
         ({"wing": outlines([(401, 101, polygon(1, 1, np.nan, 2))])}, "wing: the polygon of 401"),
+        ({"wing": outlines([(401, 101, polygon(1, 1, 1e12, 2))])}, "wing: the polygon of 401 .* below 1000000"),
+        ({"wing": outlines([(401, 101, polygon(1, 1, 4, 2) + 1j)])}, "wing: the polygon of 401 .* of complex128"),
+        ({"wing": outlines([(401, 101, csc_array(np.eye(3)))])}, r"wing.polygon\(1\) is a csc_.*; wanted a full array"),
+        ({"wing": outlines([(401.5, 101, polygon(1, 1, 4, 2))])}, "wing.id holds NaN, fractions"),
         ({"wing": structs([{"id": 1.0, "parentId": np.zeros((0, 0)), "polygon": cells([])}])}, "1 ids, 0 parents"),
         ({"wheel": np.ones((1, 1))}, "wheel holds float64; wanted structs"),
         ({"meta": structs([{"image": structs([{"set": cells(["train"])}])}])}, "image.set does not say"),
@@ -89,6 +94,6 @@ def test_what_is_wrong_in_the_file_is_named(tmp_path: Path, changes: dict, messa
 def test_parts_of_no_aeroplane_are_left_out_and_counted(tmp_path: Path) -> None:
     noses = [(301, 999, polygon(1, 1, 2, 2)), (302, 101, polygon(1, 1, 2, 2))]
     write_oid(tmp_path, nose=outlines(noses))
-    with pytest.warns(UserWarning, match="1 parts are left out.* number 999 of a nose"):
+    with pytest.warns(UserWarning, match="parts left out, .*: 1, such as the nose of aeroplane 999"):
         source = AeroplaneOID(tmp_path, "train")
     assert PartSegmentation(source, Parts(classes=("aeroplane",)))[0].labels.eq(3).any()

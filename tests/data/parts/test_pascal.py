@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from crfrnn.data.parts import Box, PascalPart, read_annotation
+from crfrnn.data.parts import Corners, PascalPart, read_annotation
 from tests.part_files import pascal_object, person, rectangle, structs, write_pascal
 
 
@@ -47,7 +47,7 @@ def test_lists_and_layouts(tmp_path: Path) -> None:
     (flat / "own.txt").write_text("2008_000001\n")
     source = PascalPart(flat, "own")
     assert source.image("2008_000001").shape == (3, 6, 8)
-    assert source.objects("2008_000001") == [("person", Box(2, 1, 6, 6), True)]
+    assert source.objects("2008_000001") == [("person", Corners(2, 1, 6, 6), True)]
 
 
 def test_missing_things_are_named(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ MASK = rectangle(0, 2, 0, 2)
         (pascal_object("cat", MASK, [("hoof", MASK)]), r"parts\(1\) is the part 'hoof'; the parts of a cat are head, "),
         (pascal_object("boat", MASK, [("sail", MASK)]), r"the parts of a boat are none"),
         (pascal_object("cat", MASK, [("head", MASK[:, :4])]), r"masks of different sizes, \[\(6, 4\), \(6, 8\)\]"),
-        (pascal_object("cat", MASK, parts=np.ones((1, 2))), r"part_name is an array \[1, 1\] of float64; wanted a text"),
+        (pascal_object("cat", MASK, parts=np.ones((1, 2))), r"part_name is an array \[1, 1\] of float64; wanted text"),
         ({"class": "cat", "class_ind": 8, "mask": MASK}, r"objects\(1\) has no field 'parts', only class, class_ind, mask"),
     ],
 )  # fmt: skip
@@ -111,7 +111,9 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, wrong: dict, message: 
 
 def test_a_file_of_another_image_is_named(tmp_path: Path) -> None:
     path = write_pascal(tmp_path, "a", [pascal_object("cat", MASK)]).rename(tmp_path / "Annotations_Part" / "b.mat")
-    with pytest.raises(ValueError, match=r"b\.mat: anno is of the image 'a'"):
+    with pytest.raises(
+        ValueError, match=r"b\.mat: anno is the annotation of 'a'; wanted the image that the file is named after"
+    ):
         read_annotation(path)
 
 

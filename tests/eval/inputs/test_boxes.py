@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from crfrnn._torchvision import torchvision
-from crfrnn.data.parts import Box
+from crfrnn.data.parts import Corners
 from eval.inputs.boxes import Found, check_compiled, read_boxes, voc_objects
 
 
 def test_boxes_by_file_name(tmp_path: Path) -> None:
     path = tmp_path / "boxes.json"
     path.write_text(json.dumps({"a.jpg": [{"class": "cat", "box": [1, 2, 3.5, 4]}], "b.jpg": []}))
-    assert read_boxes(path) == {"a.jpg": [Found("cat", Box(1, 2, 3.5, 4))], "b.jpg": []}
+    assert read_boxes(path) == {"a.jpg": [Found("cat", Corners(1, 2, 3.5, 4))], "b.jpg": []}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_names_of_coco_become_those_of_voc() -> None:
     boxes = torch.arange(20.0).view(5, 4)
     found = voc_objects({"labels": torch.tensor(numbers), "boxes": boxes}, names, ["person", "aeroplane", "sofa"])
     assert found == [
-        Found("person", Box(0, 1, 2, 3)), Found("aeroplane", Box(4, 5, 6, 7)), Found("sofa", Box(12, 13, 14, 15))
+        Found("person", Corners(0, 1, 2, 3)), Found("aeroplane", Corners(4, 5, 6, 7)), Found("sofa", Corners(12, 13, 14, 15))
     ]  # fmt: skip
 
 

@@ -122,6 +122,22 @@ def test_bad_sources(caffe: dict[str, np.ndarray], tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "part.pth")
     with pytest.raises(ValueError, match=r"features\.0\.bias"):
         load_imagenet(network, tmp_path / "part.pth")
+    for content in ([1], {}, {7: torch.zeros(1)}):
+        torch.save(content, tmp_path / "other.pth")
+        with pytest.raises(ValueError, match=r"other\.pth' holds no state dict; wanted a state dict of torchvision"):
+            load_imagenet(network, tmp_path / "other.pth")
+    state = torchvision_state(caffe)
+    torch.save(state | {"features.0.bias": torch.zeros(2)}, tmp_path / "bias.pth")
+    with pytest.raises(
+        ValueError, match=r"bias\.pth' does not fit: conv1_1 has a weight \[64, 3, 3, 3\] and a bias \[2\]"
+    ):
+        load_imagenet(network, tmp_path / "bias.pth")
+    torch.save(state | {"features.2.bias": "x"}, tmp_path / "text.pth")
+    with pytest.raises(ValueError, match=r"features\.2\.bias in .*text\.pth' is no plain tensor of real numbers"):
+        load_imagenet(network, tmp_path / "text.pth")
+    np.savez(tmp_path / "words.npz", conv1_1_weight=np.array(["a"]))
+    with pytest.raises(ValueError, match=r"words\.npz' is no \.npz archive of real numbers"):
+        load_imagenet(network, tmp_path / "words.npz")
     np.savez(tmp_path / "part.npz", conv1_1_weight=caffe["conv1_1_weight"])
     with pytest.raises(ValueError, match="conv1_1_bias"):
         load_imagenet(network, tmp_path / "part.npz")
