@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from crfrnn.densecrf import NORMALIZE_SYMMETRIC, NormalizationType
-from crfrnn.densecrf.arrays import as_tensor
+from crfrnn.densecrf.arrays import as_tensor, standard_deviations
 from crfrnn.densecrf.terms import NAMES, penalty, stacked
 from crfrnn.kernels import IMAGE, Kernel, appearance_kernel, smoothness_kernel
 from crfrnn.meanfield import CRFRNN
@@ -33,9 +33,9 @@ CONVCRF_NORMALIZATIONS: dict[str, Literal["none", "symmetric"]] = {"none": "none
 class PairwiseTerm:
     """The arguments of `addPairwiseGaussian` (srgb None) or `addPairwiseBilateral`, less the image."""
 
-    sxy: float
+    sxy: float | Sequence[float]
     compat: float | np.ndarray
-    srgb: float | None = None
+    srgb: float | Sequence[float] | None = None
     normalization: NormalizationType = NORMALIZE_SYMMETRIC
 
 
@@ -212,12 +212,18 @@ def gray_levels(bandwidth: float, std: float = 1.0) -> float:
 
 
 def _kernel(term: PairwiseTerm, weight: float) -> Kernel:
-    for name, value in (("sxy", term.sxy), ("srgb", term.srgb)):
-        if value is not None and np.ndim(value) > 0:
-            raise ValueError(f"{name} is {value!r}; wanted one number: a layer has one bandwidth for all its axes")
+    sxy = _one_bandwidth("sxy", term.sxy)
     if term.srgb is None:
-        return smoothness_kernel(term.sxy, weight)
-    return appearance_kernel(term.sxy, term.srgb, weight)
+        return smoothness_kernel(sxy, weight)
+    return appearance_kernel(sxy, _one_bandwidth("srgb", term.srgb), weight)
+
+
+def _one_bandwidth(name: str, value: Any) -> float:
+    """A bandwidth from a number, or from equal ones for all axes or channels."""
+    numbers = standard_deviations(name, value).reshape(-1)
+    if len(numbers) == 0 or (numbers != numbers[0]).any():
+        raise ValueError(f"{name} is {value!r}; wanted one number, or equal ones: a layer has one for all its axes")
+    return float(numbers[0])
 
 
 def _with_weights(crf: CRFRNN, weights: Tensor) -> CRFRNN:

@@ -69,6 +69,11 @@ def test_from_pydensecrf_and_back(normalization: dcrf.NormalizationType, first: 
     np.testing.assert_allclose(densecrf_beliefs(back, unary, image), wanted, atol=1e-5)
 
 
+def test_equal_bandwidths_of_all_axes_are_one_number() -> None:
+    kernels = from_pydensecrf(21, [PairwiseTerm((3.3, 3.3), 3), PairwiseTerm([80, 80], 10, srgb=(13, 13, 13))]).kernels
+    assert kernels == [smoothness_kernel(3.3, 3), appearance_kernel(80, 13, 10)]
+
+
 def test_potts_numbers_are_kept() -> None:
     """By hand: the README example of pydensecrf."""
     terms = [PairwiseTerm(3, 3), PairwiseTerm(80, 10, srgb=13)]
@@ -184,7 +189,9 @@ def test_what_has_no_counterpart_is_refused() -> None:
     with pytest.raises(ValueError, match="wanted one for all terms"):
         from_pydensecrf(LABELS, mixed)
     with pytest.raises(ValueError, match="sxy is"):
-        from_pydensecrf(LABELS, [PairwiseTerm((3, 4), 3)])  # type: ignore[arg-type]
+        from_pydensecrf(LABELS, [PairwiseTerm((3, 4), 3)])
+    with pytest.raises(ValueError, match="srgb is"):
+        from_pydensecrf(LABELS, [PairwiseTerm(3, 3, srgb=(13, 13, 14))])
     with pytest.raises(ValueError, match="not symmetric"):
         to_pydensecrf(CRFRNN(LABELS, kernels, compatibility=torch.tensor(COMPATS["matrix"])))
     with pytest.raises(ValueError, match="exclude_self"):

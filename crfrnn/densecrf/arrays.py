@@ -1,6 +1,7 @@
 """What callers hand over, as tensors: any array, list or tensor of numbers, copied, or an error that names it."""
 
 import operator
+import warnings
 from typing import Any
 
 import numpy as np
@@ -44,15 +45,46 @@ def check_finite(name: str, tensor: Tensor, hint: str) -> None:
 def bandwidths(name: str, value: Any, count: int) -> Tensor:
     """Standard deviations [count] in float32 on the CPU, from one number for all or one for each.
 
-    Raises ValueError unless there are as many, positive and finite.
+    Of more numbers the first are taken, with a warning to the caller of the caller, as in pydensecrf. Raises ValueError for
+    fewer, and unless all are positive and finite.
     """
-    tensor = as_tensor(name, value).cpu()
-    tensor = tensor.expand(count) if tensor.ndim == 0 else tensor.flatten()
-    if len(tensor) != count:
+    given = standard_deviations(name, value).float()
+    if given.ndim == 0:
+        return given.expand(count)
+    if len(given) < count:
         raise ValueError(f"{name} is {value!r}; wanted one number, or {count}: one for each axis or channel")
+    if len(given) > count:
+        _warn_of_count(name, value, count, f"the first {count} are used")
+    return given[:count]
+
+
+def leading_bandwidths(name: str, value: Any, count: int, hint: str = "") -> Tensor:
+    """As `bandwidths`, but of too few: with a warning the axes or channels after them stay undivided, as in pydensecrf.
+
+    Too many raise ValueError. `hint` is added to what is said of the wrong number.
+    """
+    given = standard_deviations(name, value).float()
+    if given.ndim == 0:
+        return given.expand(count)
+    if len(given) > count:
+        raise ValueError(f"{name} is {value!r}; wanted one number, or {count}: one for each axis or channel{hint}")
+    if len(given) < count:
+        _warn_of_count(name, value, count, f"all but the first {len(given)} stay undivided{hint}")
+    return torch.cat([given, given.new_ones(count - len(given))])
+
+
+def standard_deviations(name: str, value: Any) -> Tensor:
+    """One number [] or several [n], float64 on the CPU. Raises ValueError unless all are positive and finite."""
+    tensor = as_tensor(name, value, torch.float64).cpu()
     if not (torch.isfinite(tensor) & (tensor > 0)).all():
         raise ValueError(f"{name} (a standard deviation) is {value!r}; wanted positive finite numbers")
-    return tensor
+    return tensor if tensor.ndim == 0 else tensor.flatten()
+
+
+def _warn_of_count(name: str, value: Any, count: int, what: str) -> None:
+    warnings.warn(
+        f"{name} is {value!r} for {count} axes or channels; {what}. Pass one number, or one for each", stacklevel=4
+    )
 
 
 def whole_number(name: str, value: Any, least: int) -> int:

@@ -13,7 +13,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from crfrnn.densecrf.arrays import as_tensor, bandwidths, check_finite, same_kind, whole_number
+from crfrnn.densecrf.arrays import as_tensor, check_finite, leading_bandwidths, same_kind, whole_number
 
 
 def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: bool = True) -> np.ndarray | Tensor:
@@ -97,19 +97,21 @@ def create_pairwise_gaussian(sdims: Any, shape: Sequence[int]) -> np.ndarray:
     """Features [D, N] of the points of a grid of D axes, for `addPairwiseEnergy`.
 
     Args:
-        sdims: bandwidths in pixels, in the order of the axes of `shape`: (y, x), where `addPairwiseGaussian` has (x, y).
+        sdims: bandwidths in pixels, one number or one for each axis, in the order of the axes of `shape`: (y, x), where
+            `addPairwiseGaussian` has (x, y). Axes beyond these stay undivided, with a warning.
         shape: of the grid, for example (height, width).
     """
     sizes = [whole_number("shape", size, 1) for size in shape]
-    return _grid(sizes, torch.device("cpu"), sdims).numpy()
+    return (_coordinates(sizes, torch.device("cpu")) / leading_bandwidths("sdims", sdims, len(sizes))[:, None]).numpy()
 
 
 def create_pairwise_bilateral(sdims: Any, schan: Any, img: Any, chdim: int = -1) -> np.ndarray | Tensor:
     """Features [D + C, N] of the pixels of an image of D axes and C channels, for `addPairwiseEnergy`.
 
     Args:
-        sdims: bandwidths in pixels, in the order of the axes of `img` without channels: (y, x) for a picture.
-        schan: bandwidths of the channels in the units of `img`, one number or one for each.
+        sdims: bandwidths in pixels, one number or one for each axis: (y, x) for a picture.
+        schan: bandwidths of the channels in the units of `img`, one number or one for each. Axes and channels beyond the
+            numbers given stay undivided, with a warning.
         img: image of any number of axes and any numeric type.
         chdim: which axis holds the channels; -1 where there is none, not for the last one.
     """
@@ -123,21 +125,19 @@ def create_pairwise_bilateral(sdims: Any, schan: Any, img: Any, chdim: int = -1)
             f"chdim is {chdim} for img of shape {list(image.shape)}; wanted one of its axes, or -1 for none"
         )
     sizes = channels.shape[1:]
+    hint = ". If the last axis holds channels, say so: chdim=2 for an image [h, w, channels]" if chdim == -1 else ""
+    thetas = torch.cat(
+        [leading_bandwidths("sdims", sdims, len(sizes), hint), leading_bandwidths("schan", schan, len(channels))]
+    )
     colors = rearrange(channels, "c ... -> c (...)")
-    colors = colors / bandwidths("schan", schan, len(colors)).to(image.device)[:, None]
-    return same_kind(torch.cat([_grid(sizes, image.device, sdims), colors]), img)
+    features = torch.cat([_coordinates(sizes, image.device), colors])
+    return same_kind(features / thetas.to(image.device)[:, None], img)
 
 
-def _grid(sizes: Sequence[int], device: torch.device, sdims: Any) -> Tensor:
-    """Coordinates [D, N] of a grid over their bandwidths, last axis fastest."""
-    if np.size(sdims) != len(sizes):
-        raise ValueError(
-            f"sdims is {sdims!r} for the {len(sizes)} axes {list(sizes)}; wanted one bandwidth for each. Where one of "
-            "them holds channels, say which: chdim=2 for an image [h, w, channels]"
-        )
+def _coordinates(sizes: Sequence[int], device: torch.device) -> Tensor:
+    """Coordinates [D, N] of the points of a grid, last axis fastest."""
     axes = torch.meshgrid(*(torch.arange(size, dtype=torch.float32, device=device) for size in sizes), indexing="ij")
-    coordinates = torch.stack([axis.flatten() for axis in axes])
-    return coordinates / bandwidths("sdims", sdims, len(sizes)).to(device)[:, None]
+    return torch.stack([axis.flatten() for axis in axes])
 
 
 def _warn_deprecated(old: str, new: str) -> None:

@@ -103,12 +103,12 @@ def test_bad_input() -> None:
         unary_from_softmax(probabilities, scale=2)
     with pytest.warns(UserWarning, match="Logits need a softmax"):
         unary_from_softmax(10 * probabilities)
-    with pytest.raises(ValueError, match="chdim=2"):
+    with pytest.warns(UserWarning, match="chdim=2"):
         create_pairwise_bilateral((80, 80), 13, np.zeros((4, 5, 3)))
     with pytest.raises(ValueError, match="chdim is 3"):
         create_pairwise_bilateral((80, 80), 13, np.zeros((4, 5, 3)), chdim=3)
     with pytest.raises(ValueError, match="schan"):
-        create_pairwise_bilateral((80, 80), (13, 13), np.zeros((4, 5, 3)), chdim=2)
+        create_pairwise_bilateral((80, 80), (13, 13, 13, 13), np.zeros((4, 5, 3)), chdim=2)
     with pytest.raises(ValueError, match="sdims"):
         create_pairwise_gaussian((3, 3, 3), (4, 5))
     with pytest.raises(ValueError, match="sdims"):

@@ -1,0 +1,65 @@
+"""What real scripts pass, against the installed pydensecrf2."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pydensecrf.densecrf
+import pydensecrf.utils
+import pytest
+
+import crfrnn.densecrf as dcrf
+from crfrnn.densecrf import utils
+
+LABELS, HEIGHT, WIDTH = 3, 6, 8
+POINTS = HEIGHT * WIDTH
+RANDOM = np.random.default_rng(2)
+ENERGY = RANDOM.normal(size=(LABELS, POINTS)).astype(np.float32)
+IMAGE = RANDOM.integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+
+
+def beliefs(module: Any, add: Callable[[Any], Any], iterations: int = 3) -> np.ndarray:
+    """Those of `module`, pydensecrf's or ours, with the terms that `add` adds."""
+    crf = module.DenseCRF2D(WIDTH, HEIGHT, LABELS)
+    crf.setUnaryEnergy(ENERGY)
+    add(crf)
+    return np.array(crf.inference(iterations))
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        lambda module: module.create_pairwise_bilateral((10, 10), (0.5,), IMAGE, chdim=2),
+        lambda module: module.create_pairwise_bilateral((10,), (50, 60, 70), IMAGE, chdim=2),
+        lambda module: module.create_pairwise_bilateral((10, 5), (50,), IMAGE),
+    ],
+    ids=["schan", "sdims", "an image without a channel axis"],
+)
+def test_axes_and_channels_beyond_the_bandwidths_stay_undivided(features: Callable[[Any], np.ndarray]) -> None:
+    with pytest.warns(UserWarning, match="stay undivided") as warned:
+        ours = features(utils)
+    assert [warning.filename for warning in warned] == [__file__]
+    np.testing.assert_allclose(ours, features(pydensecrf.utils), rtol=1e-6)
+
+
+def test_a_grid_with_too_few_bandwidths_is_still_a_grid() -> None:
+    """By hand: pydensecrf's has the shape of no CRF."""
+    with pytest.warns(UserWarning, match="sdims"):
+        features = utils.create_pairwise_gaussian((2,), (2, 3))
+    np.testing.assert_allclose(features, [[0, 0, 0, 0.5, 0.5, 0.5], [0, 1, 2, 0, 1, 2]])
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda crf: crf.addPairwiseGaussian(sxy=(2, 3, 4), compat=3),
+        lambda crf: crf.addPairwiseBilateral(sxy=(2, 3, 4), srgb=50, rgbim=IMAGE, compat=3),
+        lambda crf: crf.addPairwiseBilateral(sxy=4, srgb=(50, 60, 70, 80), rgbim=IMAGE, compat=3),
+    ],
+    ids=["sxy", "sxy of appearance", "srgb"],
+)
+def test_bandwidths_beyond_the_axes_and_channels_are_not_looked_at(add: Callable[[Any], Any]) -> None:
+    with pytest.warns(UserWarning, match="are used") as warned:
+        ours = beliefs(dcrf, add)
+    assert [warning.filename for warning in warned] == [__file__]
+    np.testing.assert_allclose(ours, beliefs(pydensecrf.densecrf, add), atol=1e-5)
