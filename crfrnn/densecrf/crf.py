@@ -50,7 +50,8 @@ def _to_pixels(rows: Tensor) -> Tensor:
 
 
 class DenseCRF:
-    """A fully connected CRF over `nvar` points of any kind, with `nlabels` labels (2 or more).
+    """A fully connected CRF over `nvar` points of any kind, with `nlabels` labels. With one label every belief is 1: a mask
+    has two, [1 - p, p].
 
     Everything is computed in float32, on the device of the unary energies; results are numpy arrays. The kernels are
     built at the first inference after a term was added and serve all further ones, also with other unary energies.
@@ -61,8 +62,6 @@ class DenseCRF:
     def __init__(self, nvar: int, nlabels: int) -> None:
         self._nvar = whole_number("nvar", nvar, 1)
         self._nlabels = whole_number("nlabels", nlabels, 1)
-        if self._nlabels == 1:
-            raise ValueError("nlabels is 1; a CRF needs at least 2 labels: write one mask as [1 - p, p]")
         self._unary: Tensor | None = None
         self._terms: list[Term] = []
         self._pairwise: Pairwise | None = None

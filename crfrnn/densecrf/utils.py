@@ -22,12 +22,12 @@ def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: b
     The label a pixel carries has probability `gt_prob`, the others share the rest evenly.
 
     Args:
-        n_labels: number of labels, 2 or more, without the 0 where that means "unsure".
+        n_labels: number of labels, without the 0 where that means "unsure".
         gt_prob: between 0 and 1, both excluded.
         zero_unsure: 0 is not a label but says that nothing is known there, and label k > 0 is row k - 1 of the energies.
             With False, label k is row k.
     """
-    count = whole_number("n_labels", n_labels, 2)
+    count = whole_number("n_labels", n_labels, 1)
     if not 0 < gt_prob < 1:
         raise ValueError(f"gt_prob is {gt_prob}; wanted a probability between 0 and 1, both excluded")
     given = labels if isinstance(labels, Tensor) else np.asarray(labels)
@@ -42,7 +42,8 @@ def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: b
             "counted from 1"
         )
     rows = (ids - 1).clamp(min=0) if zero_unsure else ids
-    energy = torch.full((count, len(ids)), -math.log((1 - gt_prob) / (count - 1)), device=ids.device)
+    others = -math.log((1 - gt_prob) / max(count - 1, 1))
+    energy = torch.full((count, len(ids)), others, device=ids.device)
     energy.scatter_(0, rows[None], -math.log(gt_prob))
     if zero_unsure:
         energy[:, ids == 0] = math.log(count)
@@ -66,8 +67,8 @@ def unary_from_softmax(sm: Any, scale: float | None = None, clip: float | None =
     # Double precision stays until the logarithm is taken.
     double = sm.dtype in (np.float64, torch.float64) if isinstance(sm, np.ndarray | Tensor) else False
     probabilities = as_tensor("sm", sm, torch.float64 if double else torch.float32)
-    if probabilities.ndim < 1 or len(probabilities) < 2 or probabilities.numel() == 0:
-        raise ValueError(f"sm has shape {list(probabilities.shape)}; wanted [L, ...] with L >= 2 labels first")
+    if probabilities.ndim < 1 or probabilities.numel() == 0:
+        raise ValueError(f"sm has shape {list(probabilities.shape)}; wanted [L, ...], labels first and at least one")
     check_finite("sm", probabilities, "wanted probabilities")
     low, high = float(probabilities.min()), float(probabilities.max())
     if low < -0.01 or high > 1.01:

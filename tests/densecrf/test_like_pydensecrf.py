@@ -1,6 +1,7 @@
 """What real scripts pass, against the installed pydensecrf2."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import crfrnn.densecrf as dcrf
 from crfrnn.densecrf import utils
+from crfrnn.native import disabled
 
 LABELS, HEIGHT, WIDTH = 3, 6, 8
 POINTS = HEIGHT * WIDTH
@@ -63,3 +65,36 @@ def test_bandwidths_beyond_the_axes_and_channels_are_not_looked_at(add: Callable
         ours = beliefs(dcrf, add)
     assert [warning.filename for warning in warned] == [__file__]
     np.testing.assert_allclose(ours, beliefs(pydensecrf.densecrf, add), atol=1e-5)
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["compiled", "plain"])
+def test_one_label(native: bool) -> None:
+    """By probabilities of one label, as scripts meet them on images that hold one class."""
+
+    def run(module: Any) -> tuple[np.ndarray, np.ndarray, float]:
+        crf = module.DenseCRF2D(WIDTH, HEIGHT, 1)
+        crf.setUnaryEnergy(pydensecrf.utils.unary_from_softmax(IMAGE[None, ..., 0] / 255))
+        crf.addPairwiseGaussian(3, 3)
+        crf.addPairwiseBilateral(3, 40, IMAGE, np.array([[1.5]], np.float32))
+        Q, tmp1, tmp2 = crf.startInference()
+        crf.stepInference(Q, tmp1, tmp2)
+        return np.array(crf.inference(3)), np.array(Q), crf.klDivergence(Q)
+
+    with nullcontext() if native else disabled():
+        for ours, theirs in zip(run(dcrf), run(pydensecrf.densecrf), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_energies_of_one_label() -> None:
+    probabilities = RANDOM.random((1, HEIGHT, WIDTH))
+    np.testing.assert_allclose(
+        utils.unary_from_softmax(probabilities), pydensecrf.utils.unary_from_softmax(probabilities), rtol=1e-6
+    )
+    labels = RANDOM.integers(0, 2, (HEIGHT, WIDTH))
+    # pydensecrf divides by zero where the number of labels is a plain 1.
+    with np.errstate(divide="ignore"):
+        wanted = pydensecrf.utils.unary_from_labels(labels, np.int64(1), 0.9)
+        zero = pydensecrf.utils.unary_from_labels(0 * labels, np.int64(1), 0.9, zero_unsure=False)
+    for count in (1, np.int64(1)):
+        np.testing.assert_allclose(utils.unary_from_labels(labels, count, 0.9), wanted, rtol=1e-6)
+        np.testing.assert_allclose(utils.unary_from_labels(0 * labels, count, 0.9, zero_unsure=False), zero, rtol=1e-6)

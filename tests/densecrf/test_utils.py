@@ -93,12 +93,12 @@ def test_bad_input() -> None:
         unary_from_labels(np.array([1.0]), 2, 0.5)
     with pytest.raises(ValueError, match="gt_prob is 1"):
         unary_from_labels([1], 2, 1)
-    with pytest.raises(ValueError, match="n_labels is 1"):
-        unary_from_labels([1], 1, 0.5)
+    with pytest.raises(ValueError, match="n_labels is 0"):
+        unary_from_labels([1], 0, 0.5)
     with pytest.raises(ValueError, match="NaN"):
         unary_from_softmax(probabilities * np.nan)
-    with pytest.raises(ValueError, match="2 labels"):
-        unary_from_softmax(probabilities[:1])
+    with pytest.raises(ValueError, match="at least one"):
+        unary_from_softmax(probabilities[:0])
     with pytest.raises(ValueError, match="scale is 2"):
         unary_from_softmax(probabilities, scale=2)
     with pytest.warns(UserWarning, match="Logits need a softmax"):
