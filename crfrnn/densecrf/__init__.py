@@ -7,6 +7,7 @@ number of channels, torch tensors on any device. What crashes it, or makes it an
 Energies, as in pydensecrf: lower is likelier, U = -log p. Everywhere else in this project unaries are logits.
 """
 
+from crfrnn.densecrf import eigen
 from crfrnn.densecrf.crf import DenseCRF, DenseCRF2D
 from crfrnn.densecrf.terms import (
     CONST_KERNEL,
@@ -47,6 +48,7 @@ __all__ = [
     "compute_unary",
     "create_pairwise_bilateral",
     "create_pairwise_gaussian",
+    "eigen",
     "softmax_to_unary",
     "unary_from_labels",
     "unary_from_softmax",

@@ -18,6 +18,7 @@ from einops import rearrange
 from torch import Tensor
 
 from crfrnn.densecrf.arrays import as_matrix, as_tensor, bandwidths, check_finite, whole_number
+from crfrnn.densecrf.eigen import MatrixXf
 from crfrnn.densecrf.terms import DIAG_KERNEL, NORMALIZE_SYMMETRIC, Term, build, make_term
 from crfrnn.densecrf.unary import ConstUnary, LogisticUnary, Unary
 from crfrnn.fused import mean_field as fused
@@ -101,7 +102,7 @@ class DenseCRF:
 
     def startInference(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(Q, tmp1, tmp2) for `stepInference`: Q = softmax(-U) [nlabels, nvar], and two that are empty, for its sake."""
-        return self.inference(0), np.empty((0, 0), np.float32), np.empty((0, 0), np.float32)
+        return self.inference(0), MatrixXf(), MatrixXf()
 
     def stepInference(self, Q: Any, tmp1: Any = None, tmp2: Any = None) -> None:
         """One iteration of mean field, in place on Q [nlabels, nvar]; tmp1 and tmp2 are not looked at."""

@@ -25,7 +25,7 @@ def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: b
         n_labels: number of labels, without the 0 where that means "unsure".
         gt_prob: between 0 and 1, both excluded.
         zero_unsure: 0 is not a label but says that nothing is known there, and label k > 0 is row k - 1 of the energies.
-            With False, label k is row k.
+            With False, label k is row k. Rows below 0 count from the last one, with a warning.
     """
     count = whole_number("n_labels", n_labels, 1)
     if not 0 < gt_prob < 1:
@@ -34,20 +34,32 @@ def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: b
     if given.is_floating_point() if isinstance(given, Tensor) else given.dtype.kind == "f":
         raise TypeError(f"labels are {given.dtype}; wanted whole numbers: labels.astype('int64')")
     ids = as_tensor("labels", labels, torch.int64).flatten()
-    highest = count if zero_unsure else count - 1
-    if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) > highest):
-        raise ValueError(
-            f"labels reach from {int(ids.min())} to {int(ids.max())}; wanted 0..{highest} for n_labels={count} and "
-            f"zero_unsure={bool(zero_unsure)}. Unknown pixels (255) can be set to 0, with zero_unsure=True and labels "
-            "counted from 1"
-        )
-    rows = (ids - 1).clamp(min=0) if zero_unsure else ids
+    rows = _rows(ids, count, bool(zero_unsure))
     others = -math.log((1 - gt_prob) / max(count - 1, 1))
     energy = torch.full((count, len(ids)), others, device=ids.device)
     energy.scatter_(0, rows[None], -math.log(gt_prob))
     if zero_unsure:
         energy[:, ids == 0] = math.log(count)
     return same_kind(energy, labels)
+
+
+def _rows(ids: Tensor, count: int, zero_unsure: bool) -> Tensor:
+    """The rows of labels, in 0..count - 1; whichever for 0 where that is no label."""
+    first = int(zero_unsure)
+    lowest, highest = (int(ids.min()), int(ids.max())) if ids.numel() else (0, 0)
+    if lowest < first - count or highest >= first + count:
+        raise ValueError(
+            f"labels reach from {lowest} to {highest}; wanted 0..{first + count - 1} for n_labels={count} and "
+            f"zero_unsure={zero_unsure}. Unknown pixels (255) can be set to 0, with zero_unsure=True and labels counted "
+            "from 1"
+        )
+    if lowest < 0:
+        warnings.warn(
+            f"labels reach down to {lowest}; as in pydensecrf, rows below 0 count from the last one. If negative labels "
+            "mean unknown, set them to 0 and count labels from 1, with zero_unsure=True",
+            stacklevel=3,
+        )
+    return (ids - first) % count
 
 
 def compute_unary(labels: Any, M: int, GT_PROB: float = 0.5) -> np.ndarray | Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pydensecrf.densecrf
+import pydensecrf.eigen
 import pydensecrf.utils
 import pytest
 
@@ -98,3 +99,37 @@ def test_energies_of_one_label() -> None:
     for count in (1, np.int64(1)):
         np.testing.assert_allclose(utils.unary_from_labels(labels, count, 0.9), wanted, rtol=1e-6)
         np.testing.assert_allclose(utils.unary_from_labels(0 * labels, count, 0.9, zero_unsure=False), zero, rtol=1e-6)
+
+
+@pytest.mark.parametrize("zero_unsure", [True, False])
+def test_negative_labels_count_from_the_last_row(zero_unsure: bool) -> None:
+    labels = np.array([[-1, 0, 2], [1, -2, -1]])
+    with pytest.warns(UserWarning, match="reach down to -2") as warned:
+        ours = utils.unary_from_labels(labels, 4, 0.7, zero_unsure)
+    assert [warning.filename for warning in warned] == [__file__]
+    np.testing.assert_allclose(ours, pydensecrf.utils.unary_from_labels(labels, 4, 0.7, zero_unsure), rtol=1e-6)
+
+
+def test_the_role_of_eigen() -> None:
+    matrix, vector = RANDOM.normal(size=(2, 3)).astype(np.float32), np.arange(4, dtype=np.float32)
+    for module in (dcrf.eigen, pydensecrf.eigen):
+        np.testing.assert_array_equal(np.array(module.matrixXf(matrix)), matrix)
+        np.testing.assert_array_equal(np.array(module.vectorXf(vector)), vector)
+        assert np.array(module.MatrixXf()).size == np.array(module.VectorXf()).size == 0
+    kept = dcrf.eigen.vectorXf(vector)
+    vector[:] = 7
+    assert kept.dtype == np.float32
+    np.testing.assert_array_equal(kept, [0, 1, 2, 3])
+    with pytest.raises(ValueError, match=r"arr has shape \[2, 3\]; wanted \[n\]"):
+        dcrf.eigen.vectorXf(matrix)
+    with pytest.raises(ValueError, match=r"arr has shape \[4\]; wanted \[rows, columns\]"):
+        dcrf.eigen.matrixXf(vector)
+
+
+def test_beliefs_of_a_caller_serve_a_step_as_a_matrix_of_eigen() -> None:
+    crf = dcrf.DenseCRF2D(WIDTH, HEIGHT, LABELS)
+    crf.setUnaryEnergy(ENERGY)
+    crf.addPairwiseGaussian(3, 3)
+    beliefs = dcrf.eigen.matrixXf(crf.inference(1))
+    crf.stepInference(beliefs, dcrf.eigen.MatrixXf(), dcrf.eigen.MatrixXf())
+    np.testing.assert_allclose(beliefs, crf.inference(2), atol=1e-6)

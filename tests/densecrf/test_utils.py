@@ -87,8 +87,10 @@ def test_bad_input() -> None:
     probabilities = np.full((2, 4), 0.5)
     with pytest.raises(ValueError, match=r"255; wanted 0\.\.2"):
         unary_from_labels(np.array([0, 255], np.uint8), 2, 0.5)
-    with pytest.raises(ValueError, match=r"-1 to 1; wanted 0\.\.1"):
-        unary_from_labels([1, -1], 2, 0.5, zero_unsure=False)
+    with pytest.raises(ValueError, match=r"-3 to 1; wanted 0\.\.1"):
+        unary_from_labels([1, -3], 2, 0.5, zero_unsure=False)
+    with pytest.raises(ValueError, match=r"-2 to 1; wanted 0\.\.2"):
+        unary_from_labels([1, -2], 2, 0.5)
     with pytest.raises(TypeError, match="whole numbers"):
         unary_from_labels(np.array([1.0]), 2, 0.5)
     with pytest.raises(ValueError, match="gt_prob is 1"):
