@@ -220,10 +220,12 @@ def _kernel(term: PairwiseTerm, weight: float) -> Kernel:
 
 def _one_bandwidth(name: str, value: Any) -> float:
     """A bandwidth from a number, or from equal ones for all axes or channels."""
-    numbers = standard_deviations(name, value).reshape(-1)
-    if len(numbers) == 0 or (numbers != numbers[0]).any():
+    numbers = standard_deviations(name, value)
+    if isinstance(numbers, float):
+        return numbers
+    if len(set(numbers)) != 1:
         raise ValueError(f"{name} is {value!r}; wanted one number, or equal ones: a layer has one for all its axes")
-    return float(numbers[0])
+    return numbers[0]
 
 
 def _with_weights(crf: CRFRNN, weights: Tensor) -> CRFRNN:

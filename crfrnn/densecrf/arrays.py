@@ -1,5 +1,6 @@
 """What callers hand over, as tensors: any array, list or tensor of numbers, copied, or an error that names it."""
 
+import math
 import operator
 import warnings
 from typing import Any
@@ -42,15 +43,15 @@ def check_finite(name: str, tensor: Tensor, hint: str) -> None:
         raise ValueError(f"{name} holds NaN or infinite entries; {hint}")
 
 
-def bandwidths(name: str, value: Any, count: int) -> Tensor:
-    """Standard deviations [count] in float32 on the CPU, from one number for all or one for each.
+def bandwidths(name: str, value: Any, count: int) -> list[float]:
+    """Standard deviations, as many as `count`, from one number for all or one for each.
 
     Of more numbers the first are taken, with a warning to the caller of the caller, as in pydensecrf. Raises ValueError for
     fewer, and unless all are positive and finite.
     """
-    given = standard_deviations(name, value).float()
-    if given.ndim == 0:
-        return given.expand(count)
+    given = standard_deviations(name, value)
+    if isinstance(given, float):
+        return [given] * count
     if len(given) < count:
         raise ValueError(f"{name} is {value!r}; wanted one number, or {count}: one for each axis or channel")
     if len(given) > count:
@@ -58,27 +59,28 @@ def bandwidths(name: str, value: Any, count: int) -> Tensor:
     return given[:count]
 
 
-def leading_bandwidths(name: str, value: Any, count: int, hint: str = "") -> Tensor:
+def leading_bandwidths(name: str, value: Any, count: int, hint: str = "") -> list[float]:
     """As `bandwidths`, but of too few: with a warning the axes or channels after them stay undivided, as in pydensecrf.
 
     Too many raise ValueError. `hint` is added to what is said of the wrong number.
     """
-    given = standard_deviations(name, value).float()
-    if given.ndim == 0:
-        return given.expand(count)
+    given = standard_deviations(name, value)
+    if isinstance(given, float):
+        return [given] * count
     if len(given) > count:
         raise ValueError(f"{name} is {value!r}; wanted one number, or {count}: one for each axis or channel{hint}")
     if len(given) < count:
         _warn_of_count(name, value, count, f"all but the first {len(given)} stay undivided{hint}")
-    return torch.cat([given, given.new_ones(count - len(given))])
+    return given + [1.0] * (count - len(given))
 
 
-def standard_deviations(name: str, value: Any) -> Tensor:
-    """One number [] or several [n], float64 on the CPU. Raises ValueError unless all are positive and finite."""
-    tensor = as_tensor(name, value, torch.float64).cpu()
-    if not (torch.isfinite(tensor) & (tensor > 0)).all():
+def standard_deviations(name: str, value: Any) -> float | list[float]:
+    """One number or several. Raises ValueError unless all are positive and finite."""
+    tensor = as_tensor(name, value, torch.float64)
+    numbers = tensor.flatten().tolist()
+    if not all(0 < number < math.inf for number in numbers):
         raise ValueError(f"{name} (a standard deviation) is {value!r}; wanted positive finite numbers")
-    return tensor if tensor.ndim == 0 else tensor.flatten()
+    return numbers if tensor.ndim else numbers[0]
 
 
 def _warn_of_count(name: str, value: Any, count: int, what: str) -> None:

@@ -7,6 +7,7 @@ With energies U [L, N], kernels K_m and penalties W_m over labels (see `terms.pe
 The message of a pixel to itself is kept, as in the code of Kraehenbuehl and Koltun.
 """
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,40 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from crfrnn.densecrf.arrays import as_matrix, as_tensor, bandwidths, check_finite, whole_number
 from crfrnn.densecrf.eigen import MatrixXf
-from crfrnn.densecrf.terms import DIAG_KERNEL, NORMALIZE_SYMMETRIC, Term, build, make_term
+from crfrnn.densecrf.inference import Pairwise, as_rows, beliefs_after, softmax_of_rows
+from crfrnn.densecrf.points import FeaturePoints, Pixels, Points, pixel_features
+from crfrnn.densecrf.terms import DIAG_KERNEL, NORMALIZE_SYMMETRIC, Term, make_term
 from crfrnn.densecrf.unary import ConstUnary, LogisticUnary, Unary
-from crfrnn.fused import mean_field as fused
-from crfrnn.kernels import LatticeKernels
-from crfrnn.kernels.build import positions
-
-Pairwise = tuple[LatticeKernels, Tensor]
-
-
-def beliefs_after(logits: Tensor, pairwise: Pairwise | None, iterations: int, beliefs: Tensor | None = None) -> Tensor:
-    """Beliefs [1, L, N] after some iterations from `beliefs`, softmax(logits) where there are none; logits [1, L, N]."""
-    if not iterations:
-        return logits.softmax(1) if beliefs is None else beliefs
-    if pairwise is None:
-        return logits.softmax(1)
-    kernels, weights = pairwise
-    matrices = fused.label_matrices(torch.eye(logits.shape[1]).to(logits), weights)
-    fast = None if beliefs is not None else fused.mean_field(logits[..., None], kernels, matrices, iterations)
-    if fast is not None:
-        return fast[..., 0].softmax(1)
-    unary, beliefs = _to_pixels(logits), _to_pixels(logits.softmax(1) if beliefs is None else beliefs)
-    for _ in range(iterations):
-        beliefs = (unary - kernels.weighted_sum(beliefs, weights)).softmax(-1)
-    return rearrange(beliefs, "b n l -> b l n")
-
-
-def _to_pixels(rows: Tensor) -> Tensor:
-    """[1, L, N] -> [1, N, L], one row of labels per pixel."""
-    return rearrange(rows, "b l n -> b n l").contiguous()
 
 
 class DenseCRF:
@@ -64,8 +39,10 @@ class DenseCRF:
         self._nvar = whole_number("nvar", nvar, 1)
         self._nlabels = whole_number("nlabels", nlabels, 1)
         self._unary: Tensor | None = None
+        self._unary_rows: Tensor | None = None
         self._terms: list[Term] = []
         self._pairwise: Pairwise | None = None
+        self._known_costs: tuple[Tensor, Tensor] | None = None
 
     def setUnaryEnergy(self, u: Any, f: Any = None) -> None:
         """Energies u [nlabels, nvar], -log p; with f, u f for weights u [nlabels, D] and features f [D, nvar]."""
@@ -76,7 +53,7 @@ class DenseCRF:
         if not isinstance(u, Unary):
             raise TypeError(f"u is a {type(u).__name__}; wanted ConstUnary(u), or setUnaryEnergy(u) for an array")
         self._check_shape("the unary energy", u.energy)
-        self._unary = -u.energy[None]
+        self._unary, self._unary_rows = -u.energy, None
 
     def addPairwiseEnergy(
         self, features: Any, compat: Any, kernel: int = DIAG_KERNEL, normalization: int = NORMALIZE_SYMMETRIC
@@ -93,16 +70,20 @@ class DenseCRF:
         if matrix.shape[1] != self._nvar:
             hint = "; transpose them" if matrix.shape[0] == self._nvar else ""
             raise ValueError(f"features have shape {list(matrix.shape)}; wanted [D, {self._nvar}]{hint}")
-        self._add(matrix.T.contiguous(), compat, kernel, normalization)
+        check_finite("features", matrix, "a bandwidth of 0 or an invalid pixel makes such features")
+        self._add(FeaturePoints(matrix.T.contiguous()), compat, kernel, normalization)
 
     def inference(self, niter: int) -> np.ndarray:
         """Beliefs [nlabels, nvar] after `niter` iterations of mean field; 0 gives softmax(-U)."""
         iterations = whole_number("niter", niter, 0)
-        return self._iterate(iterations)[0].cpu().numpy()
+        logits = self._logits()
+        with _engine(logits.device):
+            return beliefs_after(logits, self._kernels() if iterations else None, iterations).cpu().numpy()
 
     def startInference(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(Q, tmp1, tmp2) for `stepInference`: Q = softmax(-U) [nlabels, nvar], and two that are empty, for its sake."""
-        return self.inference(0), MatrixXf(), MatrixXf()
+        # With the labels of each point side by side in memory, as steps filter them.
+        return np.asfortranarray(self.inference(0)), MatrixXf(), MatrixXf()
 
     def stepInference(self, Q: Any, tmp1: Any = None, tmp2: Any = None) -> None:
         """One iteration of mean field, in place on Q [nlabels, nvar]; tmp1 and tmp2 are not looked at."""
@@ -113,7 +94,9 @@ class DenseCRF:
             raise TypeError(f"Q is {Q.dtype}; wanted floating point, to be written to: Q.astype('float32')")
         if isinstance(Q, np.ndarray) and not Q.flags.writeable:
             raise ValueError("Q is read-only; stepInference writes to it: pass Q.copy()")
-        after = self._iterate(1, self._beliefs(Q))[0]
+        beliefs = self._belief_rows(Q)
+        with _engine(beliefs.device):
+            after = softmax_of_rows(self._rows() - self._costs(beliefs)).T
         if isinstance(Q, Tensor):
             Q.detach().copy_(after)
         else:
@@ -125,43 +108,55 @@ class DenseCRF:
         It is not a divergence: log Z is missing, so that it may be negative, and the pair term counts every pair twice, so
         that it is not what mean field lowers. For that, `state.free_energy()` of `CRFRNN.iterate`.
         """
-        beliefs, logits = self._beliefs(Q), self._logits()
-        with _engine(logits.device):
-            local = beliefs.clamp(min=1e-20).log() - logits
-            pairwise = self._kernels()
-            if pairwise is not None:
-                costs = pairwise[0].weighted_sum(_to_pixels(beliefs), pairwise[1])
-                local = local + rearrange(costs, "b n l -> b l n")
-            return float((beliefs * local).cpu().double().sum())
+        beliefs = self._belief_rows(Q)
+        with _engine(beliefs.device):
+            costs = self._costs(beliefs)
+            # What comes next is a step from the same beliefs.
+            self._known_costs = (beliefs, costs)
+            local = beliefs.clamp(min=1e-20).log_().sub_(self._rows()).add_(costs)
+            return float(local.mul_(beliefs).sum(dtype=torch.float64))
 
-    def _add(self, features: Tensor, compat: Any, kernel: int, normalization: int) -> None:
-        self._terms.append(make_term(features, compat, kernel, normalization, self._nlabels))
-        self._pairwise = None
-
-    def _iterate(self, iterations: int, beliefs: Tensor | None = None) -> Tensor:
-        logits = self._logits()
-        with _engine(logits.device):
-            return beliefs_after(logits, self._kernels() if iterations else None, iterations, beliefs)
+    def _add(self, points: Points, compat: Any, kernel: int, normalization: int) -> None:
+        self._terms.append(make_term(points, compat, kernel, normalization, self._nlabels))
+        self._pairwise = self._known_costs = None
 
     def _kernels(self) -> Pairwise | None:
         device = self._logits().device
-        if self._terms and (self._pairwise is None or self._pairwise[1].device != device):
-            self._pairwise = build(self._terms, device)
+        if self._terms and (self._pairwise is None or self._pairwise.penalties.device != device):
+            self._pairwise = Pairwise.build(self._terms, self._nlabels, device)
         return self._pairwise
 
+    def _costs(self, beliefs: Tensor) -> Tensor:
+        """sum_m W_m K_m Q of beliefs [N, L], at once where `klDivergence` has just computed it: [N, L]."""
+        known, self._known_costs = self._known_costs, None
+        if known is not None and known[0].device == beliefs.device and torch.equal(known[0], beliefs):
+            return known[1]
+        pairwise = self._kernels()
+        return torch.zeros_like(beliefs) if pairwise is None else pairwise.costs(beliefs)
+
     def _logits(self) -> Tensor:
+        """-U [L, N]."""
         if self._unary is None:
             raise ValueError("the CRF has no unary energy; call setUnaryEnergy(u) before inference")
         return self._unary
 
-    def _beliefs(self, Q: Any) -> Tensor:
-        """Beliefs [nlabels, nvar] of a caller as [1, L, N] on the device of the unary."""
-        beliefs = as_matrix("Q", Q, "[nlabels, nvar]")
-        self._check_shape("Q", beliefs)
-        check_finite("Q", beliefs, "wanted beliefs, as startInference() gives them")
-        return beliefs[None].to(self._logits().device)
+    def _rows(self) -> Tensor:
+        """-U [N, L]."""
+        if self._unary_rows is None:
+            self._unary_rows = as_rows(self._logits())
+        return self._unary_rows
 
-    def _check_shape(self, name: str, tensor: Tensor) -> None:
+    def _belief_rows(self, Q: Any) -> Tensor:
+        """Beliefs [nlabels, nvar] of a caller as [N, L] on the device of the unary."""
+        given = Q if isinstance(Q, Tensor) else np.asarray(Q)
+        if given.ndim == 2:
+            self._check_shape("Q", given)
+            given = given.T
+        beliefs = as_matrix("Q", given, "[nlabels, nvar]")
+        check_finite("Q", beliefs, "wanted beliefs, as startInference() gives them")
+        return beliefs.to(self._logits().device)
+
+    def _check_shape(self, name: str, tensor: np.ndarray | Tensor) -> None:
         wanted = (self._nlabels, self._nvar)
         if tensor.shape != wanted:
             hint = "; transpose it" if tensor.shape == wanted[::-1] else ""
@@ -179,8 +174,8 @@ class DenseCRF2D(DenseCRF):
         self, sxy: Any, compat: Any, kernel: int = DIAG_KERNEL, normalization: int = NORMALIZE_SYMMETRIC
     ) -> None:
         """Add smoothness: `sxy` in pixels, one number or (x, y); the others as in `addPairwiseEnergy`."""
-        features = self._positions(torch.device("cpu")) / bandwidths("sxy", sxy, 2)
-        self._add(features, compat, kernel, normalization)
+        x, y = bandwidths("sxy", sxy, 2)
+        self._add(Pixels(self._h, self._w, (x, y)), compat, kernel, normalization)
 
     def addPairwiseBilateral(
         self, sxy: Any, srgb: Any, rgbim: Any, compat: Any,
@@ -192,24 +187,21 @@ class DenseCRF2D(DenseCRF):
             rgbim: image [h, w, channels] in 0..255, of any numeric type and number of channels.
         """
         image = self._image(rgbim)
-        place = self._positions(image.device) / bandwidths("sxy", sxy, 2).to(image.device)
-        color = image / bandwidths("srgb", srgb, image.shape[1]).to(image.device)
-        self._add(torch.cat([place, color], 1), compat, kernel, normalization)
-
-    def _positions(self, device: torch.device) -> Tensor:
-        """(x, y) [N, 2]."""
-        return positions(self._h, self._w, torch.empty(0, device=device))
+        features = pixel_features(image)
+        thetas = [*bandwidths("sxy", sxy, 2), *bandwidths("srgb", srgb, image.shape[2])]
+        self._add(FeaturePoints(features / features.new_tensor(thetas)), compat, kernel, normalization)
 
     def _image(self, rgbim: Any) -> Tensor:
-        """An image as gray levels [N, channels]."""
+        """An image as gray levels [h, w, channels]."""
         image = as_tensor("rgbim", rgbim)
         if image.ndim != 3 or image.shape[:2] != (self._h, self._w):
             raise ValueError(
                 f"rgbim has shape {list(image.shape)}; wanted [h, w, channels] = [{self._h}, {self._w}, C], as "
                 "DenseCRF2D(w, h, nlabels) was told; a gray image is image[..., None]"
             )
-        check_finite("rgbim", image, "wanted gray levels of 0..255")
-        low, high = float(image.min()), float(image.max())
+        low, high = (float(value) for value in image.aminmax())
+        if not math.isfinite(high - low):
+            raise ValueError("rgbim holds NaN or infinite entries; wanted gray levels of 0..255")
         if low < 0 or high > 255:
             raise ValueError(
                 f"rgbim reaches from {low:g} to {high:g}; wanted gray levels of 0..255. For other data, "
@@ -220,11 +212,11 @@ class DenseCRF2D(DenseCRF):
                 "rgbim lies in 0..1; srgb counts gray levels of 0..255, so pass the raw image (image * 255)",
                 stacklevel=3,
             )
-        return rearrange(image, "h w c -> (h w) c")
+        return image
 
 
 @contextmanager
 def _engine(device: torch.device) -> Iterator[None]:
     """Without gradients, and without autocast, which would multiply label matrices in half precision."""
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
         yield

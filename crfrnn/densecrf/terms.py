@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 from crfrnn.densecrf.arrays import as_tensor, check_finite
-from crfrnn.kernels import LatticeKernels, Normalization
-from crfrnn.kernels.normalizers import normalizer
-from crfrnn.lattice import Lattice
-from crfrnn.lattice.checks import MAX_DIMENSIONS
+from crfrnn.densecrf.points import Points
+from crfrnn.kernels import Normalization
 
 
 class KernelType(IntEnum):
@@ -53,25 +51,18 @@ NAMES: dict[NormalizationType, Normalization] = {
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """One pairwise term; it costs W (K Q)_i at pixel i."""
+    """One pairwise term; it costs W (K Q)_i at point i."""
 
-    features: Tensor  # [N, D]
+    points: Points
     penalty: Tensor  # W: one number, one per label [L], or a matrix over labels [L, L]
     normalization: Normalization
 
 
-def make_term(features: Tensor, compat: Any, kernel: Any, normalization: Any, num_labels: int) -> Term:
-    """A term over features [N, D]. Raises TypeError or ValueError for what makes no sense."""
-    dimensions = features.shape[1]
-    if not 1 <= dimensions <= MAX_DIMENSIONS:
-        raise ValueError(
-            f"the features have {dimensions} dimensions; wanted 1 to {MAX_DIMENSIONS}. The lattice works in few "
-            "dimensions only: project them, by principal components for example"
-        )
-    check_finite("features", features, "a bandwidth of 0 or an invalid pixel makes such features")
+def make_term(points: Points, compat: Any, kernel: Any, normalization: Any, num_labels: int) -> Term:
+    """A term over `points`. Raises TypeError or ValueError for what makes no sense."""
     _check_choice("kernel", kernel, KernelType)
     kind = NormalizationType(_check_choice("normalization", normalization, NormalizationType))
-    return Term(features, penalty(compat, num_labels), NAMES[kind])
+    return Term(points, penalty(compat, num_labels), NAMES[kind])
 
 
 def penalty(compat: Any, num_labels: int) -> Tensor:
@@ -93,16 +84,6 @@ def penalty(compat: Any, num_labels: int) -> Tensor:
         f"compat has shape {list(weights.shape)}; wanted a number (Potts), [{num_labels}] (diagonal) or "
         f"[{num_labels}, {num_labels}] (matrix), for {num_labels} labels"
     )
-
-
-def build(terms: Sequence[Term], device: torch.device) -> tuple[LatticeKernels, Tensor]:
-    """The normalized kernels of all terms and their weights over labels, in the smallest form that holds them all."""
-    lattices, normalizers = [], []
-    for term in terms:
-        lattice = Lattice.build(term.features[None].to(device))
-        lattices.append(lattice)
-        normalizers.append(normalizer(lattice, term.normalization, False))
-    return LatticeKernels(lattices, normalizers), stacked([term.penalty.to(device) for term in terms])
 
 
 def stacked(weights: Sequence[Tensor]) -> Tensor:

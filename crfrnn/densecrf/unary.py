@@ -1,5 +1,6 @@
 """Unary energies [L, N]: given, or linear in features."""
 
+import math
 from typing import Any
 
 import torch
@@ -15,16 +16,11 @@ class Unary:
     """Unary energies; made as `ConstUnary` or `LogisticUnary`, and usable for any number of CRFs."""
 
     def __init__(self, energy: Tensor) -> None:
-        if energy.isnan().any() or (energy == -torch.inf).any():
-            raise ValueError(
-                "the unary energies hold NaN or -inf; wanted -log p: look for probabilities below 0 or a division by 0"
-            )
-        if (energy == torch.inf).all(0).any():
-            raise ValueError(
-                "some pixel has an infinite unary energy for every label; wanted at least one label it may take: "
-                "unary_from_softmax(..., clip=1e-5) keeps energies finite"
-            )
-        self.energy = energy.clamp(max=FORBIDDEN)
+        low, high = (float(value) for value in energy.aminmax()) if energy.numel() else (0.0, 0.0)
+        if not (low > -math.inf and high <= FORBIDDEN):
+            _check(energy)
+            energy = energy.clamp(max=FORBIDDEN)
+        self.energy = energy
 
 
 class ConstUnary(Unary):
@@ -46,3 +42,15 @@ class LogisticUnary(Unary):
         check_finite("L", weights, "wanted finite weights")
         check_finite("f", features, "wanted finite features")
         super().__init__(weights @ features.to(weights.device))
+
+
+def _check(energy: Tensor) -> None:
+    if energy.isnan().any() or (energy == -torch.inf).any():
+        raise ValueError(
+            "the unary energies hold NaN or -inf; wanted -log p: look for probabilities below 0 or a division by 0"
+        )
+    if (energy == torch.inf).all(0).any():
+        raise ValueError(
+            "some pixel has an infinite unary energy for every label; wanted at least one label it may take: "
+            "unary_from_softmax(..., clip=1e-5) keeps energies finite"
+        )

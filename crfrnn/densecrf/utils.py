@@ -115,7 +115,8 @@ def create_pairwise_gaussian(sdims: Any, shape: Sequence[int]) -> np.ndarray:
         shape: of the grid, for example (height, width).
     """
     sizes = [whole_number("shape", size, 1) for size in shape]
-    return (_coordinates(sizes, torch.device("cpu")) / leading_bandwidths("sdims", sdims, len(sizes))[:, None]).numpy()
+    thetas = torch.tensor(leading_bandwidths("sdims", sdims, len(sizes)), dtype=torch.float32)
+    return (_coordinates(sizes, thetas.device) / thetas[:, None]).numpy()
 
 
 def create_pairwise_bilateral(sdims: Any, schan: Any, img: Any, chdim: int = -1) -> np.ndarray | Tensor:
@@ -139,12 +140,10 @@ def create_pairwise_bilateral(sdims: Any, schan: Any, img: Any, chdim: int = -1)
         )
     sizes = channels.shape[1:]
     hint = ". If the last axis holds channels, say so: chdim=2 for an image [h, w, channels]" if chdim == -1 else ""
-    thetas = torch.cat(
-        [leading_bandwidths("sdims", sdims, len(sizes), hint), leading_bandwidths("schan", schan, len(channels))]
-    )
+    thetas = [*leading_bandwidths("sdims", sdims, len(sizes), hint), *leading_bandwidths("schan", schan, len(channels))]
     colors = rearrange(channels, "c ... -> c (...)")
     features = torch.cat([_coordinates(sizes, image.device), colors])
-    return same_kind(features / thetas.to(image.device)[:, None], img)
+    return same_kind(features / features.new_tensor(thetas)[:, None], img)
 
 
 def _coordinates(sizes: Sequence[int], device: torch.device) -> Tensor:
