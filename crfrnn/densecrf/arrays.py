@@ -3,6 +3,7 @@
 import math
 import operator
 import warnings
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,22 +12,41 @@ from torch import Tensor
 
 from crfrnn.lattice.checks import all_finite
 
+# What is divided by a smaller one may overflow in float32.
+SMALLEST_BANDWIDTH = 1e-30
+
 
 def as_tensor(name: str, value: Any, dtype: torch.dtype = torch.float32) -> Tensor:
     """A contiguous copy of `value` that carries no gradient, on the device where it is; arrays become CPU tensors.
 
-    `name` is that of the argument, for errors. Raises TypeError for anything but real numbers.
+    `name` is that of the argument, for errors. Raises TypeError or ValueError for anything but real numbers, all there.
     """
     if isinstance(value, Tensor):
-        if value.is_complex():
-            raise TypeError(f"{name} is complex; wanted real numbers: {name}.real or {name}.abs()")
+        _check_tensor(name, value)
         return value.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
-    array = np.asarray(value)
+    try:
+        array = np.asanyarray(value)
+    except ValueError:
+        raise ValueError(f"{name} is a {type(value).__name__} whose rows differ in length; wanted an array") from None
     if array.dtype.kind not in "biuf":
         came = f"an array of {array.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
         raise TypeError(f"{name} is {came}; wanted an array or tensor of real numbers")
+    if isinstance(array, np.ma.MaskedArray) and array.mask.any():
+        raise ValueError(
+            f"{name} is a masked array with {int(array.mask.sum())} masked entries; a CRF has a value everywhere, so fill "
+            f"them first: {name}.filled(...)"
+        )
     # Converted by numpy: torch does not know all of its types, nor read-only and reversed arrays.
-    return torch.from_numpy(array.astype(str(dtype).removeprefix("torch."), order="C"))
+    return torch.from_numpy(np.array(array, str(dtype).removeprefix("torch."), order="C"))
+
+
+def _check_tensor(name: str, value: Tensor) -> None:
+    if value.is_complex():
+        raise TypeError(f"{name} is complex; wanted real numbers: {name}.real or {name}.abs()")
+    if value.is_nested or value.is_meta or value.is_quantized or value.layout != torch.strided:
+        kinds = {"nested": value.is_nested, "meta": value.is_meta, "quantized": value.is_quantized}
+        kind = next((kind for kind, holds in kinds.items() if holds), "sparse")
+        raise TypeError(f"{name} is a {kind} tensor; wanted an ordinary one that holds all values")
 
 
 def as_matrix(name: str, value: Any, layout: str) -> Tensor:
@@ -78,8 +98,8 @@ def standard_deviations(name: str, value: Any) -> float | list[float]:
     """One number or several. Raises ValueError unless all are positive and finite."""
     tensor = as_tensor(name, value, torch.float64)
     numbers = tensor.flatten().tolist()
-    if not all(0 < number < math.inf for number in numbers):
-        raise ValueError(f"{name} (a standard deviation) is {value!r}; wanted positive finite numbers")
+    if not all(SMALLEST_BANDWIDTH <= number < math.inf for number in numbers):
+        raise ValueError(f"{name} (a standard deviation) is {value!r}; wanted finite numbers above 0, from 1e-30 on")
     return numbers if tensor.ndim else numbers[0]
 
 
@@ -92,12 +112,20 @@ def _warn_of_count(name: str, value: Any, count: int, what: str) -> None:
 def whole_number(name: str, value: Any, least: int) -> int:
     """`value` as an int, also from 5.0. Raises TypeError where it is not a whole number, ValueError where below `least`."""
     try:
-        number = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
+        floating = isinstance(value, float | np.floating)
+        number = int(value) if floating and value.is_integer() else operator.index(value)
     except TypeError:
         raise TypeError(f"{name} is {value!r}; wanted a whole number") from None
     if number < least:
         raise ValueError(f"{name} is {number}; wanted a whole number of at least {least}")
     return number
+
+
+def real_number(name: str, value: Any) -> float:
+    """`value` as a float. Raises TypeError where it is not one real number."""
+    if isinstance(value, Real) or (isinstance(value, np.ndarray | Tensor) and value.ndim == 0):
+        return float(value)
+    raise TypeError(f"{name} is {value!r}; wanted one real number")
 
 
 def same_kind(tensor: Tensor, *given: Any) -> np.ndarray | Tensor:

@@ -46,14 +46,13 @@ class DenseCRF:
 
     def setUnaryEnergy(self, u: Any, f: Any = None) -> None:
         """Energies u [nlabels, nvar], -log p; with f, u f for weights u [nlabels, D] and features f [D, nvar]."""
-        self.setUnary(ConstUnary(u) if f is None else LogisticUnary(u, f))
+        self._set_unary(ConstUnary(u) if f is None else LogisticUnary(u, f))
 
     def setUnary(self, u: Unary) -> None:
         """Energies as `ConstUnary` or `LogisticUnary`."""
         if not isinstance(u, Unary):
             raise TypeError(f"u is a {type(u).__name__}; wanted ConstUnary(u), or setUnaryEnergy(u) for an array")
-        self._check_shape("the unary energy", u.energy)
-        self._unary, self._unary_rows = -u.energy, None
+        self._set_unary(u)
 
     def addPairwiseEnergy(
         self, features: Any, compat: Any, kernel: int = DIAG_KERNEL, normalization: int = NORMALIZE_SYMMETRIC
@@ -116,6 +115,16 @@ class DenseCRF:
             local = beliefs.clamp(min=1e-20).log_().sub_(self._rows()).add_(costs)
             return float(local.mul_(beliefs).sum(dtype=torch.float64))
 
+    def _set_unary(self, u: Unary) -> None:
+        self._check_shape("the unary energy", u.energy)
+        if u.are_probabilities():
+            warnings.warn(
+                "the unary energies lie in 0..1 and sum to 1 over the labels, as probabilities do; wanted -log p: take the "
+                "negative logarithm, or unary_from_softmax(p)",
+                stacklevel=3,
+            )
+        self._unary, self._unary_rows = -u.energy, None
+
     def _add(self, points: Points, compat: Any, kernel: int, normalization: int) -> None:
         self._terms.append(make_term(points, compat, kernel, normalization, self._nlabels))
         self._pairwise = self._known_costs = None
@@ -148,7 +157,7 @@ class DenseCRF:
 
     def _belief_rows(self, Q: Any) -> Tensor:
         """Beliefs [nlabels, nvar] of a caller as [N, L] on the device of the unary."""
-        given = Q if isinstance(Q, Tensor) else np.asarray(Q)
+        given = Q if isinstance(Q, Tensor) else np.asanyarray(Q)
         if given.ndim == 2:
             self._check_shape("Q", given)
             given = given.T
@@ -194,7 +203,7 @@ class DenseCRF2D(DenseCRF):
     def _image(self, rgbim: Any) -> Tensor:
         """An image as gray levels [h, w, channels]."""
         image = as_tensor("rgbim", rgbim)
-        if image.ndim != 3 or image.shape[:2] != (self._h, self._w):
+        if image.ndim != 3 or image.shape[:2] != (self._h, self._w) or image.shape[2] == 0:
             raise ValueError(
                 f"rgbim has shape {list(image.shape)}; wanted [h, w, channels] = [{self._h}, {self._w}, C], as "
                 "DenseCRF2D(w, h, nlabels) was told; a gray image is image[..., None]"

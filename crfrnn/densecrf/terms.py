@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -41,6 +41,11 @@ class NormalizationType(IntEnum):
 CONST_KERNEL, DIAG_KERNEL, FULL_KERNEL = KernelType
 NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER, NORMALIZE_SYMMETRIC = NormalizationType
 
+Choice = TypeVar("Choice", KernelType, NormalizationType)
+
+# So that sums over all terms stay finite in float32.
+LARGEST_COST = 1e20
+
 NAMES: dict[NormalizationType, Normalization] = {
     NO_NORMALIZATION: "none",
     NORMALIZE_BEFORE: "before",
@@ -60,9 +65,8 @@ class Term:
 
 def make_term(points: Points, compat: Any, kernel: Any, normalization: Any, num_labels: int) -> Term:
     """A term over `points`. Raises TypeError or ValueError for what makes no sense."""
-    _check_choice("kernel", kernel, KernelType)
-    kind = NormalizationType(_check_choice("normalization", normalization, NormalizationType))
-    return Term(points, penalty(compat, num_labels), NAMES[kind])
+    _choice("kernel", kernel, KernelType)
+    return Term(points, penalty(compat, num_labels), NAMES[_choice("normalization", normalization, NormalizationType)])
 
 
 def penalty(compat: Any, num_labels: int) -> Tensor:
@@ -74,6 +78,9 @@ def penalty(compat: Any, num_labels: int) -> Tensor:
     """
     weights = as_tensor("compat", compat)
     check_finite("compat", weights, "wanted finite numbers")
+    largest = float(weights.abs().max()) if weights.numel() else 0.0
+    if largest > LARGEST_COST:
+        raise ValueError(f"compat reaches {largest:g}; wanted costs of at most {LARGEST_COST:g}, whose sums are finite")
     if weights.ndim == 0:
         return -weights
     if weights.shape == (num_labels,):
@@ -98,7 +105,9 @@ def stacked(weights: Sequence[Tensor]) -> Tensor:
     return torch.stack([weight if weight.ndim == 2 else torch.diag(weight) for weight in diagonals])
 
 
-def _check_choice(name: str, value: Any, choices: type[IntEnum]) -> int:
-    if value not in list(choices):
-        raise ValueError(f"{name} is {value!r}; wanted one of {', '.join(choice.name for choice in choices)}")
-    return int(value)
+def _choice(name: str, value: Any, choices: type[Choice]) -> Choice:
+    try:
+        return choices(value)
+    except (TypeError, ValueError):
+        names = ", ".join(choice.name for choice in choices)
+        raise ValueError(f"{name} is {value!r}; wanted one of {names}") from None

@@ -1,6 +1,5 @@
 """Unary energies [L, N]: given, or linear in features."""
 
-import math
 from typing import Any
 
 import torch
@@ -16,11 +15,19 @@ class Unary:
     """Unary energies; made as `ConstUnary` or `LogisticUnary`, and usable for any number of CRFs."""
 
     def __init__(self, energy: Tensor) -> None:
-        low, high = (float(value) for value in energy.aminmax()) if energy.numel() else (0.0, 0.0)
-        if not (low > -math.inf and high <= FORBIDDEN):
+        low, high = (float(value) for value in energy.aminmax()) if energy.numel() else (0, 0)
+        if not (low > -torch.inf and high <= FORBIDDEN):
             _check(energy)
             energy = energy.clamp(max=FORBIDDEN)
         self.energy = energy
+
+    def are_probabilities(self) -> bool:
+        """Whether these look like probabilities: within 0..1, with sum 1 over two labels or more."""
+        if len(self.energy) < 2 or self.energy.numel() == 0:
+            return False
+        # A single column tells in most cases.
+        columns = (self.energy[:, :1], self.energy)
+        return all(bool((each >= 0).all()) and bool(((each.sum(0) - 1).abs() < 1e-3).all()) for each in columns)
 
 
 class ConstUnary(Unary):

@@ -13,7 +13,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from crfrnn.densecrf.arrays import as_tensor, check_finite, leading_bandwidths, same_kind, whole_number
+from crfrnn.densecrf.arrays import as_tensor, check_finite, leading_bandwidths, real_number, same_kind, whole_number
 
 
 def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: bool = True) -> np.ndarray | Tensor:
@@ -28,6 +28,7 @@ def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: b
             With False, label k is row k. Rows below 0 count from the last one, with a warning.
     """
     count = whole_number("n_labels", n_labels, 1)
+    gt_prob = real_number("gt_prob", gt_prob)
     if not 0 < gt_prob < 1:
         raise ValueError(f"gt_prob is {gt_prob}; wanted a probability between 0 and 1, both excluded")
     given = labels if isinstance(labels, Tensor) else np.asarray(labels)
@@ -36,7 +37,7 @@ def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: b
     ids = as_tensor("labels", labels, torch.int64).flatten()
     rows = _rows(ids, count, bool(zero_unsure))
     others = -math.log((1 - gt_prob) / max(count - 1, 1))
-    energy = torch.full((count, len(ids)), others, device=ids.device)
+    energy = torch.full((count, len(ids)), others, dtype=torch.float32, device=ids.device)
     energy.scatter_(0, rows[None], -math.log(gt_prob))
     if zero_unsure:
         energy[:, ids == 0] = math.log(count)
@@ -90,13 +91,19 @@ def unary_from_softmax(sm: Any, scale: float | None = None, clip: float | None =
             stacklevel=2,
         )
     if scale is not None:
+        scale = real_number("scale", scale)
         if not 0 < scale <= 1:
             raise ValueError(f"scale is {scale}; wanted a trust above 0 and up to 1, or None")
         probabilities = scale * probabilities + (1 - scale) / len(probabilities)
     if clip is not None:
+        clip = real_number("clip", clip)
         if not 0 <= clip < 1:
             raise ValueError(f"clip is {clip}; wanted the least probability, at least 0 and below 1, or None")
         probabilities = probabilities.clamp(clip, 1)
+    elif (probabilities < 0).any():
+        raise ValueError(
+            f"sm reaches down to {low:g}, which has no logarithm; wanted probabilities, or a clip that raises them"
+        )
     return same_kind(-rearrange(probabilities, "l ... -> l (...)").log().float(), sm)
 
 
@@ -106,7 +113,7 @@ def softmax_to_unary(sm: Any, GT_PROB: float = 1) -> np.ndarray | Tensor:
     return unary_from_softmax(sm, None if GT_PROB == 1 else GT_PROB, clip=None)
 
 
-def create_pairwise_gaussian(sdims: Any, shape: Sequence[int]) -> np.ndarray:
+def create_pairwise_gaussian(sdims: Any, shape: int | Sequence[int]) -> np.ndarray:
     """Features [D, N] of the points of a grid of D axes, for `addPairwiseEnergy`.
 
     Args:
@@ -114,7 +121,9 @@ def create_pairwise_gaussian(sdims: Any, shape: Sequence[int]) -> np.ndarray:
             `addPairwiseGaussian` has (x, y). Axes beyond these stay undivided, with a warning.
         shape: of the grid, for example (height, width).
     """
-    sizes = [whole_number("shape", size, 1) for size in shape]
+    sizes = [whole_number("shape", size, 1) for size in np.atleast_1d(shape)]
+    if not sizes:
+        raise ValueError("shape is empty; wanted the sizes of one axis or more, for example (height, width)")
     thetas = torch.tensor(leading_bandwidths("sdims", sdims, len(sizes)), dtype=torch.float32)
     return (_coordinates(sizes, thetas.device) / thetas[:, None]).numpy()
 
@@ -129,21 +138,29 @@ def create_pairwise_bilateral(sdims: Any, schan: Any, img: Any, chdim: int = -1)
         img: image of any number of axes and any numeric type.
         chdim: which axis holds the channels; -1 where there is none, not for the last one.
     """
-    image = as_tensor("img", img)
-    if chdim == -1:
-        channels = image[None]
-    elif -image.ndim <= chdim < image.ndim:
-        channels = image.movedim(chdim, 0)
-    else:
-        raise ValueError(
-            f"chdim is {chdim} for img of shape {list(image.shape)}; wanted one of its axes, or -1 for none"
-        )
+    channels = _channels_first(img, chdim)
     sizes = channels.shape[1:]
     hint = ". If the last axis holds channels, say so: chdim=2 for an image [h, w, channels]" if chdim == -1 else ""
     thetas = [*leading_bandwidths("sdims", sdims, len(sizes), hint), *leading_bandwidths("schan", schan, len(channels))]
     colors = rearrange(channels, "c ... -> c (...)")
-    features = torch.cat([_coordinates(sizes, image.device), colors])
+    features = torch.cat([_coordinates(sizes, channels.device), colors])
     return same_kind(features / features.new_tensor(thetas)[:, None], img)
+
+
+def _channels_first(img: Any, chdim: int) -> Tensor:
+    """An image as [C, ...]; the channels are along axis `chdim`, -1 where there is none."""
+    image = as_tensor("img", img)
+    axis = whole_number("chdim", chdim, -max(image.ndim, 1))
+    if axis >= image.ndim:
+        raise ValueError(
+            f"chdim is {axis} for img of shape {list(image.shape)}; wanted one of its axes, or -1 for none"
+        )
+    if image.numel() == 0 or image.ndim < (1 if axis == -1 else 2):
+        raise ValueError(
+            f"img has shape {list(image.shape)}; wanted one axis or more beside channels, none of them empty"
+        )
+    check_finite("img", image, "wanted a number at every pixel")
+    return image[None] if axis == -1 else image.movedim(axis, 0)
 
 
 def _coordinates(sizes: Sequence[int], device: torch.device) -> Tensor:

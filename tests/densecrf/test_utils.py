@@ -101,6 +101,12 @@ def test_bad_input() -> None:
         unary_from_softmax(probabilities * np.nan)
     with pytest.raises(ValueError, match="at least one"):
         unary_from_softmax(probabilities[:0])
+    with pytest.raises(ValueError, match="no logarithm"):
+        unary_from_softmax(np.array([[-0.005], [1.005]]), clip=None)
+    with pytest.raises(TypeError, match="clip is '1e-5'"):
+        unary_from_softmax(probabilities, clip="1e-5")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="labels is a masked array with 1 masked"):
+        unary_from_labels(np.ma.array([1, 2], mask=[0, 1]), 3, 0.5)
     with pytest.raises(ValueError, match="scale is 2"):
         unary_from_softmax(probabilities, scale=2)
     with pytest.warns(UserWarning, match="Logits need a softmax"):
@@ -109,6 +115,16 @@ def test_bad_input() -> None:
         create_pairwise_bilateral((80, 80), 13, np.zeros((4, 5, 3)))
     with pytest.raises(ValueError, match="chdim is 3"):
         create_pairwise_bilateral((80, 80), 13, np.zeros((4, 5, 3)), chdim=3)
+    with pytest.raises(TypeError, match="chdim is None"):
+        create_pairwise_bilateral((80, 80), 13, np.zeros((4, 5, 3)), chdim=None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="img holds NaN"):
+        create_pairwise_bilateral((80, 80), 13, np.full((4, 5), np.nan))
+    with pytest.raises(ValueError, match=r"img has shape \[0, 5\]"):
+        create_pairwise_bilateral((80, 80), 13, np.zeros((0, 5)))
+    with pytest.raises(ValueError, match=r"img has shape \[4\]; wanted one axis or more beside channels"):
+        create_pairwise_bilateral(80, 13, np.zeros(4), chdim=0)
+    with pytest.raises(ValueError, match="shape is empty"):
+        create_pairwise_gaussian(3, ())
     with pytest.raises(ValueError, match="schan"):
         create_pairwise_bilateral((80, 80), (13, 13, 13, 13), np.zeros((4, 5, 3)), chdim=2)
     with pytest.raises(ValueError, match="sdims"):
