@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from crfrnn._files import load_torch, replacing
-from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.assembly import SegmentationModel, build_model
+from crfrnn.nets.bgr import crf_from_settings
 
 FORMAT = "crfrnn checkpoint 1"
 
@@ -58,7 +58,7 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
 def model_from_checkpoint(path: str | os.PathLike) -> tuple[SegmentationModel, list[str]]:
     """The model in a checkpoint, in evaluation mode on the CPU, and the names of its labels. Raises as `load_checkpoint`."""
     content = load_checkpoint(path)
-    crf = None if content["crf"] is None else CRFRNN.from_settings(content["crf"])
+    crf = None if content["crf"] is None else crf_from_settings(content["crf"])
     model = build_model(**content["architecture"], crf=crf)
     model.load_state_dict(content["model"])
     return model.eval(), content["classes"]
