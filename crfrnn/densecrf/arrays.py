@@ -53,7 +53,8 @@ def as_matrix(name: str, value: Any, layout: str) -> Tensor:
     """`value` as a float32 tensor of two axes; `layout` says which. Raises ValueError for another number of axes."""
     tensor = as_tensor(name, value)
     if tensor.ndim != 2:
-        raise ValueError(f"{name} has shape {list(tensor.shape)}; wanted {layout}: flatten the pixels with reshape")
+        hint = ": flatten the pixels with reshape" if tensor.ndim > 2 else ""
+        raise ValueError(f"{name} has shape {list(tensor.shape)}; wanted {layout}{hint}")
     return tensor
 
 

@@ -65,8 +65,8 @@ class Term:
 
 def make_term(points: Points, compat: Any, kernel: Any, normalization: Any, num_labels: int) -> Term:
     """A term over `points`. Raises TypeError or ValueError for what makes no sense."""
-    _choice("kernel", kernel, KernelType)
-    return Term(points, penalty(compat, num_labels), NAMES[_choice("normalization", normalization, NormalizationType)])
+    choice("kernel", kernel, KernelType)
+    return Term(points, penalty(compat, num_labels), NAMES[choice("normalization", normalization, NormalizationType)])
 
 
 def penalty(compat: Any, num_labels: int) -> Tensor:
@@ -105,9 +105,10 @@ def stacked(weights: Sequence[Tensor]) -> Tensor:
     return torch.stack([weight if weight.ndim == 2 else torch.diag(weight) for weight in diagonals])
 
 
-def _choice(name: str, value: Any, choices: type[Choice]) -> Choice:
+def choice(name: str, value: Any, choices: type[Choice]) -> Choice:
+    """One of `choices`, from it or its number."""
     try:
         return choices(value)
     except (TypeError, ValueError):
-        names = ", ".join(choice.name for choice in choices)
+        names = ", ".join(each.name for each in choices)
         raise ValueError(f"{name} is {value!r}; wanted one of {names}") from None
