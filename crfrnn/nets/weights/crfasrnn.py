@@ -33,15 +33,18 @@ ITERATIONS = 10
 
 
 def is_crfasrnn(state: dict[str, Tensor]) -> bool:
-    """Whether a state dict is one of crfasrnn_pytorch."""
-    return all(name in state for name in PAIR_TERM)
+    """Whether a state dict is one of crfasrnn_pytorch, though perhaps not a whole one."""
+    return any(name in state for name in PAIR_TERM)
 
 
 def read_crfasrnn(state: dict[str, Tensor]) -> SourceFile:
     """The content of `crfasrnn_weights.pth`, an FCN-8s with the CRF-RNN on top.
 
-    The network saw BGR images minus `CAFFE_MEAN_BGR`. Raises ValueError where shapes cannot be right.
+    The network saw BGR images minus `CAFFE_MEAN_BGR`. Raises ValueError where a matrix of the pair term is missing or has a
+    shape that cannot be right.
     """
+    if missing := [name for name in PAIR_TERM if name not in state]:
+        raise ValueError(f"the pair term lacks {', '.join(missing)}; wanted a whole crfasrnn_weights.pth")
     entries = [entry(name, f"network.{name}", tensor) for name, tensor in state.items() if name not in PAIR_TERM]
     to_rgb(entries, CAFFE_MEAN_BGR[::-1], MEAN_RGB)
     pair = pair_term({name: state[name] for name in PAIR_TERM}, "pytorch")

@@ -134,6 +134,12 @@ def test_damaged_matrices_are_refused(tmp_path: Path, state: dict[str, Tensor]) 
         convert(tmp_path / "a.pth", width=WIDTH)
 
 
+def test_a_pair_term_that_is_not_whole_is_refused(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    torch.save({name: tensor for name, tensor in state.items() if name != PAIR_TERM[2]}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"the pair term lacks crfrnn\.compatibility_matrix; wanted a whole"):
+        convert(tmp_path / "a.pth", width=WIDTH)
+
+
 def lattice_beliefs(unary: Tensor, guide: Tensor, matrices: list[Tensor], sign: int) -> Tensor:
     """As `published`, on the lattice, for a guide [3, H, W] in the colors that the published code looks at."""
     labels, height, width = unary.shape
