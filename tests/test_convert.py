@@ -227,7 +227,7 @@ def test_a_state_dict_that_does_not_fit_is_refused_in_one_line() -> None:
         ({"CRF.weight": torch.ones(1, 4, 1, 1)}, r"CRF\.weight has shape \[1, 4, 1, 1\]; wanted .* num_labels=3"),
         ({"col_schan": torch.tensor([torch.nan])}, "col_schan holds NaN"),
         ({"col_schan": torch.zeros(1)}, "col_schan is 0"),
-        ({"mesh": state["mesh"] + 0.5}, "mesh has moved pixels"),
+        ({"mesh": state["mesh"] + 0.5}, "mesh has pixels that training moved"),
     ]
     for changes, words in others:
         changed = {name: tensor for name, tensor in (state | changes).items() if tensor is not None}
@@ -263,7 +263,7 @@ def test_convcrf_blur_and_color_scale() -> None:
 def test_what_has_no_counterpart_is_refused() -> None:
     kernels = [smoothness_kernel(), appearance_kernel()]
     mixed = [PairwiseTerm(3, 3), PairwiseTerm(3, 3, normalization=dcrf.NORMALIZE_AFTER)]
-    with pytest.raises(ValueError, match="wanted one for all terms"):
+    with pytest.raises(ValueError, match="wanted the same for all terms"):
         from_pydensecrf(LABELS, mixed)
     with pytest.raises(ValueError, match="sxy is"):
         from_pydensecrf(LABELS, [PairwiseTerm((3, 4), 3)])

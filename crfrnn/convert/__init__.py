@@ -5,8 +5,8 @@ to all labels of a pixel, so C and C + 1 v^T are the same model for any vector v
 same for all labels. Potts as a reward, -w I, and as a penalty, w (1 - I), differ by w 1 1^T and are thus equal under any
 normalization; so are CRF-RNN's -I and this project's 1 - I.
 
-Where a model has no counterpart the functions raise ValueError and say why. Bandwidths are in pixels and in gray levels
-of 0..255, see `gray_levels`; every model here keeps the message of a pixel to itself.
+The functions raise ValueError, and say why, for a model that has no counterpart. Bandwidths are in pixels and in gray levels
+of 0..255 (see `gray_levels`). All of these models keep the message of a pixel to itself.
 """
 
 from crfrnn.convert.convcrf import from_convcrf, gray_levels, to_convcrf

@@ -23,7 +23,7 @@ CONVCRF_NORMALIZATIONS: dict[str, Literal["none", "symmetric"]] = {"none": "none
 
 @dataclass(frozen=True)
 class _Numbers:
-    """Those of a GaussCRF: bandwidths, weights of the kernels, `weight` [] or [L], None where there is none, and `comp`."""
+    """Those of a GaussCRF: bandwidths, weights of the kernels, its `weight` [] or [L] and its matrix `comp` [L, L]."""
 
     place_theta: float
     place_compat: float
@@ -43,17 +43,17 @@ def from_convcrf(
 ) -> tuple[CRFRNN, float | Tensor]:
     """The layer nearest to a GaussCRF and the factor for its unary: `crf(factor * logits.log_softmax(1), image)`.
 
-    ConvCRF mixes x = (unary_weight - weight) log p + weight sum_m compat_m K_m Q; the first factor goes to the logits,
-    the second to the kernel weights. Both are numbers, or one per label [1, L, 1, 1] after training. Without normalization
-    ConvCRF sums over pixels averaged in blocks of blur x blur, one blur^2-th of the sum over all. It does not transfer that
-    messages end at a window of filter_size x filter_size blocks, nor the start: ConvCRF makes its first message of
-    log-probabilities, this layer of beliefs.
+    ConvCRF mixes x = (unary_weight - weight) log p + weight sum_m compat_m K_m Q. The first factor is returned, the second
+    goes into the kernel weights. The returned factor is a number, or [1, L, 1, 1] if training has given each label a weight
+    of its own. Without normalization, ConvCRF sums over the means of blocks of blur x blur pixels, which is a blur^2-th of
+    the sum over all pixels. Two things do not transfer: messages end at a window of filter_size x filter_size blocks, and
+    ConvCRF makes its first message from log-probabilities, where this layer takes beliefs.
 
     Args:
-        conf: what the GaussCRF was made with.
-        theta_alpha: position bandwidth of the color kernel where conf has use_bias False (its default): only the window
-            limits that kernel then, so a number must be chosen.
-        state: the state dict of the GaussCRF after training; None for one that keeps the numbers of conf.
+        conf: the configuration of the GaussCRF.
+        theta_alpha: position bandwidth of the color kernel if conf has use_bias False, its default. Only the window limits
+            that kernel then, so you have to choose a number.
+        state: the state dict of the trained GaussCRF; None takes the numbers of conf.
 
     Raises ValueError where conf or state lack something or do not fit each other.
     """
@@ -65,8 +65,8 @@ def from_convcrf(
     alpha = theta_alpha if numbers.alpha is None else numbers.alpha
     if alpha is None:
         raise ValueError(
-            "conf has use_bias=False, a color kernel without positions that ends at the window; wanted a theta_alpha in "
-            "pixels to put in its place"
+            "conf has use_bias=False: its color kernel has no positions and ends at the window; wanted a theta_alpha in "
+            "pixels in place of the window"
         )
     weight = torch.tensor(1.0) if numbers.weight is None else numbers.weight
     factor = torch.tensor(1.0) if numbers.weight is None else float(_setting(conf, "unary_weight")) - weight
@@ -90,7 +90,7 @@ def from_convcrf(
 
 
 def _penalty(weight: Tensor, comp: Tensor) -> Tensor:
-    """Messages m count as weight (m + comp m): as a penalty [L, L], up to a constant of each pixel."""
+    """The penalty [L, L] that equals the reward weight (m + comp m) for messages m, up to a constant of each pixel."""
     return 1 - weight[:, None] * (torch.eye(len(comp)).to(comp) + comp)
 
 
@@ -108,7 +108,7 @@ def _configured(conf: Mapping[str, Any]) -> _Numbers:
 
 
 def _trained(conf: Mapping[str, Any], state: Mapping[str, Tensor], num_labels: int) -> _Numbers:
-    """The numbers of a state dict, which has the reciprocals of bandwidths. It has nothing that conf does not ask for."""
+    """The numbers of a state dict, which holds reciprocals of bandwidths, and just what `conf` asks for."""
     names = ["pos_sdims", "pos_compat", "col_schan", "col_compat"]
     names += ["col_sdims"] if _setting(conf, "col_feats", "use_bias") else []
     names += [] if _setting(conf, "weight") is None else ["CRF.weight"]
@@ -157,11 +157,9 @@ def _finite(name: str, value: Any) -> Tensor:
 
 
 def _bandwidth(name: str, reciprocal: float) -> float:
-    """Its sign means nothing: features are squared."""
+    """The sign of the reciprocal means nothing, as differences are squared."""
     if reciprocal == 0:
-        raise ValueError(
-            f"{name} is 0, an infinite bandwidth, and its kernel compares nothing; there is none such here"
-        )
+        raise ValueError(f"{name} is 0, an infinite bandwidth; wanted a number that lets its kernel compare something")
     return abs(1 / reciprocal)
 
 
@@ -174,13 +172,13 @@ def _check_mesh(mesh: Any) -> None:
         raise ValueError(f"mesh has shape {list(mesh.shape)}; wanted [2, h, w]")
     grid = torch.meshgrid(*(torch.arange(size).to(mesh) for size in mesh.shape[1:]), indexing="ij")
     if not torch.allclose(mesh, torch.stack(grid), atol=1e-3):
-        raise ValueError("mesh has moved pixels (conf has trainable_bias=True); a layer has them on the grid")
+        raise ValueError("mesh has pixels that training moved (trainable_bias=True); a layer keeps them on the grid")
 
 
 def to_convcrf(crf: CRFRNN, filter_size: int = 11) -> dict[str, Any]:
     """A conf for GaussCRF with the parameters of `crf`, without blur and with the given window; Potts only.
 
-    The window cuts off whatever lies more than filter_size // 2 pixels away: wanted 3 theta or more to either side.
+    The window cuts off what lies more than filter_size // 2 pixels away; let it reach 3 theta or more to either side.
     """
     check_transferable(crf)
     norm = next((name for name, ours in CONVCRF_NORMALIZATIONS.items() if ours == crf.normalization), None)

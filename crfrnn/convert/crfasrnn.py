@@ -1,4 +1,4 @@
-"""Parameters of CRF-RNN by its authors, in the signs of Caffe, Keras or PyTorch, as a layer, and back."""
+"""Parameters of the published CRF-RNN, with the signs of its Caffe, Keras or PyTorch version, as a layer, and back."""
 
 from typing import Any, Literal
 
@@ -23,10 +23,11 @@ def from_crfasrnn(
 
     Args:
         spatial, bilateral, compatibility: [L, L], arrays or tensors.
-        convention: whose. "caffe" and "keras" subtract the pair term, compatibility -I at first; "pytorch" adds it, +I.
+        convention: the version they come from. "caffe" and "keras" subtract the pair term, and their compatibility starts at
+            -I; "pytorch" adds it and starts at +I.
 
-    Kernel weights are kept as given, the compatibility becomes a penalty (see `penalty_matrix`). CRF-RNN compares the colors
-    of BGR images minus a mean color: with such an image the layer gives the labels of the original to the last pixel.
+    Kernel weights stay as given; the compatibility becomes a penalty (see `penalty_matrix`). CRF-RNN compares the colors of
+    BGR images minus a mean color. Given such an image, the layer finds the labels of the original to the last pixel.
     """
     given = {"spatial": spatial, "bilateral": bilateral, "compatibility": compatibility}
     matrices = [as_matrix(name, value, "[L, L]").cpu() for name, value in given.items()]
@@ -47,11 +48,11 @@ def from_crfasrnn(
 
 
 def to_crfasrnn(crf: CRFRNN, convention: Convention) -> dict[str, Tensor | float]:
-    """Parameters of CRF-RNN by the names of its Keras and PyTorch versions: matrices [L, L] and bandwidths."""
+    """Parameters of CRF-RNN, named as in its Keras and PyTorch versions: matrices [L, L] and bandwidths."""
     check_transferable(crf)
     sign = _sign(convention)
     if crf.normalization != "after":
-        raise ValueError(f"normalization is {crf.normalization!r}; CRF-RNN divides after filtering, wanted 'after'")
+        raise ValueError(f"normalization is {crf.normalization!r}; CRF-RNN divides after filtering, so wanted 'after'")
     spatial, bilateral = smoothness_and_appearance(crf)
     weights = weight_matrices(crf)
     alpha, beta = crf.bandwidths[bilateral].tolist()
@@ -68,7 +69,7 @@ def to_crfasrnn(crf: CRFRNN, convention: Convention) -> dict[str, Tensor | float
 def penalty_matrix(compatibility: Any, convention: Convention) -> Tensor:
     """The compatibility of a CRF-RNN, -I or +I before training, as a penalty mu [L, L], 1 - I before training.
 
-    The 1 adds the same to all labels of a pixel, which softmax does not see.
+    The 1 adds the same to all labels of a pixel, which softmax ignores.
     """
     return 1 + _sign(convention) * as_matrix("compatibility", compatibility, "[L, L]")
 

@@ -1,4 +1,4 @@
-"""What all conversions read off a layer, or write to one."""
+"""What the conversions read from a layer or write to it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def check_transferable(crf: CRFRNN) -> None:
     if not isinstance(crf, CRFRNN):
         raise TypeError(f"got a {type(crf).__name__}; wanted a CRFRNN, such as model.crf")
     if crf.exclude_self:
-        raise ValueError("the layer has exclude_self=True; the others keep the message of a pixel to itself")
+        raise ValueError("the layer has exclude_self=True; other CRFs keep the message of a pixel to itself")
     for kernel in crf.kernels:
         if kernel.theta_position is None or kernel.guide not in (None, IMAGE):
             raise ValueError(f"{kernel} is neither a smoothness nor an appearance kernel, so it has no counterpart")
 
 
 def smoothness_and_appearance(crf: CRFRNN) -> tuple[int, int]:
-    """Where the one kernel of each kind stands."""
+    """The indices of the one smoothness and the one appearance kernel."""
     guides = [kernel.guide for kernel in crf.kernels]
     if sorted(guides, key=str) != [None, IMAGE]:
         raise ValueError(f"the kernels look at {guides}; wanted one smoothness and one appearance kernel")
@@ -55,8 +55,8 @@ def compat_of(matrix: Tensor) -> float | np.ndarray:
     shift = skew.mean(1)  # the v for which C + 1 v^T is symmetric, where there is one
     if ((skew - shift[:, None] + shift).abs() > tolerance).any():
         raise ValueError(
-            "the penalty mu W is not symmetric, not even up to a constant of each pixel; pydensecrf would use its "
-            "symmetric part, another model"
+            "the penalty mu W is not symmetric, not even up to a constant of each pixel; pydensecrf would take its "
+            "symmetric part, which is another model"
         )
     symmetric = matrix + shift
     others = symmetric[~torch.eye(len(matrix), dtype=torch.bool)]

@@ -17,7 +17,7 @@ from crfrnn.meanfield import CRFRNN
 
 @dataclass(frozen=True, eq=False)
 class PairwiseTerm:
-    """The arguments of `addPairwiseGaussian` (srgb None) or `addPairwiseBilateral`, less the image."""
+    """The arguments of `addPairwiseGaussian` (srgb None) or of `addPairwiseBilateral` without its image."""
 
     sxy: float | Sequence[float]
     compat: float | Sequence[Any] | np.ndarray
@@ -35,7 +35,7 @@ def from_pydensecrf(num_labels: int, terms: Sequence[PairwiseTerm], num_iteratio
     normalizations = {NAMES[choice("normalization", term.normalization, NormalizationType)] for term in terms}
     if len(normalizations) != 1:
         raise ValueError(
-            f"the terms have normalizations {sorted(normalizations)}; wanted one for all terms, and at least one term"
+            f"the terms have normalizations {sorted(normalizations)}; wanted the same for all terms, and at least one term"
         )
     penalties = [penalty(term.compat, num_labels).cpu() for term in terms]
     weights = stacked(penalties)
@@ -54,10 +54,10 @@ def from_pydensecrf(num_labels: int, terms: Sequence[PairwiseTerm], num_iteratio
 
 
 def to_pydensecrf(crf: CRFRNN) -> list[PairwiseTerm]:
-    """What to add to a DenseCRF2D for the beliefs of `crf`, for energies = -logits.
+    """The terms with which a DenseCRF2D gives the beliefs of `crf`, for energies = -logits.
 
-    compat comes as a number where the penalty is Potts, as a vector where it is diagonal, else as a matrix. pydensecrf
-    takes the symmetric part of a matrix, so that only penalties symmetric up to some 1 v^T have a counterpart.
+    compat is a number if the penalty is Potts, a vector if it is diagonal, and otherwise a matrix. pydensecrf takes the
+    symmetric part of a matrix, so only penalties that are symmetric up to some 1 v^T have a counterpart.
     """
     check_transferable(crf)
     normalization = next(kind for kind, name in NAMES.items() if name == crf.normalization)
@@ -76,10 +76,12 @@ def _kernel(term: PairwiseTerm, weight: float) -> Kernel:
 
 
 def _one_bandwidth(name: str, value: Any) -> float:
-    """A bandwidth from a number, or from equal ones for all axes or channels."""
+    """The bandwidth that a number, or equal numbers for all axes or channels, say."""
     numbers = standard_deviations(name, value)
     if isinstance(numbers, float):
         return numbers
     if len(set(numbers)) != 1:
-        raise ValueError(f"{name} is {value!r}; wanted one number, or equal ones: a layer has one for all its axes")
+        raise ValueError(
+            f"{name} is {value!r}; wanted one number, or equal ones: a layer has one bandwidth for all axes"
+        )
     return numbers[0]

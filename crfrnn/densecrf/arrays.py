@@ -1,4 +1,4 @@
-"""What callers hand over, as tensors: any array, list or tensor of numbers, copied, or an error that names it."""
+"""Turn what callers pass into tensors and numbers, or raise an error that names the argument."""
 
 import math
 import operator
@@ -19,7 +19,7 @@ SMALLEST_BANDWIDTH = 1e-30
 def as_tensor(name: str, value: Any, dtype: torch.dtype = torch.float32) -> Tensor:
     """A contiguous copy of `value` that carries no gradient, on the device where it is; arrays become CPU tensors.
 
-    `name` is that of the argument, for errors. Raises TypeError or ValueError for anything but real numbers, all there.
+    `name` is that of the argument, for errors. Raises TypeError or ValueError unless all of it is real numbers.
     """
     if isinstance(value, Tensor):
         _check_tensor(name, value)
@@ -27,14 +27,16 @@ def as_tensor(name: str, value: Any, dtype: torch.dtype = torch.float32) -> Tens
     try:
         array = np.asanyarray(value)
     except ValueError:
-        raise ValueError(f"{name} is a {type(value).__name__} whose rows differ in length; wanted an array") from None
+        raise ValueError(
+            f"{name} is a {type(value).__name__} whose rows differ in length; wanted rows of one length"
+        ) from None
     if array.dtype.kind not in "biuf":
         came = f"an array of {array.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
         raise TypeError(f"{name} is {came}; wanted an array or tensor of real numbers")
     if isinstance(array, np.ma.MaskedArray) and array.mask.any():
         raise ValueError(
-            f"{name} is a masked array with {int(array.mask.sum())} masked entries; a CRF has a value everywhere, so fill "
-            f"them first: {name}.filled(...)"
+            f"{name} is a masked array with {int(array.mask.sum())} masked entries; a CRF needs every value, so fill them "
+            f"first: {name}.filled(...)"
         )
     # Converted by numpy: torch does not know all of its types, nor read-only and reversed arrays.
     return torch.from_numpy(np.array(array, str(dtype).removeprefix("torch."), order="C"))
@@ -46,11 +48,11 @@ def _check_tensor(name: str, value: Tensor) -> None:
     if value.is_nested or value.is_meta or value.is_quantized or value.layout != torch.strided:
         kinds = {"nested": value.is_nested, "meta": value.is_meta, "quantized": value.is_quantized}
         kind = next((kind for kind, holds in kinds.items() if holds), "sparse")
-        raise TypeError(f"{name} is a {kind} tensor; wanted an ordinary one that holds all values")
+        raise TypeError(f"{name} is a {kind} tensor; wanted an ordinary dense tensor")
 
 
 def as_matrix(name: str, value: Any, layout: str) -> Tensor:
-    """`value` as a float32 tensor of two axes; `layout` says which. Raises ValueError for another number of axes."""
+    """`value` as a float32 matrix; errors call its axes `layout`. Raises ValueError for another number of axes."""
     tensor = as_tensor(name, value)
     if tensor.ndim != 2:
         hint = ": flatten the pixels with reshape" if tensor.ndim > 2 else ""
@@ -65,10 +67,10 @@ def check_finite(name: str, tensor: Tensor, hint: str) -> None:
 
 
 def bandwidths(name: str, value: Any, count: int) -> list[float]:
-    """Standard deviations, as many as `count`, from one number for all or one for each.
+    """`count` standard deviations, from one number for all of them or one for each.
 
-    Of more numbers the first are taken, with a warning to the caller of the caller, as in pydensecrf. Raises ValueError for
-    fewer, and unless all are positive and finite.
+    As in pydensecrf, surplus numbers are ignored; a warning, attributed to the caller of the caller, says so. Raises
+    ValueError for too few numbers, and unless all are positive and finite.
     """
     given = standard_deviations(name, value)
     if isinstance(given, float):
@@ -81,9 +83,9 @@ def bandwidths(name: str, value: Any, count: int) -> list[float]:
 
 
 def leading_bandwidths(name: str, value: Any, count: int, hint: str = "") -> list[float]:
-    """As `bandwidths`, but of too few: with a warning the axes or channels after them stay undivided, as in pydensecrf.
+    """Like `bandwidths`, but too few numbers get the warning and too many raise ValueError.
 
-    Too many raise ValueError. `hint` is added to what is said of the wrong number.
+    As in pydensecrf, axes or channels without a number stay undivided. `hint` is appended to both messages.
     """
     given = standard_deviations(name, value)
     if isinstance(given, float):
@@ -91,7 +93,7 @@ def leading_bandwidths(name: str, value: Any, count: int, hint: str = "") -> lis
     if len(given) > count:
         raise ValueError(f"{name} is {value!r}; wanted one number, or {count}: one for each axis or channel{hint}")
     if len(given) < count:
-        _warn_of_count(name, value, count, f"all but the first {len(given)} stay undivided{hint}")
+        _warn_of_count(name, value, count, f"those without a number stay undivided{hint}")
     return given + [1.0] * (count - len(given))
 
 
@@ -100,7 +102,7 @@ def standard_deviations(name: str, value: Any) -> float | list[float]:
     tensor = as_tensor(name, value, torch.float64)
     numbers = tensor.flatten().tolist()
     if not all(SMALLEST_BANDWIDTH <= number < math.inf for number in numbers):
-        raise ValueError(f"{name} (a standard deviation) is {value!r}; wanted finite numbers above 0, from 1e-30 on")
+        raise ValueError(f"{name} (a standard deviation) is {value!r}; wanted finite numbers above 0 (at least 1e-30)")
     return numbers if tensor.ndim else numbers[0]
 
 
@@ -111,7 +113,7 @@ def _warn_of_count(name: str, value: Any, count: int, what: str) -> None:
 
 
 def whole_number(name: str, value: Any, least: int) -> int:
-    """`value` as an int, also from 5.0. Raises TypeError where it is not a whole number, ValueError where below `least`."""
+    """`value` as an int; 5.0 counts as 5. Raises TypeError unless it is whole, ValueError if it is below `least`."""
     try:
         floating = isinstance(value, float | np.floating)
         number = int(value) if floating and value.is_integer() else operator.index(value)
@@ -123,12 +125,12 @@ def whole_number(name: str, value: Any, least: int) -> int:
 
 
 def real_number(name: str, value: Any) -> float:
-    """`value` as a float. Raises TypeError where it is not one real number."""
+    """`value` as a float. Raises TypeError unless it is one real number."""
     if isinstance(value, Real) or (isinstance(value, np.ndarray | Tensor) and value.ndim == 0):
         return float(value)
     raise TypeError(f"{name} is {value!r}; wanted one real number")
 
 
 def same_kind(tensor: Tensor, *given: Any) -> np.ndarray | Tensor:
-    """`tensor` as it is where any of `given` is a tensor, else as an array."""
+    """`tensor` itself if any of `given` is a tensor, otherwise its array."""
     return tensor if any(isinstance(value, Tensor) for value in given) else tensor.numpy()

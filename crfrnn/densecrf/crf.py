@@ -26,11 +26,11 @@ from crfrnn.densecrf.unary import ConstUnary, LogisticUnary, Unary
 
 
 class DenseCRF:
-    """A fully connected CRF over `nvar` points of any kind, with `nlabels` labels. With one label every belief is 1: a mask
-    has two, [1 - p, p].
+    """A fully connected CRF with `nlabels` labels over `nvar` points of any kind.
 
-    Everything is computed in float32, on the device of the unary energies; results are numpy arrays. The kernels are
-    built at the first inference after a term was added and serve all further ones, also with other unary energies.
+    Computes in float32 on the device of the unary energies and returns NumPy arrays. The first inference after a term is
+    added builds the kernels; later ones reuse them, even with other unary energies. With a single label every belief is 1,
+    as in pydensecrf: a mask needs two labels, [1 - p, p].
 
     Methods raise TypeError or ValueError for arguments that do not fit.
     """
@@ -45,11 +45,11 @@ class DenseCRF:
         self._known_costs: tuple[Tensor, Tensor] | None = None
 
     def setUnaryEnergy(self, u: Any, f: Any = None) -> None:
-        """Energies u [nlabels, nvar], -log p; with f, u f for weights u [nlabels, D] and features f [D, nvar]."""
+        """Set energies u [nlabels, nvar], -log p; or u f, for weights u [nlabels, D] and features f [D, nvar]."""
         self._set_unary(ConstUnary(u) if f is None else LogisticUnary(u, f))
 
     def setUnary(self, u: Unary) -> None:
-        """Energies as `ConstUnary` or `LogisticUnary`."""
+        """Set energies that come as `ConstUnary` or `LogisticUnary`."""
         if not isinstance(u, Unary):
             raise TypeError(f"u is a {type(u).__name__}; wanted ConstUnary(u), or setUnaryEnergy(u) for an array")
         self._set_unary(u)
@@ -60,16 +60,16 @@ class DenseCRF:
         """Add a term with k(i, j) = exp(-|f_i - f_j|^2 / 2), for features [D, nvar] in units of their bandwidths.
 
         Args:
-            compat: what labels cost beside each other: a number (Potts), a vector (diagonal) or a matrix; mind the
+            compat: the cost of two labels beside each other: a number (Potts), a vector (diagonal) or a matrix. For the
                 signs, see `terms.penalty`.
-            kernel: CONST_KERNEL, DIAG_KERNEL or FULL_KERNEL, which all mean the same, see `KernelType`.
+            kernel: CONST_KERNEL, DIAG_KERNEL or FULL_KERNEL, which all mean the same (see `KernelType`).
             normalization: NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER or NORMALIZE_SYMMETRIC.
         """
         matrix = as_matrix("features", features, "[D, nvar]")
         if matrix.shape[1] != self._nvar:
             hint = "; transpose them" if matrix.shape[0] == self._nvar else ""
             raise ValueError(f"features have shape {list(matrix.shape)}; wanted [D, {self._nvar}]{hint}")
-        check_finite("features", matrix, "a bandwidth of 0 or an invalid pixel makes such features")
+        check_finite("features", matrix, "look for a bandwidth of 0 or an invalid pixel")
         self._add(FeaturePoints(matrix.T.contiguous()), compat, kernel, normalization)
 
     def inference(self, niter: int) -> np.ndarray:
@@ -80,17 +80,21 @@ class DenseCRF:
             return beliefs_after(logits, self._kernels() if iterations else None, iterations).cpu().numpy()
 
     def startInference(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(Q, tmp1, tmp2) for `stepInference`: Q = softmax(-U) [nlabels, nvar], and two that are empty, for its sake."""
-        # With the labels of each point side by side in memory, as steps filter them.
+        """(Q, tmp1, tmp2) for `stepInference`: Q = softmax(-U) [nlabels, nvar] and two empty arrays, as in pydensecrf."""
+        # In memory, the labels of a point stand side by side, in the order in which steps filter them.
         return np.asfortranarray(self.inference(0)), MatrixXf(), MatrixXf()
 
     def stepInference(self, Q: Any, tmp1: Any = None, tmp2: Any = None) -> None:
-        """One iteration of mean field, in place on Q [nlabels, nvar]; tmp1 and tmp2 are not looked at."""
+        """One iteration of mean field, in place on Q [nlabels, nvar]; tmp1 and tmp2 are ignored."""
         if not isinstance(Q, np.ndarray | Tensor):
-            raise TypeError(f"Q is a {type(Q).__name__}; wanted the array that startInference() gave, or one like it")
+            raise TypeError(
+                f"Q is a {type(Q).__name__}; wanted the array that startInference() returned, or one like it"
+            )
         floating = Q.is_floating_point() if isinstance(Q, Tensor) else Q.dtype.kind == "f"
         if not floating:
-            raise TypeError(f"Q is {Q.dtype}; wanted floating point, to be written to: Q.astype('float32')")
+            raise TypeError(
+                f"Q is {Q.dtype}; wanted floating point, because stepInference writes to it: Q.astype('float32')"
+            )
         if isinstance(Q, np.ndarray) and not Q.flags.writeable:
             raise ValueError("Q is read-only; stepInference writes to it: pass Q.copy()")
         beliefs = self._belief_rows(Q)
@@ -104,13 +108,13 @@ class DenseCRF:
     def klDivergence(self, Q: Any) -> float:
         """pydensecrf's number for beliefs Q [nlabels, nvar]: sum_i Q_i . (log Q_i + U_i + (sum_m W_m K_m Q)_i).
 
-        It is not a divergence: log Z is missing, so that it may be negative, and the pair term counts every pair twice, so
-        that it is not what mean field lowers. For that, `state.free_energy()` of `CRFRNN.iterate`.
+        It is not a divergence: log Z is missing, so it can be negative. Nor is it what mean field lowers, because it counts
+        every pair twice; `state.free_energy()` of `CRFRNN.iterate` is.
         """
         beliefs = self._belief_rows(Q)
         with _engine(beliefs.device):
             costs = self._costs(beliefs)
-            # What comes next is a step from the same beliefs.
+            # The next step usually starts from the same beliefs.
             self._known_costs = (beliefs, costs)
             local = beliefs.clamp(min=1e-20).log_().sub_(self._rows()).add_(costs)
             return float(local.mul_(beliefs).sum(dtype=torch.float64))
@@ -119,8 +123,8 @@ class DenseCRF:
         self._check_shape("the unary energy", u.energy)
         if u.are_probabilities():
             warnings.warn(
-                "the unary energies lie in 0..1 and sum to 1 over the labels, as probabilities do; wanted -log p: take the "
-                "negative logarithm, or unary_from_softmax(p)",
+                "the unary energies lie in 0..1 and sum to 1 over the labels, as probabilities do; wanted energies, -log p: "
+                "take the negative logarithm, or call unary_from_softmax(p)",
                 stacklevel=3,
             )
         self._unary, self._unary_rows = -u.energy, None
@@ -136,7 +140,7 @@ class DenseCRF:
         return self._pairwise
 
     def _costs(self, beliefs: Tensor) -> Tensor:
-        """sum_m W_m K_m Q of beliefs [N, L], at once where `klDivergence` has just computed it: [N, L]."""
+        """sum_m W_m K_m Q for beliefs [N, L]: [N, L]. Not computed again if `klDivergence` has just done so."""
         known, self._known_costs = self._known_costs, None
         if known is not None and known[0].device == beliefs.device and torch.equal(known[0], beliefs):
             return known[1]
@@ -162,7 +166,7 @@ class DenseCRF:
             self._check_shape("Q", given)
             given = given.T
         beliefs = as_matrix("Q", given, "[nlabels, nvar]")
-        check_finite("Q", beliefs, "wanted beliefs, as startInference() gives them")
+        check_finite("Q", beliefs, "wanted beliefs, such as startInference() returns")
         return beliefs.to(self._logits().device)
 
     def _check_shape(self, name: str, tensor: np.ndarray | Tensor) -> None:
@@ -173,7 +177,7 @@ class DenseCRF:
 
 
 class DenseCRF2D(DenseCRF):
-    """The same over the pixels of an image, `w` pixels wide and `h` high, counted row by row. Mind the order: w, h."""
+    """A DenseCRF over the pixels of an image, row by row. Mind the order of the arguments: width, then height."""
 
     def __init__(self, w: int, h: int, nlabels: int) -> None:
         self._w, self._h = whole_number("w", w, 1), whole_number("h", h, 1)
@@ -182,7 +186,7 @@ class DenseCRF2D(DenseCRF):
     def addPairwiseGaussian(
         self, sxy: Any, compat: Any, kernel: int = DIAG_KERNEL, normalization: int = NORMALIZE_SYMMETRIC
     ) -> None:
-        """Add smoothness: `sxy` in pixels, one number or (x, y); the others as in `addPairwiseEnergy`."""
+        """Add a smoothness term: `sxy` in pixels, one number or (x, y). For the others, see `addPairwiseEnergy`."""
         x, y = bandwidths("sxy", sxy, 2)
         self._add(Pixels(self._h, self._w, (x, y)), compat, kernel, normalization)
 
@@ -190,7 +194,7 @@ class DenseCRF2D(DenseCRF):
         self, sxy: Any, srgb: Any, rgbim: Any, compat: Any,
         kernel: int = DIAG_KERNEL, normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:  # fmt: skip
-        """Add appearance: `sxy` in pixels, `srgb` in gray levels, each one number or one per axis or channel.
+        """Add an appearance term: `sxy` in pixels, `srgb` in gray levels, each one number or one per axis or channel.
 
         Args:
             rgbim: image [h, w, channels] in 0..255, of any numeric type and number of channels.
@@ -213,7 +217,7 @@ class DenseCRF2D(DenseCRF):
             raise ValueError("rgbim holds NaN or infinite entries; wanted gray levels of 0..255")
         if low < 0 or high > 255:
             raise ValueError(
-                f"rgbim reaches from {low:g} to {high:g}; wanted gray levels of 0..255. For other data, "
+                f"rgbim reaches from {low:g} to {high:g}; wanted gray levels of 0..255. For other data, use "
                 "addPairwiseEnergy(create_pairwise_bilateral(...))"
             )
         if 0 < high <= 1 and getattr(rgbim, "dtype", None) not in (np.uint8, torch.uint8):

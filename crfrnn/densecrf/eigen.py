@@ -1,4 +1,4 @@
-"""pydensecrf.eigen: matrices and vectors of floats. They are NumPy arrays here, as `DenseCRF` takes and gives them."""
+"""pydensecrf.eigen: matrices and vectors of floats. Here they are NumPy arrays, which `DenseCRF` takes and returns."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def vectorXf(arr: Any) -> np.ndarray:
 
 
 def MatrixXf() -> np.ndarray:
-    """An empty matrix, as `stepInference` is handed two of."""
+    """An empty matrix. Scripts pass two of them to `stepInference`."""
     return np.empty((0, 0), np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Mean field over the terms of a DenseCRF: all iterations at once, or one by one on rows [N, L], a row for each point."""
+"""Mean field over the terms of a DenseCRF: all iterations at once, or one by one on rows [N, L], one for each point."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Pairwise:
 
 
 def beliefs_after(logits: Tensor, pairwise: Pairwise | None, iterations: int) -> Tensor:
-    """Beliefs [L, N] after some iterations from softmax(logits); logits [L, N]."""
+    """Beliefs [L, N] after `iterations` updates that start from softmax(logits), for logits [L, N]."""
     if not iterations or pairwise is None:
         return logits.softmax(0)
     fast = fused.mean_field(logits[None, ..., None], pairwise.kernels, pairwise.matrices, iterations)
@@ -50,7 +50,7 @@ def as_rows(values: Tensor) -> Tensor:
 
 
 def softmax_of_rows(rows: Tensor) -> Tensor:
-    """Softmax over the labels of each point: [N, L] -> [N, L]. Torch is slow where rows are shorter than its vectors."""
+    """Softmax over the labels of each point: [N, L] -> [N, L]. Torch is slow on short rows."""
     if rows.shape[1] < 8:
         return rows.T.contiguous().softmax(0).T.contiguous()
     return rows.softmax(1)

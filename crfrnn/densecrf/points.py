@@ -1,4 +1,4 @@
-"""What a pairwise term compares: points with features of any kind, or the pixels of an image by their place alone."""
+"""What a pairwise term compares: points with features of any kind, or the pixels of an image by position alone."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +13,7 @@ from crfrnn.lattice import Lattice
 from crfrnn.lattice.backends import build_key
 from crfrnn.lattice.checks import MAX_DIMENSIONS
 
-# Lattices of more pixels are not kept: they take 30 bytes a pixel.
+# Larger lattices are not kept: each pixel takes 30 bytes.
 KEPT_PIXELS = 1 << 20
 
 
@@ -43,7 +43,7 @@ class FeaturePoints:
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pixels of an image at (x / sxy[0], y / sxy[1]). Images of one size share their lattices."""
+    """The pixels of an image at (x / sxy[0], y / sxy[1]). Images of the same size share their lattice."""
 
     height: int
     width: int

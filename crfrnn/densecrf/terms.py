@@ -14,10 +14,10 @@ from crfrnn.kernels import Normalization
 
 
 class KernelType(IntEnum):
-    """What of a kernel may be learned in Kraehenbuehl's code: nothing, a factor for each feature, or a full matrix.
+    """Which parameters of a kernel Kraehenbuehl's code can learn: none, a factor for each feature, or a full matrix.
 
-    The parameters start at one and at the identity, and pydensecrf has no call that changes them, so that all three are
-    the same kernel: there and here.
+    They start as ones or as the identity, and pydensecrf has no call that changes them. So all three give the same kernel,
+    there and here.
     """
 
     CONST_KERNEL = 0
@@ -64,23 +64,23 @@ class Term:
 
 
 def make_term(points: Points, compat: Any, kernel: Any, normalization: Any, num_labels: int) -> Term:
-    """A term over `points`. Raises TypeError or ValueError for what makes no sense."""
+    """A term over `points`. Raises TypeError or ValueError for arguments that make no sense."""
     choice("kernel", kernel, KernelType)
     return Term(points, penalty(compat, num_labels), NAMES[choice("normalization", normalization, NormalizationType)])
 
 
 def penalty(compat: Any, num_labels: int) -> Tensor:
-    """What pydensecrf makes of `compat`, with its signs, as a penalty W [], [L] or [L, L].
+    """The penalty W [], [L] or [L, L] that pydensecrf makes of `compat`.
 
-    A number w is Potts, -w: agreeing with the neighbors is rewarded. A vector v is diag(v) and a matrix (M + M^T) / 2,
-    both with the sign they have: penalties. So `compat=3` is `compat=[-3, -3, ...]`, and `compat=3 * (1 - eye)` up to a
-    constant of each pixel that softmax ignores.
+    A number w means Potts and becomes -w, a reward for neighbors that agree. A vector v becomes diag(v), and a matrix M
+    becomes (M + M^T) / 2; both are penalties. So `compat=3` equals `compat=[-3, -3, ...]`. It also equals
+    `compat=3 * (1 - eye)`, but for a constant of each pixel, which softmax ignores.
     """
     weights = as_tensor("compat", compat)
     check_finite("compat", weights, "wanted finite numbers")
     largest = float(weights.abs().max()) if weights.numel() else 0.0
     if largest > LARGEST_COST:
-        raise ValueError(f"compat reaches {largest:g}; wanted costs of at most {LARGEST_COST:g}, whose sums are finite")
+        raise ValueError(f"compat reaches {largest:g}; wanted at most {LARGEST_COST:g}, so that sums stay finite")
     if weights.ndim == 0:
         return -weights
     if weights.shape == (num_labels,):
@@ -94,7 +94,7 @@ def penalty(compat: Any, num_labels: int) -> Tensor:
 
 
 def stacked(weights: Sequence[Tensor]) -> Tensor:
-    """Weights of mixed forms as [M], [M, L] or [M, L, L]."""
+    """Weights of mixed forms, brought to one form and stacked: [M], [M, L] or [M, L, L]."""
     most = max(weight.ndim for weight in weights)
     if most == 0:
         return torch.stack(list(weights))
@@ -106,7 +106,7 @@ def stacked(weights: Sequence[Tensor]) -> Tensor:
 
 
 def choice(name: str, value: Any, choices: type[Choice]) -> Choice:
-    """One of `choices`, from it or its number."""
+    """The one of `choices` that `value` is, or whose number it is."""
     try:
         return choices(value)
     except (TypeError, ValueError):

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from crfrnn.densecrf.arrays import as_matrix, check_finite
 
-# exp(-FORBIDDEN) is 0; unlike infinity it can be multiplied with a belief of 0.
+# exp(-FORBIDDEN) is 0; unlike infinity it can be multiplied by a belief of 0.
 FORBIDDEN = 1e30
 
 
 class Unary:
-    """Unary energies; made as `ConstUnary` or `LogisticUnary`, and usable for any number of CRFs."""
+    """Unary energies, made as `ConstUnary` or `LogisticUnary`. Any number of CRFs can share them."""
 
     def __init__(self, energy: Tensor) -> None:
         low, high = (float(value) for value in energy.aminmax()) if energy.numel() else (0, 0)
@@ -22,7 +22,7 @@ class Unary:
         self.energy = energy
 
     def are_probabilities(self) -> bool:
-        """Whether these look like probabilities: within 0..1, with sum 1 over two labels or more."""
+        """Whether these look like probabilities: in 0..1, with sum 1 over two or more labels."""
         if len(self.energy) < 2 or self.energy.numel() == 0:
             return False
         # A single column tells in most cases.
@@ -58,6 +58,6 @@ def _check(energy: Tensor) -> None:
         )
     if (energy == torch.inf).all(0).any():
         raise ValueError(
-            "some pixel has an infinite unary energy for every label; wanted at least one label it may take: "
+            "some pixel has an infinite unary energy for every label; wanted at least one label that it can take: "
             "unary_from_softmax(..., clip=1e-5) keeps energies finite"
         )

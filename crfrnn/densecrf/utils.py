@@ -1,6 +1,6 @@
 """pydensecrf.utils: unary energies from labels and probabilities, features from images.
 
-The functions give back arrays, and tensors on the same device where tensors came in; float32 in both cases.
+The functions return float32: arrays, or tensors on the same device if they were given tensors.
 """
 
 import math
@@ -17,15 +17,15 @@ from crfrnn.densecrf.arrays import as_tensor, check_finite, leading_bandwidths, 
 
 
 def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: bool = True) -> np.ndarray | Tensor:
-    """Energies [n_labels, N] from a map of labels of any shape with N entries, whole numbers.
+    """Energies [n_labels, N] from a map of labels, N whole numbers in any shape.
 
-    The label a pixel carries has probability `gt_prob`, the others share the rest evenly.
+    The label of a pixel has probability `gt_prob`; the others share the rest evenly.
 
     Args:
-        n_labels: number of labels, without the 0 where that means "unsure".
+        n_labels: number of labels, not counting a 0 that means "unsure".
         gt_prob: between 0 and 1, both excluded.
-        zero_unsure: 0 is not a label but says that nothing is known there, and label k > 0 is row k - 1 of the energies.
-            With False, label k is row k. Rows below 0 count from the last one, with a warning.
+        zero_unsure: 0 is not a label but means that nothing is known, and label k > 0 is row k - 1 of the energies. With
+            False, label k is row k. Negative rows count from the last one, with a warning.
     """
     count = whole_number("n_labels", n_labels, 1)
     gt_prob = real_number("gt_prob", gt_prob)
@@ -45,7 +45,7 @@ def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: b
 
 
 def _rows(ids: Tensor, count: int, zero_unsure: bool) -> Tensor:
-    """The rows of labels, in 0..count - 1; whichever for 0 where that is no label."""
+    """The row of each label, 0..count - 1; any row for a 0 that is no label."""
     first = int(zero_unsure)
     lowest, highest = (int(ids.min()), int(ids.max())) if ids.numel() else (0, 0)
     if lowest < first - count or highest >= first + count:
@@ -56,7 +56,7 @@ def _rows(ids: Tensor, count: int, zero_unsure: bool) -> Tensor:
         )
     if lowest < 0:
         warnings.warn(
-            f"labels reach down to {lowest}; as in pydensecrf, rows below 0 count from the last one. If negative labels "
+            f"labels reach down to {lowest}; as in pydensecrf, negative rows count from the last one. If negative labels "
             "mean unknown, set them to 0 and count labels from 1, with zero_unsure=True",
             stacklevel=3,
         )
@@ -73,9 +73,11 @@ def unary_from_softmax(sm: Any, scale: float | None = None, clip: float | None =
     """Energies -log p [L, N] from probabilities of any shape [L, ...].
 
     Args:
-        sm: probabilities, labels along the first axis. Not logits: what lies well outside of 0..1 gets a warning.
-        scale: trust in them, above 0 and up to 1: they are mixed with the uniform, scale sm + (1 - scale) / L.
-        clip: raise lower probabilities to this, so that energies stay finite, and cut at 1; None leaves them.
+        sm: probabilities, labels along the first axis. Values well outside 0..1, such as logits, get a warning.
+        scale: how far to trust them, above 0 and at most 1. They become scale sm + (1 - scale) / L, a mixture with the
+            uniform distribution.
+        clip: the least probability. Lower ones are raised to it, so that energies stay finite, and those above 1 are
+            lowered to 1. None leaves them all.
     """
     # Double precision stays until the logarithm is taken.
     double = sm.dtype in (np.float64, torch.float64) if isinstance(sm, np.ndarray | Tensor) else False
@@ -86,14 +88,14 @@ def unary_from_softmax(sm: Any, scale: float | None = None, clip: float | None =
     low, high = float(probabilities.min()), float(probabilities.max())
     if low < -0.01 or high > 1.01:
         warnings.warn(
-            f"sm reaches from {low:g} to {high:g}; wanted probabilities in 0..1. Logits need a softmax over their first "
-            "axis first",
+            f"sm reaches from {low:g} to {high:g}; wanted probabilities in 0..1. Logits need a softmax over the "
+            "first axis",
             stacklevel=2,
         )
     if scale is not None:
         scale = real_number("scale", scale)
         if not 0 < scale <= 1:
-            raise ValueError(f"scale is {scale}; wanted a trust above 0 and up to 1, or None")
+            raise ValueError(f"scale is {scale}; wanted a number above 0 and at most 1, or None")
         probabilities = scale * probabilities + (1 - scale) / len(probabilities)
     if clip is not None:
         clip = real_number("clip", clip)
@@ -108,7 +110,7 @@ def unary_from_softmax(sm: Any, scale: float | None = None, clip: float | None =
 
 
 def softmax_to_unary(sm: Any, GT_PROB: float = 1) -> np.ndarray | Tensor:
-    """Deprecated name of `unary_from_softmax`, with `scale` under another name and without clipping."""
+    """Deprecated: `unary_from_softmax` without clipping, its `scale` called GT_PROB."""
     _warn_deprecated("softmax_to_unary", "unary_from_softmax")
     return unary_from_softmax(sm, None if GT_PROB == 1 else GT_PROB, clip=None)
 
@@ -118,7 +120,7 @@ def create_pairwise_gaussian(sdims: Any, shape: int | Sequence[int]) -> np.ndarr
 
     Args:
         sdims: bandwidths in pixels, one number or one for each axis, in the order of the axes of `shape`: (y, x), where
-            `addPairwiseGaussian` has (x, y). Axes beyond these stay undivided, with a warning.
+            `addPairwiseGaussian` has (x, y). Axes without a number stay undivided, with a warning.
         shape: of the grid, for example (height, width).
     """
     sizes = [whole_number("shape", size, 1) for size in np.atleast_1d(shape)]
@@ -133,10 +135,10 @@ def create_pairwise_bilateral(sdims: Any, schan: Any, img: Any, chdim: int = -1)
 
     Args:
         sdims: bandwidths in pixels, one number or one for each axis: (y, x) for a picture.
-        schan: bandwidths of the channels in the units of `img`, one number or one for each. Axes and channels beyond the
-            numbers given stay undivided, with a warning.
+        schan: bandwidths of the channels in the units of `img`, one number or one for each. Axes and channels
+            without a number stay undivided, with a warning.
         img: image of any number of axes and any numeric type.
-        chdim: which axis holds the channels; -1 where there is none, not for the last one.
+        chdim: the axis that holds the channels. -1 means that there is none; it does not mean the last axis.
     """
     channels = _channels_first(img, chdim)
     sizes = channels.shape[1:]
@@ -148,7 +150,7 @@ def create_pairwise_bilateral(sdims: Any, schan: Any, img: Any, chdim: int = -1)
 
 
 def _channels_first(img: Any, chdim: int) -> Tensor:
-    """An image as [C, ...]; the channels are along axis `chdim`, -1 where there is none."""
+    """An image as [C, ...]. Its channels lie along axis `chdim`; -1 means that there is no such axis."""
     image = as_tensor("img", img)
     axis = whole_number("chdim", chdim, -max(image.ndim, 1))
     if axis >= image.ndim:
