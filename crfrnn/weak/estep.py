@@ -164,6 +164,9 @@ def mil_peaks(scores: Tensor, present: Tensor) -> Tensor:
 
 def check_scores(scores: Tensor, present: Tensor) -> Tensor:
     """`scores` in float32 or wider. Raises TypeError or ValueError unless E-steps can take them and `present`."""
+    for name, value in (("scores", scores), ("present", present)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} is a {type(value).__name__}; wanted a tensor: torch.as_tensor({name})")
     if scores.ndim != 4 or 0 in scores.shape or scores.shape[1] < 2:
         raise ValueError(f"scores have shape {list(scores.shape)}; wanted [B, L, H, W] with at least two labels")
     if not scores.is_floating_point():

@@ -163,6 +163,8 @@ def test_what_makes_no_sense_is_refused() -> None:
         em_fixed(scores, torch.zeros(2, 4, dtype=torch.bool))
     with pytest.raises(TypeError, match="wanted bool"):
         em_adapt(scores, present.long())
+    with pytest.raises(TypeError, match="present is a list; wanted a tensor"):
+        em_fixed(scores, present.tolist())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="floating-point"):
         mil_peaks(scores.long(), present)
     with pytest.raises(ValueError, match="at least 0"):
