@@ -69,6 +69,11 @@ def test_from_pydensecrf_and_back(normalization: dcrf.NormalizationType, first: 
     np.testing.assert_allclose(densecrf_beliefs(back, unary, image), wanted, atol=1e-5)
 
 
+def test_equal_bandwidths_of_all_axes_are_one_number() -> None:
+    kernels = from_pydensecrf(21, [PairwiseTerm((3.3, 3.3), 3), PairwiseTerm([80, 80], 10, srgb=(13, 13, 13))]).kernels
+    assert kernels == [smoothness_kernel(3.3, 3), appearance_kernel(80, 13, 10)]
+
+
 def test_potts_numbers_are_kept() -> None:
     """By hand: the README example of pydensecrf."""
     terms = [PairwiseTerm(3, 3), PairwiseTerm(80, 10, srgb=13)]
@@ -167,6 +172,83 @@ def test_convcrf_both_ways(norm: str, weight: str | None) -> None:
     np.testing.assert_allclose(convcrf_beliefs(to_convcrf(crf), factor * unary, image), wanted, atol=1e-5)
 
 
+def trained_convcrf(weight: str | None, convcomp: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A conf and a state dict in the names and shapes of GaussCRF, whose numbers differ from those of the conf."""
+    conf = conf_of("none", weight) | {"trainable": True, "convcomp": convcomp}
+    numbers = {"pos_sdims": 1 / 2.1, "pos_compat": 0.4, "col_sdims": -1 / 3.9, "col_schan": 1 / 55.0, "col_compat": 0.7}
+    state = {name: torch.tensor([number]) for name, number in numbers.items()}
+    state["mesh"] = torch.stack(torch.meshgrid(torch.arange(6.0), torch.arange(7.0), indexing="ij"))
+    if weight is not None:
+        state["CRF.weight"] = (
+            torch.tensor([0.3]) if weight == "scalar" else torch.tensor([0.1, 0.3, 0.6]).view(1, 3, 1, 1)
+        )
+    if convcomp:
+        state["CRF.comp.weight"] = 0.4 * torch.randn(LABELS, LABELS, 1, 1)
+    return conf, state
+
+
+def trained_convcrf_beliefs(conf: dict[str, Any], state: dict[str, Tensor], unary: Tensor, image: Tensor) -> Tensor:
+    """As `convcrf_beliefs`, with the numbers of a state dict."""
+    thetas = (2.1, 3.9, 55.0)
+    kernels = kernels_of(image, thetas, "none")
+    log_p = unary[0].flatten(1).log_softmax(0)
+    weight = state["CRF.weight"].reshape(-1, 1) if "CRF.weight" in state else torch.ones(1, 1)
+    first = conf["unary_weight"] - weight if "CRF.weight" in state else weight
+    x = first * log_p
+    for _ in range(ITERATIONS):
+        beliefs = x.softmax(0)
+        message = 0.4 * beliefs @ kernels[0].T + 0.7 * beliefs @ kernels[1].T
+        if conf["convcomp"]:
+            message = message + state["CRF.comp.weight"][..., 0, 0] @ message
+        x = first * log_p + weight * message
+    return x.softmax(0)
+
+
+@pytest.mark.parametrize("convcomp", [False, True])
+@pytest.mark.parametrize("weight", [None, "scalar", "vector"])
+def test_trained_convcrf(weight: str | None, convcomp: bool) -> None:
+    conf, state = trained_convcrf(weight, convcomp)
+    unary, image = problem()
+    crf, factor = from_convcrf(LABELS, conf, state=state)
+    crf.filter = "exact"
+    wanted = trained_convcrf_beliefs(conf, state, unary, image)
+    assert (wanted - unary[0].flatten(1).softmax(0)).abs().max() > 0.01
+    np.testing.assert_allclose(layer_beliefs(crf, factor * unary.log_softmax(1), image), wanted, atol=1e-5)
+
+
+def test_a_state_dict_that_does_not_fit_is_refused_in_one_line() -> None:
+    conf, state = trained_convcrf("vector", False)
+    others: list[tuple[dict[str, Any], str]] = [
+        ({"pos_sdims": None}, "the state dict lacks pos_sdims; wanted gauss_crf.state_dict"),
+        (
+            {"CRF.comp.weight": torch.ones(3, 3, 1, 1)},
+            r"has CRF\.comp\.weight, which belongs to no GaussCRF with this conf",
+        ),
+        ({"CRF.weight": torch.ones(1, 4, 1, 1)}, r"CRF\.weight has shape \[1, 4, 1, 1\]; wanted .* num_labels=3"),
+        ({"col_schan": torch.tensor([torch.nan])}, "col_schan holds NaN"),
+        ({"col_schan": torch.zeros(1)}, "col_schan is 0"),
+        ({"mesh": state["mesh"] + 0.5}, "mesh has pixels that training moved"),
+    ]
+    for changes, words in others:
+        changed = {name: tensor for name, tensor in (state | changes).items() if tensor is not None}
+        with pytest.raises(ValueError, match=words):
+            from_convcrf(LABELS, conf, state=changed)
+    with pytest.raises(ValueError, match=r"conf has no col_feats\.schan"):
+        from_convcrf(LABELS, conf | {"col_feats": {"sdims": 3}})
+    with pytest.raises(ValueError, match="conf has no norm"):
+        from_convcrf(LABELS, {})
+    with pytest.raises(ValueError, match="wanted the state dict that holds it"):
+        from_convcrf(LABELS, conf | {"convcomp": True})
+
+
+def test_numbers_of_numpy_and_lists() -> None:
+    crf = from_pydensecrf(np.int64(3), [PairwiseTerm(np.float32(3), [-1, -2, -3])], np.int32(7))
+    assert (crf.num_labels, crf.num_iterations) == (3, 7)
+    matrices = torch.eye(3).tolist()
+    assert from_crfasrnn(matrices, matrices, matrices, "caffe", num_iterations=np.int64(4)).num_iterations == 4
+    assert from_convcrf(np.int64(3), conf_of("sym", None), num_iterations=np.int64(4))[0].num_iterations == 4
+
+
 def test_convcrf_blur_and_color_scale() -> None:
     conf = {**conf_of("none", None), "blur": 4}
     assert [kernel.weight for kernel in from_convcrf(LABELS, conf)[0].kernels] == [0.5 / 16, 0.9 / 16]
@@ -181,10 +263,12 @@ def test_convcrf_blur_and_color_scale() -> None:
 def test_what_has_no_counterpart_is_refused() -> None:
     kernels = [smoothness_kernel(), appearance_kernel()]
     mixed = [PairwiseTerm(3, 3), PairwiseTerm(3, 3, normalization=dcrf.NORMALIZE_AFTER)]
-    with pytest.raises(ValueError, match="wanted one for all terms"):
+    with pytest.raises(ValueError, match="wanted the same for all terms"):
         from_pydensecrf(LABELS, mixed)
     with pytest.raises(ValueError, match="sxy is"):
-        from_pydensecrf(LABELS, [PairwiseTerm((3, 4), 3)])  # type: ignore[arg-type]
+        from_pydensecrf(LABELS, [PairwiseTerm((3, 4), 3)])
+    with pytest.raises(ValueError, match="srgb is"):
+        from_pydensecrf(LABELS, [PairwiseTerm(3, 3, srgb=(13, 13, 14))])
     with pytest.raises(ValueError, match="not symmetric"):
         to_pydensecrf(CRFRNN(LABELS, kernels, compatibility=torch.tensor(COMPATS["matrix"])))
     with pytest.raises(ValueError, match="exclude_self"):
@@ -199,6 +283,14 @@ def test_what_has_no_counterpart_is_refused() -> None:
         to_crfasrnn(CRFRNN(LABELS, kernels), "torch")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="three times"):
         from_crfasrnn(torch.eye(3), torch.eye(3), torch.eye(2), "caffe")
+    with pytest.raises(ValueError, match="spatial holds NaN"):
+        from_crfasrnn(torch.eye(3) * torch.nan, torch.eye(3), torch.eye(3), "caffe")
+    with pytest.raises(ValueError, match=r"bilateral has shape \[\]; wanted \[L, L\]$"):
+        from_crfasrnn(torch.eye(3), 1.0, torch.eye(3), "caffe")
+    with pytest.raises(TypeError, match="got a Linear; wanted a CRFRNN"):
+        to_pydensecrf(torch.nn.Linear(1, 1))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="normalization is 7; wanted one of NO_NORMALIZATION"):
+        from_pydensecrf(3, [PairwiseTerm(3, 3, normalization=7)])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="'none' and 'symmetric'"):
         to_convcrf(CRFRNN(LABELS, kernels))
     with pytest.raises(ValueError, match="Potts"):

@@ -1,12 +1,14 @@
 """pydensecrf's interface over this project's engine: `import crfrnn.densecrf as dcrf` is the whole migration.
 
 Names, arguments, shapes and constants are those of pydensecrf (the wrapper of Kraehenbuehl & Koltun's code), and so are
-the results. What it refuses is taken, too: float64, read-only and non-contiguous arrays, images of any numeric type and
-number of channels, torch tensors on any device. What crashes it, or makes it answer silently wrong, raises here.
+the results. This module also takes what pydensecrf refuses: float64, read-only and non-contiguous arrays, images of any
+numeric type and number of channels, torch tensors on any device. Where pydensecrf crashes or is silently wrong, it raises an
+error.
 
 Energies, as in pydensecrf: lower is likelier, U = -log p. Everywhere else in this project unaries are logits.
 """
 
+from crfrnn.densecrf import eigen
 from crfrnn.densecrf.crf import DenseCRF, DenseCRF2D
 from crfrnn.densecrf.terms import (
     CONST_KERNEL,
@@ -47,6 +49,7 @@ __all__ = [
     "compute_unary",
     "create_pairwise_bilateral",
     "create_pairwise_gaussian",
+    "eigen",
     "softmax_to_unary",
     "unary_from_labels",
     "unary_from_softmax",

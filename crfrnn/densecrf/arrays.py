@@ -1,6 +1,9 @@
-"""What callers hand over, as tensors: any array, list or tensor of numbers, copied, or an error that names it."""
+"""Turn what callers pass into tensors and numbers, or raise an error that names the argument."""
 
+import math
 import operator
+import warnings
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -9,29 +12,51 @@ from torch import Tensor
 
 from crfrnn.lattice.checks import all_finite
 
+# What is divided by a smaller one may overflow in float32.
+SMALLEST_BANDWIDTH = 1e-30
+
 
 def as_tensor(name: str, value: Any, dtype: torch.dtype = torch.float32) -> Tensor:
     """A contiguous copy of `value` that carries no gradient, on the device where it is; arrays become CPU tensors.
 
-    `name` is that of the argument, for errors. Raises TypeError for anything but real numbers.
+    `name` is that of the argument, for errors. Raises TypeError or ValueError unless all of it is real numbers.
     """
     if isinstance(value, Tensor):
-        if value.is_complex():
-            raise TypeError(f"{name} is complex; wanted real numbers: {name}.real or {name}.abs()")
+        _check_tensor(name, value)
         return value.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
-    array = np.asarray(value)
+    try:
+        array = np.asanyarray(value)
+    except ValueError:
+        raise ValueError(
+            f"{name} is a {type(value).__name__} whose rows differ in length; wanted rows of one length"
+        ) from None
     if array.dtype.kind not in "biuf":
         came = f"an array of {array.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
         raise TypeError(f"{name} is {came}; wanted an array or tensor of real numbers")
+    if isinstance(array, np.ma.MaskedArray) and array.mask.any():
+        raise ValueError(
+            f"{name} is a masked array with {int(array.mask.sum())} masked entries; a CRF needs every value, so fill them "
+            f"first: {name}.filled(...)"
+        )
     # Converted by numpy: torch does not know all of its types, nor read-only and reversed arrays.
-    return torch.from_numpy(array.astype(str(dtype).removeprefix("torch."), order="C"))
+    return torch.from_numpy(np.array(array, str(dtype).removeprefix("torch."), order="C"))
+
+
+def _check_tensor(name: str, value: Tensor) -> None:
+    if value.is_complex():
+        raise TypeError(f"{name} is complex; wanted real numbers: {name}.real or {name}.abs()")
+    if value.is_nested or value.is_meta or value.is_quantized or value.layout != torch.strided:
+        kinds = {"nested": value.is_nested, "meta": value.is_meta, "quantized": value.is_quantized}
+        kind = next((kind for kind, holds in kinds.items() if holds), "sparse")
+        raise TypeError(f"{name} is a {kind} tensor; wanted an ordinary dense tensor")
 
 
 def as_matrix(name: str, value: Any, layout: str) -> Tensor:
-    """`value` as a float32 tensor of two axes; `layout` says which. Raises ValueError for another number of axes."""
+    """`value` as a float32 matrix; errors call its axes `layout`. Raises ValueError for another number of axes."""
     tensor = as_tensor(name, value)
     if tensor.ndim != 2:
-        raise ValueError(f"{name} has shape {list(tensor.shape)}; wanted {layout}: flatten the pixels with reshape")
+        hint = ": flatten the pixels with reshape" if tensor.ndim > 2 else ""
+        raise ValueError(f"{name} has shape {list(tensor.shape)}; wanted {layout}{hint}")
     return tensor
 
 
@@ -41,24 +66,57 @@ def check_finite(name: str, tensor: Tensor, hint: str) -> None:
         raise ValueError(f"{name} holds NaN or infinite entries; {hint}")
 
 
-def bandwidths(name: str, value: Any, count: int) -> Tensor:
-    """Standard deviations [count] in float32 on the CPU, from one number for all or one for each.
+def bandwidths(name: str, value: Any, count: int) -> list[float]:
+    """`count` standard deviations, from one number for all of them or one for each.
 
-    Raises ValueError unless there are as many, positive and finite.
+    As in pydensecrf, surplus numbers are ignored; a warning, attributed to the caller of the caller, says so. Raises
+    ValueError for too few numbers, and unless all are positive and finite.
     """
-    tensor = as_tensor(name, value).cpu()
-    tensor = tensor.expand(count) if tensor.ndim == 0 else tensor.flatten()
-    if len(tensor) != count:
+    given = standard_deviations(name, value)
+    if isinstance(given, float):
+        return [given] * count
+    if len(given) < count:
         raise ValueError(f"{name} is {value!r}; wanted one number, or {count}: one for each axis or channel")
-    if not (torch.isfinite(tensor) & (tensor > 0)).all():
-        raise ValueError(f"{name} (a standard deviation) is {value!r}; wanted positive finite numbers")
-    return tensor
+    if len(given) > count:
+        _warn_of_count(name, value, count, f"the first {count} are used")
+    return given[:count]
+
+
+def leading_bandwidths(name: str, value: Any, count: int, hint: str = "") -> list[float]:
+    """Like `bandwidths`, but too few numbers get the warning and too many raise ValueError.
+
+    As in pydensecrf, axes or channels without a number stay undivided. `hint` is appended to both messages.
+    """
+    given = standard_deviations(name, value)
+    if isinstance(given, float):
+        return [given] * count
+    if len(given) > count:
+        raise ValueError(f"{name} is {value!r}; wanted one number, or {count}: one for each axis or channel{hint}")
+    if len(given) < count:
+        _warn_of_count(name, value, count, f"those without a number stay undivided{hint}")
+    return given + [1.0] * (count - len(given))
+
+
+def standard_deviations(name: str, value: Any) -> float | list[float]:
+    """One number or several. Raises ValueError unless all are positive and finite."""
+    tensor = as_tensor(name, value, torch.float64)
+    numbers = tensor.flatten().tolist()
+    if not all(SMALLEST_BANDWIDTH <= number < math.inf for number in numbers):
+        raise ValueError(f"{name} (a standard deviation) is {value!r}; wanted finite numbers above 0 (at least 1e-30)")
+    return numbers if tensor.ndim else numbers[0]
+
+
+def _warn_of_count(name: str, value: Any, count: int, what: str) -> None:
+    warnings.warn(
+        f"{name} is {value!r} for {count} axes or channels; {what}. Pass one number, or one for each", stacklevel=4
+    )
 
 
 def whole_number(name: str, value: Any, least: int) -> int:
-    """`value` as an int, also from 5.0. Raises TypeError where it is not a whole number, ValueError where below `least`."""
+    """`value` as an int; 5.0 counts as 5. Raises TypeError unless it is whole, ValueError if it is below `least`."""
     try:
-        number = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
+        floating = isinstance(value, float | np.floating)
+        number = int(value) if floating and value.is_integer() else operator.index(value)
     except TypeError:
         raise TypeError(f"{name} is {value!r}; wanted a whole number") from None
     if number < least:
@@ -66,6 +124,13 @@ def whole_number(name: str, value: Any, least: int) -> int:
     return number
 
 
+def real_number(name: str, value: Any) -> float:
+    """`value` as a float. Raises TypeError unless it is one real number."""
+    if isinstance(value, Real) or (isinstance(value, np.ndarray | Tensor) and value.ndim == 0):
+        return float(value)
+    raise TypeError(f"{name} is {value!r}; wanted one real number")
+
+
 def same_kind(tensor: Tensor, *given: Any) -> np.ndarray | Tensor:
-    """`tensor` as it is where any of `given` is a tensor, else as an array."""
+    """`tensor` itself if any of `given` is a tensor, otherwise its array."""
     return tensor if any(isinstance(value, Tensor) for value in given) else tensor.numpy()

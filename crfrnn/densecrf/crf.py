@@ -7,6 +7,7 @@ With energies U [L, N], kernels K_m and penalties W_m over labels (see `terms.pe
 The message of a pixel to itself is kept, as in the code of Kraehenbuehl and Koltun.
 """
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,46 +15,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from crfrnn.densecrf.arrays import as_matrix, as_tensor, bandwidths, check_finite, whole_number
-from crfrnn.densecrf.terms import DIAG_KERNEL, NORMALIZE_SYMMETRIC, Term, build, make_term
+from crfrnn.densecrf.eigen import MatrixXf
+from crfrnn.densecrf.inference import Pairwise, as_rows, beliefs_after, softmax_of_rows
+from crfrnn.densecrf.points import FeaturePoints, Pixels, Points, pixel_features
+from crfrnn.densecrf.terms import DIAG_KERNEL, NORMALIZE_SYMMETRIC, Term, make_term
 from crfrnn.densecrf.unary import ConstUnary, LogisticUnary, Unary
-from crfrnn.fused import mean_field as fused
-from crfrnn.kernels import LatticeKernels
-from crfrnn.kernels.build import positions
-
-Pairwise = tuple[LatticeKernels, Tensor]
-
-
-def beliefs_after(logits: Tensor, pairwise: Pairwise | None, iterations: int, beliefs: Tensor | None = None) -> Tensor:
-    """Beliefs [1, L, N] after some iterations from `beliefs`, softmax(logits) where there are none; logits [1, L, N]."""
-    if not iterations:
-        return logits.softmax(1) if beliefs is None else beliefs
-    if pairwise is None:
-        return logits.softmax(1)
-    kernels, weights = pairwise
-    matrices = fused.label_matrices(torch.eye(logits.shape[1]).to(logits), weights)
-    fast = None if beliefs is not None else fused.mean_field(logits[..., None], kernels, matrices, iterations)
-    if fast is not None:
-        return fast[..., 0].softmax(1)
-    unary, beliefs = _to_pixels(logits), _to_pixels(logits.softmax(1) if beliefs is None else beliefs)
-    for _ in range(iterations):
-        beliefs = (unary - kernels.weighted_sum(beliefs, weights)).softmax(-1)
-    return rearrange(beliefs, "b n l -> b l n")
-
-
-def _to_pixels(rows: Tensor) -> Tensor:
-    """[1, L, N] -> [1, N, L], one row of labels per pixel."""
-    return rearrange(rows, "b l n -> b n l").contiguous()
 
 
 class DenseCRF:
-    """A fully connected CRF over `nvar` points of any kind, with `nlabels` labels (2 or more).
+    """A fully connected CRF with `nlabels` labels over `nvar` points of any kind.
 
-    Everything is computed in float32, on the device of the unary energies; results are numpy arrays. The kernels are
-    built at the first inference after a term was added and serve all further ones, also with other unary energies.
+    Computes in float32 on the device of the unary energies and returns NumPy arrays. The first inference after a term is
+    added builds the kernels; later ones reuse them, even with other unary energies. With a single label every belief is 1,
+    as in pydensecrf: a mask needs two labels, [1 - p, p].
 
     Methods raise TypeError or ValueError for arguments that do not fit.
     """
@@ -61,22 +38,21 @@ class DenseCRF:
     def __init__(self, nvar: int, nlabels: int) -> None:
         self._nvar = whole_number("nvar", nvar, 1)
         self._nlabels = whole_number("nlabels", nlabels, 1)
-        if self._nlabels == 1:
-            raise ValueError("nlabels is 1; a CRF needs at least 2 labels: write one mask as [1 - p, p]")
         self._unary: Tensor | None = None
+        self._unary_rows: Tensor | None = None
         self._terms: list[Term] = []
         self._pairwise: Pairwise | None = None
+        self._known_costs: tuple[Tensor, Tensor] | None = None
 
     def setUnaryEnergy(self, u: Any, f: Any = None) -> None:
-        """Energies u [nlabels, nvar], -log p; with f, u f for weights u [nlabels, D] and features f [D, nvar]."""
-        self.setUnary(ConstUnary(u) if f is None else LogisticUnary(u, f))
+        """Set energies u [nlabels, nvar], -log p; or u f, for weights u [nlabels, D] and features f [D, nvar]."""
+        self._set_unary(ConstUnary(u) if f is None else LogisticUnary(u, f))
 
     def setUnary(self, u: Unary) -> None:
-        """Energies as `ConstUnary` or `LogisticUnary`."""
+        """Set energies that come as `ConstUnary` or `LogisticUnary`."""
         if not isinstance(u, Unary):
             raise TypeError(f"u is a {type(u).__name__}; wanted ConstUnary(u), or setUnaryEnergy(u) for an array")
-        self._check_shape("the unary energy", u.energy)
-        self._unary = -u.energy[None]
+        self._set_unary(u)
 
     def addPairwiseEnergy(
         self, features: Any, compat: Any, kernel: int = DIAG_KERNEL, normalization: int = NORMALIZE_SYMMETRIC
@@ -84,36 +60,46 @@ class DenseCRF:
         """Add a term with k(i, j) = exp(-|f_i - f_j|^2 / 2), for features [D, nvar] in units of their bandwidths.
 
         Args:
-            compat: what labels cost beside each other: a number (Potts), a vector (diagonal) or a matrix; mind the
+            compat: the cost of two labels beside each other: a number (Potts), a vector (diagonal) or a matrix. For the
                 signs, see `terms.penalty`.
-            kernel: CONST_KERNEL, DIAG_KERNEL or FULL_KERNEL, which all mean the same, see `KernelType`.
+            kernel: CONST_KERNEL, DIAG_KERNEL or FULL_KERNEL, which all mean the same (see `KernelType`).
             normalization: NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER or NORMALIZE_SYMMETRIC.
         """
         matrix = as_matrix("features", features, "[D, nvar]")
         if matrix.shape[1] != self._nvar:
             hint = "; transpose them" if matrix.shape[0] == self._nvar else ""
             raise ValueError(f"features have shape {list(matrix.shape)}; wanted [D, {self._nvar}]{hint}")
-        self._add(matrix.T.contiguous(), compat, kernel, normalization)
+        check_finite("features", matrix, "look for a bandwidth of 0 or an invalid pixel")
+        self._add(FeaturePoints(matrix.T.contiguous()), compat, kernel, normalization)
 
     def inference(self, niter: int) -> np.ndarray:
         """Beliefs [nlabels, nvar] after `niter` iterations of mean field; 0 gives softmax(-U)."""
         iterations = whole_number("niter", niter, 0)
-        return self._iterate(iterations)[0].cpu().numpy()
+        logits = self._logits()
+        with _engine(logits.device):
+            return beliefs_after(logits, self._kernels() if iterations else None, iterations).cpu().numpy()
 
     def startInference(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(Q, tmp1, tmp2) for `stepInference`: Q = softmax(-U) [nlabels, nvar], and two that are empty, for its sake."""
-        return self.inference(0), np.empty((0, 0), np.float32), np.empty((0, 0), np.float32)
+        """(Q, tmp1, tmp2) for `stepInference`: Q = softmax(-U) [nlabels, nvar] and two empty arrays, as in pydensecrf."""
+        # In memory, the labels of a point stand side by side, in the order in which steps filter them.
+        return np.asfortranarray(self.inference(0)), MatrixXf(), MatrixXf()
 
     def stepInference(self, Q: Any, tmp1: Any = None, tmp2: Any = None) -> None:
-        """One iteration of mean field, in place on Q [nlabels, nvar]; tmp1 and tmp2 are not looked at."""
+        """One iteration of mean field, in place on Q [nlabels, nvar]; tmp1 and tmp2 are ignored."""
         if not isinstance(Q, np.ndarray | Tensor):
-            raise TypeError(f"Q is a {type(Q).__name__}; wanted the array that startInference() gave, or one like it")
+            raise TypeError(
+                f"Q is a {type(Q).__name__}; wanted the array that startInference() returned, or one like it"
+            )
         floating = Q.is_floating_point() if isinstance(Q, Tensor) else Q.dtype.kind == "f"
         if not floating:
-            raise TypeError(f"Q is {Q.dtype}; wanted floating point, to be written to: Q.astype('float32')")
+            raise TypeError(
+                f"Q is {Q.dtype}; wanted floating point, because stepInference writes to it: Q.astype('float32')"
+            )
         if isinstance(Q, np.ndarray) and not Q.flags.writeable:
             raise ValueError("Q is read-only; stepInference writes to it: pass Q.copy()")
-        after = self._iterate(1, self._beliefs(Q))[0]
+        beliefs = self._belief_rows(Q)
+        with _engine(beliefs.device):
+            after = softmax_of_rows(self._rows() - self._costs(beliefs)).T
         if isinstance(Q, Tensor):
             Q.detach().copy_(after)
         else:
@@ -122,46 +108,68 @@ class DenseCRF:
     def klDivergence(self, Q: Any) -> float:
         """pydensecrf's number for beliefs Q [nlabels, nvar]: sum_i Q_i . (log Q_i + U_i + (sum_m W_m K_m Q)_i).
 
-        It is not a divergence: log Z is missing, so that it may be negative, and the pair term counts every pair twice, so
-        that it is not what mean field lowers. For that, `state.free_energy()` of `CRFRNN.iterate`.
+        It is not a divergence: log Z is missing, so it can be negative. Nor is it what mean field lowers, because it counts
+        every pair twice; `state.free_energy()` of `CRFRNN.iterate` is.
         """
-        beliefs, logits = self._beliefs(Q), self._logits()
-        with _engine(logits.device):
-            local = beliefs.clamp(min=1e-20).log() - logits
-            pairwise = self._kernels()
-            if pairwise is not None:
-                costs = pairwise[0].weighted_sum(_to_pixels(beliefs), pairwise[1])
-                local = local + rearrange(costs, "b n l -> b l n")
-            return float((beliefs * local).cpu().double().sum())
+        beliefs = self._belief_rows(Q)
+        with _engine(beliefs.device):
+            costs = self._costs(beliefs)
+            # The next step usually starts from the same beliefs.
+            self._known_costs = (beliefs, costs)
+            local = beliefs.clamp(min=1e-20).log_().sub_(self._rows()).add_(costs)
+            return float(local.mul_(beliefs).sum(dtype=torch.float64))
 
-    def _add(self, features: Tensor, compat: Any, kernel: int, normalization: int) -> None:
-        self._terms.append(make_term(features, compat, kernel, normalization, self._nlabels))
-        self._pairwise = None
+    def _set_unary(self, u: Unary) -> None:
+        self._check_shape("the unary energy", u.energy)
+        if u.are_probabilities():
+            warnings.warn(
+                "the unary energies lie in 0..1 and sum to 1 over the labels, as probabilities do; wanted energies, -log p: "
+                "take the negative logarithm, or call unary_from_softmax(p)",
+                stacklevel=3,
+            )
+        self._unary, self._unary_rows = -u.energy, None
 
-    def _iterate(self, iterations: int, beliefs: Tensor | None = None) -> Tensor:
-        logits = self._logits()
-        with _engine(logits.device):
-            return beliefs_after(logits, self._kernels() if iterations else None, iterations, beliefs)
+    def _add(self, points: Points, compat: Any, kernel: int, normalization: int) -> None:
+        self._terms.append(make_term(points, compat, kernel, normalization, self._nlabels))
+        self._pairwise = self._known_costs = None
 
     def _kernels(self) -> Pairwise | None:
         device = self._logits().device
-        if self._terms and (self._pairwise is None or self._pairwise[1].device != device):
-            self._pairwise = build(self._terms, device)
+        if self._terms and (self._pairwise is None or self._pairwise.penalties.device != device):
+            self._pairwise = Pairwise.build(self._terms, self._nlabels, device)
         return self._pairwise
 
+    def _costs(self, beliefs: Tensor) -> Tensor:
+        """sum_m W_m K_m Q for beliefs [N, L]: [N, L]. Not computed again if `klDivergence` has just done so."""
+        known, self._known_costs = self._known_costs, None
+        if known is not None and known[0].device == beliefs.device and torch.equal(known[0], beliefs):
+            return known[1]
+        pairwise = self._kernels()
+        return torch.zeros_like(beliefs) if pairwise is None else pairwise.costs(beliefs)
+
     def _logits(self) -> Tensor:
+        """-U [L, N]."""
         if self._unary is None:
             raise ValueError("the CRF has no unary energy; call setUnaryEnergy(u) before inference")
         return self._unary
 
-    def _beliefs(self, Q: Any) -> Tensor:
-        """Beliefs [nlabels, nvar] of a caller as [1, L, N] on the device of the unary."""
-        beliefs = as_matrix("Q", Q, "[nlabels, nvar]")
-        self._check_shape("Q", beliefs)
-        check_finite("Q", beliefs, "wanted beliefs, as startInference() gives them")
-        return beliefs[None].to(self._logits().device)
+    def _rows(self) -> Tensor:
+        """-U [N, L]."""
+        if self._unary_rows is None:
+            self._unary_rows = as_rows(self._logits())
+        return self._unary_rows
 
-    def _check_shape(self, name: str, tensor: Tensor) -> None:
+    def _belief_rows(self, Q: Any) -> Tensor:
+        """Beliefs [nlabels, nvar] of a caller as [N, L] on the device of the unary."""
+        given = Q if isinstance(Q, Tensor) else np.asanyarray(Q)
+        if given.ndim == 2:
+            self._check_shape("Q", given)
+            given = given.T
+        beliefs = as_matrix("Q", given, "[nlabels, nvar]")
+        check_finite("Q", beliefs, "wanted beliefs, such as startInference() returns")
+        return beliefs.to(self._logits().device)
+
+    def _check_shape(self, name: str, tensor: np.ndarray | Tensor) -> None:
         wanted = (self._nlabels, self._nvar)
         if tensor.shape != wanted:
             hint = "; transpose it" if tensor.shape == wanted[::-1] else ""
@@ -169,7 +177,7 @@ class DenseCRF:
 
 
 class DenseCRF2D(DenseCRF):
-    """The same over the pixels of an image, `w` pixels wide and `h` high, counted row by row. Mind the order: w, h."""
+    """A DenseCRF over the pixels of an image, row by row. Mind the order of the arguments: width, then height."""
 
     def __init__(self, w: int, h: int, nlabels: int) -> None:
         self._w, self._h = whole_number("w", w, 1), whole_number("h", h, 1)
@@ -178,41 +186,38 @@ class DenseCRF2D(DenseCRF):
     def addPairwiseGaussian(
         self, sxy: Any, compat: Any, kernel: int = DIAG_KERNEL, normalization: int = NORMALIZE_SYMMETRIC
     ) -> None:
-        """Add smoothness: `sxy` in pixels, one number or (x, y); the others as in `addPairwiseEnergy`."""
-        features = self._positions(torch.device("cpu")) / bandwidths("sxy", sxy, 2)
-        self._add(features, compat, kernel, normalization)
+        """Add a smoothness term: `sxy` in pixels, one number or (x, y). For the others, see `addPairwiseEnergy`."""
+        x, y = bandwidths("sxy", sxy, 2)
+        self._add(Pixels(self._h, self._w, (x, y)), compat, kernel, normalization)
 
     def addPairwiseBilateral(
         self, sxy: Any, srgb: Any, rgbim: Any, compat: Any,
         kernel: int = DIAG_KERNEL, normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:  # fmt: skip
-        """Add appearance: `sxy` in pixels, `srgb` in gray levels, each one number or one per axis or channel.
+        """Add an appearance term: `sxy` in pixels, `srgb` in gray levels, each one number or one per axis or channel.
 
         Args:
             rgbim: image [h, w, channels] in 0..255, of any numeric type and number of channels.
         """
         image = self._image(rgbim)
-        place = self._positions(image.device) / bandwidths("sxy", sxy, 2).to(image.device)
-        color = image / bandwidths("srgb", srgb, image.shape[1]).to(image.device)
-        self._add(torch.cat([place, color], 1), compat, kernel, normalization)
-
-    def _positions(self, device: torch.device) -> Tensor:
-        """(x, y) [N, 2]."""
-        return positions(self._h, self._w, torch.empty(0, device=device))
+        features = pixel_features(image)
+        thetas = [*bandwidths("sxy", sxy, 2), *bandwidths("srgb", srgb, image.shape[2])]
+        self._add(FeaturePoints(features / features.new_tensor(thetas)), compat, kernel, normalization)
 
     def _image(self, rgbim: Any) -> Tensor:
-        """An image as gray levels [N, channels]."""
+        """An image as gray levels [h, w, channels]."""
         image = as_tensor("rgbim", rgbim)
-        if image.ndim != 3 or image.shape[:2] != (self._h, self._w):
+        if image.ndim != 3 or image.shape[:2] != (self._h, self._w) or image.shape[2] == 0:
             raise ValueError(
                 f"rgbim has shape {list(image.shape)}; wanted [h, w, channels] = [{self._h}, {self._w}, C], as "
                 "DenseCRF2D(w, h, nlabels) was told; a gray image is image[..., None]"
             )
-        check_finite("rgbim", image, "wanted gray levels of 0..255")
-        low, high = float(image.min()), float(image.max())
+        low, high = (float(value) for value in image.aminmax())
+        if not math.isfinite(high - low):
+            raise ValueError("rgbim holds NaN or infinite entries; wanted gray levels of 0..255")
         if low < 0 or high > 255:
             raise ValueError(
-                f"rgbim reaches from {low:g} to {high:g}; wanted gray levels of 0..255. For other data, "
+                f"rgbim reaches from {low:g} to {high:g}; wanted gray levels of 0..255. For other data, use "
                 "addPairwiseEnergy(create_pairwise_bilateral(...))"
             )
         if 0 < high <= 1 and getattr(rgbim, "dtype", None) not in (np.uint8, torch.uint8):
@@ -220,11 +225,11 @@ class DenseCRF2D(DenseCRF):
                 "rgbim lies in 0..1; srgb counts gray levels of 0..255, so pass the raw image (image * 255)",
                 stacklevel=3,
             )
-        return rearrange(image, "h w c -> (h w) c")
+        return image
 
 
 @contextmanager
 def _engine(device: torch.device) -> Iterator[None]:
     """Without gradients, and without autocast, which would multiply label matrices in half precision."""
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
         yield

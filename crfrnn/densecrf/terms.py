@@ -3,23 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from crfrnn.densecrf.arrays import as_tensor, check_finite
-from crfrnn.kernels import LatticeKernels, Normalization
-from crfrnn.kernels.normalizers import normalizer
-from crfrnn.lattice import Lattice
-from crfrnn.lattice.checks import MAX_DIMENSIONS
+from crfrnn.densecrf.points import Points
+from crfrnn.kernels import Normalization
 
 
 class KernelType(IntEnum):
-    """What of a kernel may be learned in Kraehenbuehl's code: nothing, a factor for each feature, or a full matrix.
+    """Which parameters of a kernel Kraehenbuehl's code can learn: none, a factor for each feature, or a full matrix.
 
-    The parameters start at one and at the identity, and pydensecrf has no call that changes them, so that all three are
-    the same kernel: there and here.
+    They start as ones or as the identity, and pydensecrf has no call that changes them. So all three give the same kernel,
+    there and here.
     """
 
     CONST_KERNEL = 0
@@ -43,6 +41,11 @@ class NormalizationType(IntEnum):
 CONST_KERNEL, DIAG_KERNEL, FULL_KERNEL = KernelType
 NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER, NORMALIZE_SYMMETRIC = NormalizationType
 
+Choice = TypeVar("Choice", KernelType, NormalizationType)
+
+# So that sums over all terms stay finite in float32.
+LARGEST_COST = 1e20
+
 NAMES: dict[NormalizationType, Normalization] = {
     NO_NORMALIZATION: "none",
     NORMALIZE_BEFORE: "before",
@@ -53,36 +56,31 @@ NAMES: dict[NormalizationType, Normalization] = {
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """One pairwise term; it costs W (K Q)_i at pixel i."""
+    """One pairwise term; it costs W (K Q)_i at point i."""
 
-    features: Tensor  # [N, D]
+    points: Points
     penalty: Tensor  # W: one number, one per label [L], or a matrix over labels [L, L]
     normalization: Normalization
 
 
-def make_term(features: Tensor, compat: Any, kernel: Any, normalization: Any, num_labels: int) -> Term:
-    """A term over features [N, D]. Raises TypeError or ValueError for what makes no sense."""
-    dimensions = features.shape[1]
-    if not 1 <= dimensions <= MAX_DIMENSIONS:
-        raise ValueError(
-            f"the features have {dimensions} dimensions; wanted 1 to {MAX_DIMENSIONS}. The lattice works in few "
-            "dimensions only: project them, by principal components for example"
-        )
-    check_finite("features", features, "a bandwidth of 0 or an invalid pixel makes such features")
-    _check_choice("kernel", kernel, KernelType)
-    kind = NormalizationType(_check_choice("normalization", normalization, NormalizationType))
-    return Term(features, penalty(compat, num_labels), NAMES[kind])
+def make_term(points: Points, compat: Any, kernel: Any, normalization: Any, num_labels: int) -> Term:
+    """A term over `points`. Raises TypeError or ValueError for arguments that make no sense."""
+    choice("kernel", kernel, KernelType)
+    return Term(points, penalty(compat, num_labels), NAMES[choice("normalization", normalization, NormalizationType)])
 
 
 def penalty(compat: Any, num_labels: int) -> Tensor:
-    """What pydensecrf makes of `compat`, with its signs, as a penalty W [], [L] or [L, L].
+    """The penalty W [], [L] or [L, L] that pydensecrf makes of `compat`.
 
-    A number w is Potts, -w: agreeing with the neighbors is rewarded. A vector v is diag(v) and a matrix (M + M^T) / 2,
-    both with the sign they have: penalties. So `compat=3` is `compat=[-3, -3, ...]`, and `compat=3 * (1 - eye)` up to a
-    constant of each pixel that softmax ignores.
+    A number w means Potts and becomes -w, a reward for neighbors that agree. A vector v becomes diag(v), and a matrix M
+    becomes (M + M^T) / 2; both are penalties. So `compat=3` equals `compat=[-3, -3, ...]`. It also equals
+    `compat=3 * (1 - eye)`, but for a constant of each pixel, which softmax ignores.
     """
     weights = as_tensor("compat", compat)
     check_finite("compat", weights, "wanted finite numbers")
+    largest = float(weights.abs().max()) if weights.numel() else 0.0
+    if largest > LARGEST_COST:
+        raise ValueError(f"compat reaches {largest:g}; wanted at most {LARGEST_COST:g}, so that sums stay finite")
     if weights.ndim == 0:
         return -weights
     if weights.shape == (num_labels,):
@@ -95,18 +93,8 @@ def penalty(compat: Any, num_labels: int) -> Tensor:
     )
 
 
-def build(terms: Sequence[Term], device: torch.device) -> tuple[LatticeKernels, Tensor]:
-    """The normalized kernels of all terms and their weights over labels, in the smallest form that holds them all."""
-    lattices, normalizers = [], []
-    for term in terms:
-        lattice = Lattice.build(term.features[None].to(device))
-        lattices.append(lattice)
-        normalizers.append(normalizer(lattice, term.normalization, False))
-    return LatticeKernels(lattices, normalizers), stacked([term.penalty.to(device) for term in terms])
-
-
 def stacked(weights: Sequence[Tensor]) -> Tensor:
-    """Weights of mixed forms as [M], [M, L] or [M, L, L]."""
+    """Weights of mixed forms, brought to one form and stacked: [M], [M, L] or [M, L, L]."""
     most = max(weight.ndim for weight in weights)
     if most == 0:
         return torch.stack(list(weights))
@@ -117,7 +105,10 @@ def stacked(weights: Sequence[Tensor]) -> Tensor:
     return torch.stack([weight if weight.ndim == 2 else torch.diag(weight) for weight in diagonals])
 
 
-def _check_choice(name: str, value: Any, choices: type[IntEnum]) -> int:
-    if value not in list(choices):
-        raise ValueError(f"{name} is {value!r}; wanted one of {', '.join(choice.name for choice in choices)}")
-    return int(value)
+def choice(name: str, value: Any, choices: type[Choice]) -> Choice:
+    """The one of `choices` that `value` is, or whose number it is."""
+    try:
+        return choices(value)
+    except (TypeError, ValueError):
+        names = ", ".join(each.name for each in choices)
+        raise ValueError(f"{name} is {value!r}; wanted one of {names}") from None

@@ -7,24 +7,27 @@ from torch import Tensor
 
 from crfrnn.densecrf.arrays import as_matrix, check_finite
 
-# exp(-FORBIDDEN) is 0; unlike infinity it can be multiplied with a belief of 0.
+# exp(-FORBIDDEN) is 0; unlike infinity it can be multiplied by a belief of 0.
 FORBIDDEN = 1e30
 
 
 class Unary:
-    """Unary energies; made as `ConstUnary` or `LogisticUnary`, and usable for any number of CRFs."""
+    """Unary energies, made as `ConstUnary` or `LogisticUnary`. Any number of CRFs can share them."""
 
     def __init__(self, energy: Tensor) -> None:
-        if energy.isnan().any() or (energy == -torch.inf).any():
-            raise ValueError(
-                "the unary energies hold NaN or -inf; wanted -log p: look for probabilities below 0 or a division by 0"
-            )
-        if (energy == torch.inf).all(0).any():
-            raise ValueError(
-                "some pixel has an infinite unary energy for every label; wanted at least one label it may take: "
-                "unary_from_softmax(..., clip=1e-5) keeps energies finite"
-            )
-        self.energy = energy.clamp(max=FORBIDDEN)
+        low, high = (float(value) for value in energy.aminmax()) if energy.numel() else (0, 0)
+        if not (low > -torch.inf and high <= FORBIDDEN):
+            _check(energy)
+            energy = energy.clamp(max=FORBIDDEN)
+        self.energy = energy
+
+    def are_probabilities(self) -> bool:
+        """Whether these look like probabilities: in 0..1, with sum 1 over two or more labels."""
+        if len(self.energy) < 2 or self.energy.numel() == 0:
+            return False
+        # A single column tells in most cases.
+        columns = (self.energy[:, :1], self.energy)
+        return all(bool((each >= 0).all()) and bool(((each.sum(0) - 1).abs() < 1e-3).all()) for each in columns)
 
 
 class ConstUnary(Unary):
@@ -46,3 +49,15 @@ class LogisticUnary(Unary):
         check_finite("L", weights, "wanted finite weights")
         check_finite("f", features, "wanted finite features")
         super().__init__(weights @ features.to(weights.device))
+
+
+def _check(energy: Tensor) -> None:
+    if energy.isnan().any() or (energy == -torch.inf).any():
+        raise ValueError(
+            "the unary energies hold NaN or -inf; wanted -log p: look for probabilities below 0 or a division by 0"
+        )
+    if (energy == torch.inf).all(0).any():
+        raise ValueError(
+            "some pixel has an infinite unary energy for every label; wanted at least one label that it can take: "
+            "unary_from_softmax(..., clip=1e-5) keeps energies finite"
+        )

@@ -1,10 +1,11 @@
 """E-steps of weakly supervised training (Papandreou, Chen, Murphy & Yuille 2015, arXiv 1502.02734).
 
-Scores f [B, L, H, W] of a network, and which labels an image holds, give an estimate of the labels of its pixels, the target
-of the next M-step: a step of SGD on the usual cross-entropy of the unbiased scores. The estimate is a constant in it; no
-gradient passes through these functions. They run on the device of the scores, in float32 at least.
+An E-step estimates the labels of the pixels from the scores f [B, L, H, W] of a network and from the labels that the image
+is known to hold. The estimate is the target of the next M-step, a step of SGD on the usual cross-entropy of the unbiased
+scores. It is a constant there: no gradient passes through these functions. They run on the device of the scores, in float32
+or wider.
 
-`present` is bool: [B, L] says which labels an image holds, [B, L, H, W] where in it each of them may be.
+`present` is bool: [B, L] says which labels an image holds, [B, L, H, W] says where in it each of them may be.
 """
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 
 MARGIN = 1e-5
 """by how much EM-Adapt puts absent labels below the weakest label that is present"""
+LARGEST_SCORE = 1e30
+"""larger scores would overflow when they are added"""
 
 
 @torch.no_grad()
@@ -20,15 +23,15 @@ def em_fixed(scores: Tensor, present: Tensor, foreground_bias: float = 5.0, back
     """EM-Fixed: argmax over l of f(l) + b(l), with a bias of the labels that are present. -> int64 [B, H, W].
 
     b is `foreground_bias` for labels present at the pixel, 0 for absent ones, and `background_bias` for label 0, which
-    counts as present everywhere (eq. 6 of the paper). With `crfrnn.weak.box_labels`, this is box-wise EM-Fixed: the bias
-    holds inside the boxes of a label only. The lowest label wins a tie.
+    counts as present everywhere (eq. 6 of the paper). With `crfrnn.weak.box_labels` this is box-wise EM-Fixed: a label has
+    its bias only inside its boxes. The lowest label wins a tie.
 
-    Raises TypeError or ValueError for scores or presence of wrong shape or kind, scores that are not finite, and biases
-    below 0.
+    Raises TypeError or ValueError if scores or `present` have a wrong shape or type, if scores are not finite, or if a bias
+    is negative.
     """
     scores = check_scores(scores, present)
     if not (0 <= foreground_bias < float("inf") and 0 <= background_bias < float("inf")):
-        raise ValueError(f"got biases of {foreground_bias} and {background_bias}; wanted finite numbers from 0 on")
+        raise ValueError(f"got biases of {foreground_bias} and {background_bias}; wanted finite numbers of at least 0")
     where = present if present.ndim == 4 else rearrange(present, "b l -> b l 1 1")
     biased = scores + foreground_bias * where
     biased[:, 0] = scores[:, 0] + background_bias
@@ -44,10 +47,10 @@ def em_adapt(
     rounds: int = 5,
     order: Tensor | None = None,
 ) -> Tensor:
-    """EM-Adapt: the labels that win after `adapted_scores`, whose arguments these are. -> int64 [B, H, W].
+    """EM-Adapt: the labels that win after `adapted_scores`, which has the same arguments. -> int64 [B, H, W].
 
-    A label that is absent never wins; among those present the lowest wins a tie. An image without any label keeps the
-    labels its scores prefer.
+    An absent label never wins. The lowest of the present labels wins a tie. An image without any label keeps the labels that
+    its scores prefer.
     """
     adapted = adapted_scores(scores, present, foreground_portion, background_portion, rounds, order)
     # Ties with absent labels: equal scores stay equal, and far from zero the margin is lost in rounding.
@@ -64,34 +67,37 @@ def adapted_scores(
     rounds: int = 5,
     order: Tensor | None = None,
 ) -> Tensor:
-    """Scores with biases that let each label of an image win about its share of the pixels. -> [B, L, H, W].
+    """Scores, biased so that each label of an image wins about its share of the pixels. -> [B, L, H, W].
 
-    The steps of the released layer ADAPTIVE_BIAS_CHANNEL, image by image, M being the largest score of a label present:
-    absent labels are put below the weakest present one, by `MARGIN`; then, `rounds` times, background and after it the
-    other labels in random order get the smallest bias b with which they reach M on a share rho of the pixels,
+    These are the steps of the released layer ADAPTIVE_BIAS_CHANNEL. M is the largest score of a present label at a pixel.
+    First, absent labels above the weakest present one are put `MARGIN` below it. Then, `rounds` times, background and after
+    it the other labels, in random order, get the smallest bias b with which they reach M on a share rho of the pixels:
 
-        b = the floor(rho N)-th smallest, counted from 0, of M(i) - f_l(i),    f_l += b,    M = max(M, f_l);
+        b = the floor(rho N)-th smallest, counted from 0, of M(i) - f_l(i),    f_l += b,    M = max(M, f_l).
 
-    at last all scores are shifted so that the mean of M is what it was. A later label takes pixels from earlier ones, so
-    that portions are approximate. An image without any label is left as it is.
+    Last, all scores are shifted so that M has its old mean. A later label takes pixels from earlier ones, so the portions
+    are approximate. An image without any label stays as it is.
 
     Args:
         scores: [B, L, H, W].
         present: bool [B, L].
-        foreground_portion, background_portion: rho of label 0 and of the others, at least 0 and below 1.
-        rounds: how often every label has its turn.
-        order: numbers [B, rounds, L] whose order is that of the foreground labels in each round; random by default.
+        foreground_portion, background_portion: rho of the foreground labels and of label 0, at least 0 and below 1.
+        rounds: how many turns every label has.
+        order: numbers [B, rounds, L]; in each round, foreground labels take turns in ascending order of theirs. Random by
+            default.
 
-    Raises as `em_fixed`, and ValueError for portions or rounds out of range.
+    Raises what `em_fixed` raises, and ValueError for portions or rounds out of range.
     """
     scores = check_scores(scores, present)
     batch, labels, height, _ = scores.shape
     if present.ndim != 2:
-        raise ValueError(f"present has shape {list(present.shape)}; wanted [B, L]: EM-Adapt knows images, no boxes")
+        raise ValueError(
+            f"present has shape {list(present.shape)}; wanted [B, L]: EM-Adapt takes labels of whole images, not of boxes"
+        )
     if not (0 <= foreground_portion < 1 and 0 <= background_portion < 1) or rounds < 0:
         raise ValueError(
             f"got portions of {foreground_portion} and {background_portion} in {rounds} rounds; "
-            "wanted shares of the image from 0 to below 1, and 0 rounds or more"
+            "wanted shares of the image of at least 0 and below 1, and at least 0 rounds"
         )
     if order is None:
         order = torch.rand(batch, rounds, labels, device=scores.device)
@@ -109,7 +115,7 @@ def adapted_scores(
             own = f[images, label]
             gap = top - own
             bias = gap.sort(1).values.gather(1, quota[label, None])
-            # Where the label just reaches M it is to tie, whichever way own + (top - own) is rounded.
+            # A label that just reaches M has to tie with it, whichever way own + (top - own) is rounded.
             raised = torch.where(gap == bias, top, own + bias)
             own = torch.where(has_turn, raised, own)
             f[images, label] = own
@@ -142,12 +148,14 @@ def _turns(order: Tensor, present: Tensor) -> list[Tensor]:
 def mil_peaks(scores: Tensor, present: Tensor) -> Tensor:
     """Multiple-instance learning: the pixel at which each label that is present is likeliest. -> bool [B, L, H, W].
 
-    The baseline of the paper (MIL-FCN, Pathak et al. 2014): the loss is the mean of -log P(l) over these pixels. A pixel
-    may be the likeliest of several labels. The first pixel wins a tie. Raises as `em_fixed`.
+    This is the baseline of the paper (MIL-FCN, Pathak et al. 2014), whose loss is the mean of -log P(l) over these pixels.
+    One pixel may be the likeliest for several labels. The first pixel wins a tie. Raises what `em_fixed` raises.
     """
     scores = check_scores(scores, present)
     if present.ndim != 2:
-        raise ValueError(f"present has shape {list(present.shape)}; wanted [B, L]: an image is one bag of pixels")
+        raise ValueError(
+            f"present has shape {list(present.shape)}; wanted [B, L], because an image is one bag of pixels"
+        )
     height = scores.shape[2]
     beliefs = rearrange(scores.softmax(1), "b l h w -> b l (h w)")
     peaks = torch.zeros_like(beliefs, dtype=torch.bool).scatter(2, beliefs.argmax(2, keepdim=True), True)
@@ -155,9 +163,12 @@ def mil_peaks(scores: Tensor, present: Tensor) -> Tensor:
 
 
 def check_scores(scores: Tensor, present: Tensor) -> Tensor:
-    """`scores` in float32 at least; raises where they, or `present`, are not what E-steps take."""
+    """`scores` in float32 or wider. Raises TypeError or ValueError unless E-steps can take them and `present`."""
+    for name, value in (("scores", scores), ("present", present)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} is a {type(value).__name__}; wanted a tensor: torch.as_tensor({name})")
     if scores.ndim != 4 or 0 in scores.shape or scores.shape[1] < 2:
-        raise ValueError(f"scores have shape {list(scores.shape)}; wanted [B, L, H, W] with two labels or more")
+        raise ValueError(f"scores have shape {list(scores.shape)}; wanted [B, L, H, W] with at least two labels")
     if not scores.is_floating_point():
         raise TypeError(f"scores are {scores.dtype}; wanted the floating-point scores of a network")
     if present.dtype != torch.bool:
@@ -165,10 +176,12 @@ def check_scores(scores: Tensor, present: Tensor) -> Tensor:
     if present.shape not in (scores.shape[:2], scores.shape):
         raise ValueError(
             f"present has shape {list(present.shape)}, the scores {list(scores.shape)}; wanted [B, L] or [B, L, H, W] "
-            "over the same images and labels"
+            "for the same images and labels"
         )
     if present.device != scores.device:
         raise ValueError(f"present is on {present.device}, the scores on {scores.device}; move one with .to(device)")
-    if not bool(scores.isfinite().all()):
-        raise ValueError("the scores are not all finite; the network that made them has diverged")
+    if not bool((scores.abs() <= LARGEST_SCORE).all()):
+        raise ValueError(
+            f"the scores are not all finite and at most {LARGEST_SCORE:g} in size; the network that made them has diverged"
+        )
     return scores.to(torch.promote_types(scores.dtype, torch.float32))

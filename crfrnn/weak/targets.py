@@ -15,8 +15,8 @@ CERTAIN = 1e-12
 def rect_targets(boxes: Sequence[LabeledBox], height: int, width: int) -> Tensor:
     """Bbox-Rect: every pixel has the label of the smallest box over it, 0 outside of all boxes. -> uint8 [H, W].
 
-    Of boxes of equal area the last wins. Raises ValueError for a box that is not inside the image, or has a label
-    outside of 0..255.
+    Of boxes of equal area the last wins. Raises ValueError for a box that is not inside the image, or whose label is not in
+    0..255.
     """
     labels = torch.zeros(height, width, dtype=torch.uint8)
     for box in _largest_first(boxes, height, width):
@@ -86,6 +86,8 @@ def seg_targets(image: Tensor, boxes: Sequence[LabeledBox], crf: FixedCRF = BBOX
 
     Raises as `rect_targets` and CRFRNN.
     """
+    if image.ndim != 3:
+        raise ValueError(f"image has shape {list(image.shape)}; wanted [3, H, W], without a batch")
     height, width = image.shape[1:]
     known = [box for box in boxes if box.label != VOID]
     labels = rect_targets(boxes, height, width)
@@ -102,11 +104,11 @@ def seg_targets(image: Tensor, boxes: Sequence[LabeledBox], crf: FixedCRF = BBOX
 
 def _largest_first(boxes: Sequence[LabeledBox], height: int, width: int) -> list[LabeledBox]:
     for box in boxes:
+        if not 0 <= box.label <= VOID:
+            raise ValueError(f"{box} has label {box.label}; wanted one of 0..{VOID}, {VOID} for void")
         if not (0 <= box.top < box.bottom <= height and 0 <= box.left < box.right <= width):
             raise ValueError(
                 f"{box} is not inside an image of {height} rows and {width} columns, or is empty; "
                 "see crfrnn.data.clipped"
             )
-        if not 0 <= box.label <= VOID:
-            raise ValueError(f"{box} has a label outside of 0..{VOID}; wanted that of a class, or {VOID} for void")
     return sorted(boxes, key=lambda box: -box.area)

@@ -87,28 +87,46 @@ def test_bad_input() -> None:
     probabilities = np.full((2, 4), 0.5)
     with pytest.raises(ValueError, match=r"255; wanted 0\.\.2"):
         unary_from_labels(np.array([0, 255], np.uint8), 2, 0.5)
-    with pytest.raises(ValueError, match=r"-1 to 1; wanted 0\.\.1"):
-        unary_from_labels([1, -1], 2, 0.5, zero_unsure=False)
+    with pytest.raises(ValueError, match=r"-3 to 1; wanted 0\.\.1"):
+        unary_from_labels([1, -3], 2, 0.5, zero_unsure=False)
+    with pytest.raises(ValueError, match=r"-2 to 1; wanted 0\.\.2"):
+        unary_from_labels([1, -2], 2, 0.5)
     with pytest.raises(TypeError, match="whole numbers"):
         unary_from_labels(np.array([1.0]), 2, 0.5)
     with pytest.raises(ValueError, match="gt_prob is 1"):
         unary_from_labels([1], 2, 1)
-    with pytest.raises(ValueError, match="n_labels is 1"):
-        unary_from_labels([1], 1, 0.5)
+    with pytest.raises(ValueError, match="n_labels is 0"):
+        unary_from_labels([1], 0, 0.5)
     with pytest.raises(ValueError, match="NaN"):
         unary_from_softmax(probabilities * np.nan)
-    with pytest.raises(ValueError, match="2 labels"):
-        unary_from_softmax(probabilities[:1])
+    with pytest.raises(ValueError, match="at least one"):
+        unary_from_softmax(probabilities[:0])
+    with pytest.raises(ValueError, match="no logarithm"):
+        unary_from_softmax(np.array([[-0.005], [1.005]]), clip=None)
+    with pytest.raises(TypeError, match="clip is '1e-5'"):
+        unary_from_softmax(probabilities, clip="1e-5")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="labels is a masked array with 1 masked"):
+        unary_from_labels(np.ma.array([1, 2], mask=[0, 1]), 3, 0.5)
     with pytest.raises(ValueError, match="scale is 2"):
         unary_from_softmax(probabilities, scale=2)
     with pytest.warns(UserWarning, match="Logits need a softmax"):
         unary_from_softmax(10 * probabilities)
-    with pytest.raises(ValueError, match="chdim=2"):
+    with pytest.warns(UserWarning, match="chdim=2"):
         create_pairwise_bilateral((80, 80), 13, np.zeros((4, 5, 3)))
     with pytest.raises(ValueError, match="chdim is 3"):
         create_pairwise_bilateral((80, 80), 13, np.zeros((4, 5, 3)), chdim=3)
+    with pytest.raises(TypeError, match="chdim is None"):
+        create_pairwise_bilateral((80, 80), 13, np.zeros((4, 5, 3)), chdim=None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="img holds NaN"):
+        create_pairwise_bilateral((80, 80), 13, np.full((4, 5), np.nan))
+    with pytest.raises(ValueError, match=r"img has shape \[0, 5\]"):
+        create_pairwise_bilateral((80, 80), 13, np.zeros((0, 5)))
+    with pytest.raises(ValueError, match=r"img has shape \[4\]; wanted one axis or more beside channels"):
+        create_pairwise_bilateral(80, 13, np.zeros(4), chdim=0)
+    with pytest.raises(ValueError, match="shape is empty"):
+        create_pairwise_gaussian(3, ())
     with pytest.raises(ValueError, match="schan"):
-        create_pairwise_bilateral((80, 80), (13, 13), np.zeros((4, 5, 3)), chdim=2)
+        create_pairwise_bilateral((80, 80), (13, 13, 13, 13), np.zeros((4, 5, 3)), chdim=2)
     with pytest.raises(ValueError, match="sdims"):
         create_pairwise_gaussian((3, 3, 3), (4, 5))
     with pytest.raises(ValueError, match="sdims"):

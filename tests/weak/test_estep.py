@@ -163,20 +163,24 @@ def test_what_makes_no_sense_is_refused() -> None:
         em_fixed(scores, torch.zeros(2, 4, dtype=torch.bool))
     with pytest.raises(TypeError, match="wanted bool"):
         em_adapt(scores, present.long())
+    with pytest.raises(TypeError, match="present is a list; wanted a tensor"):
+        em_fixed(scores, present.tolist())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="floating-point"):
         mil_peaks(scores.long(), present)
-    with pytest.raises(ValueError, match="from 0 on"):
+    with pytest.raises(ValueError, match="at least 0"):
         em_fixed(scores, present, background_bias=-1)
     with pytest.raises(ValueError, match="below 1"):
         em_adapt(scores, present, background_portion=1.0)
     with pytest.raises(ValueError, match="order has shape"):
         em_adapt(scores, present, order=torch.rand(2, 3))
-    with pytest.raises(ValueError, match="knows images"):
+    with pytest.raises(ValueError, match="whole images"):
         em_adapt(scores, torch.zeros(2, 3, 4, 4, dtype=torch.bool))
     with pytest.raises(ValueError, match="one bag"):
         mil_peaks(scores, torch.zeros(2, 3, 4, 4, dtype=torch.bool))
     with pytest.raises(ValueError, match="diverged"):
         em_adapt(scores / 0, present)
+    with pytest.raises(ValueError, match="at most 1e"):
+        adapted_scores(scores.double() + 3e38, present)
     with pytest.raises(ValueError, match=r"wanted maps \[B, H, W\]"):
         annotated_labels(torch.zeros(3, 3, dtype=torch.long), 3)
     with pytest.raises(TypeError, match="wanted integers"):

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from crfrnn._files import load_torch, naming, replacing
-from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.assembly import SegmentationModel, build_model
+from crfrnn.nets.bgr import crf_from_settings
 from crfrnn.nets.weights.imagenet import checked_state
 from crfrnn.nets.weights.loading import load_tensors
 
@@ -84,7 +84,7 @@ def model_from_checkpoint(path: str | os.PathLike) -> tuple[SegmentationModel, l
     """
     content = load_checkpoint(path)
     with naming(path):
-        crf = None if content["crf"] is None else CRFRNN.from_settings(content["crf"])
+        crf = None if content["crf"] is None else crf_from_settings(content["crf"])
         model = build_model(**content["architecture"], crf=crf)
         reset = load_tensors(model, content["model"])
     if reset:

@@ -12,6 +12,7 @@ from crfrnn._files import naming
 from crfrnn.data.voc import VOC_CLASSES
 from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.assembly import NETWORKS, SegmentationModel, build_model
+from crfrnn.nets.bgr import CRFOnBGR, crf_from_settings
 from crfrnn.nets.weights.decimation import decimate_fc6, decimate_fc7
 from crfrnn.nets.weights.imagenet import TRUNK_SCALE
 from crfrnn.nets.weights.loading import covered, load_tensors
@@ -133,7 +134,7 @@ def _architecture(
 def _crf(source: SourceFile, targets: dict[str, Entry], num_labels: int) -> CRFRNN | None:
     if source.crf is None or not any(target.startswith("crf.") for target in targets):
         return None
-    return CRFRNN.from_settings({**source.crf, "num_labels": num_labels})
+    return crf_from_settings({**source.crf, "num_labels": num_labels})
 
 
 def _fit(targets: dict[str, Entry], own: dict[str, Tensor]) -> None:
@@ -231,7 +232,8 @@ def _notes(
         crf = model.crf
         thetas = " and ".join("/".join(f"{theta:g}" for theta in each.tolist()) for each in crf.bandwidths)
         assumed = " (as published; not in the file)" if source.assumed else ""
+        colors = ", on BGR minus the mean color" if isinstance(crf, CRFOnBGR) else ""
         notes.append(
-            f"CRF: bandwidths {thetas}{assumed}, T = {crf.num_iterations}, normalization {crf.normalization!r}"
+            f"CRF{colors}: bandwidths {thetas}{assumed}, T = {crf.num_iterations}, normalization {crf.normalization!r}"
         )
     return notes

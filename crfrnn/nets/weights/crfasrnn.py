@@ -8,16 +8,18 @@ with matrices over labels, and combine:
     here        x = U - mu (W_s S + W_b B),    mu starts at 1 - I, a penalty
 
 so that mu here is 1 + mu of Caffe, or 1 - C. The 1 adds the same to all labels of a pixel, which softmax does not see.
-The bandwidths are constants there: theta_alpha 160, theta_beta 3, theta_gamma 3, as `CRFRNN` has them.
+The bandwidths are constants there: theta_alpha 160, theta_beta 3, theta_gamma 3, as `CRFRNN` has them. The kernels look
+at the input of the network, BGR minus a mean color; `CRFOnBGR` does so, too.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from crfrnn.convert import Convention, penalty_matrix
-from crfrnn.meanfield import CRFRNN
+from crfrnn.nets.bgr import CRFOnBGR
 from crfrnn.nets.vgg import MEAN_RGB
 from crfrnn.nets.weights.imagenet import CAFFE_MEAN_BGR
 from crfrnn.nets.weights.mapping import Entry, SourceFile, entry, to_rgb
@@ -31,19 +33,24 @@ ITERATIONS = 10
 
 
 def is_crfasrnn(state: dict[str, Tensor]) -> bool:
-    """Whether a state dict is one of crfasrnn_pytorch."""
-    return all(name in state for name in PAIR_TERM)
+    """Whether a state dict is one of crfasrnn_pytorch, though perhaps not a whole one."""
+    return any(name in state for name in PAIR_TERM)
 
 
 def read_crfasrnn(state: dict[str, Tensor]) -> SourceFile:
     """The content of `crfasrnn_weights.pth`, an FCN-8s with the CRF-RNN on top.
 
-    The network saw BGR images minus `CAFFE_MEAN_BGR`. Raises ValueError where shapes cannot be right.
+    The network saw BGR images minus `CAFFE_MEAN_BGR`. Raises ValueError where a matrix of the pair term is missing or has a
+    shape that cannot be right.
     """
+    if missing := [name for name in PAIR_TERM if name not in state]:
+        raise ValueError(f"the pair term lacks {', '.join(missing)}; wanted a whole crfasrnn_weights.pth")
     entries = [entry(name, f"network.{name}", tensor) for name, tensor in state.items() if name not in PAIR_TERM]
     to_rgb(entries, CAFFE_MEAN_BGR[::-1], MEAN_RGB)
     pair = pair_term({name: state[name] for name in PAIR_TERM}, "pytorch")
-    return SourceFile("CRF-RNN for PyTorch", entries + pair, "fcn-8s", crf=published_settings(), assumed=THETAS)
+    return SourceFile(
+        "CRF-RNN for PyTorch", entries + pair, "fcn-8s", crf=published_settings(CAFFE_MEAN_BGR), assumed=THETAS
+    )
 
 
 def pair_term(tensors: dict[str, Tensor], convention: Convention) -> list[Entry]:
@@ -80,6 +87,6 @@ def is_pair_term(tensors: list[Tensor]) -> bool:
     return len(tensors) == len(sides) == 3 and len({size for side in sides for size in side}) == 1
 
 
-def published_settings() -> dict[str, Any]:
-    """The settings of a `CRFRNN` as published; the number of labels is to be replaced."""
-    return CRFRNN(2, num_iterations=ITERATIONS, kernel_weights="matrix").settings()
+def published_settings(mean_bgr: Sequence[float]) -> dict[str, Any]:
+    """The settings of the CRF as published, on the input of its network; the number of labels is to be replaced."""
+    return CRFOnBGR(num_labels=2, num_iterations=ITERATIONS, kernel_weights="matrix", mean_bgr=mean_bgr).settings()

@@ -80,9 +80,10 @@ def from_caffe(layers: dict[str, list[Tensor]]) -> SourceFile:
         _settle_scale(entries, layer, scale)
     imagenet = not any(each.target in SCORE_WEIGHTS for each in entries)
     to_rgb(entries, CAFFE_MEAN_BGR[::-1] if imagenet else MEAN_RGB, MEAN_RGB)
+    crf = published_settings(MEAN_RGB[::-1]) if assumed else None
     variant = "fcn-8s-at-once" if scales else recognize(entries)
     what = "Caffe, VGG-16 for ImageNet" if imagenet else "Caffe"
-    return SourceFile(what, entries, variant, crf=published_settings() if assumed else None, assumed=assumed)
+    return SourceFile(what, entries, variant, crf=crf, assumed=assumed)
 
 
 def _our_name(layer: str, weight: Tensor) -> str | None:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from crfrnn import CRFRNN
-from crfrnn.nets import build_model
+from crfrnn.lattice import Lattice
+from crfrnn.nets import build_model, infer, model_from_checkpoint, save_checkpoint
+from crfrnn.nets.bgr import CRFOnBGR
 from crfrnn.nets.weights.conversion import convert
 from crfrnn.nets.weights.crfasrnn import PAIR_TERM, pair_term
 from tests.caffe_bytes import net
@@ -73,7 +75,8 @@ def test_pytorch_file(tmp_path: Path, state: dict[str, Tensor], matrices: list[T
         assert name.startswith("conv1_1") or torch.equal(tensor, state[name])
 
 
-def test_caffe_file(tmp_path: Path, state: dict[str, Tensor], matrices: list[Tensor]) -> None:
+def caffe_layers(state: dict[str, Tensor], matrices: list[Tensor]) -> dict[str, list[np.ndarray]]:
+    """The same in Caffe's names and signs."""
     spatial, bilateral, compatibility = matrices
     layers: dict[str, list[np.ndarray]] = {}
     for name, tensor in state.items():
@@ -81,6 +84,12 @@ def test_caffe_file(tmp_path: Path, state: dict[str, Tensor], matrices: list[Ten
             layer = name.split(".")[0]
             layers.setdefault(FCN8S.get(layer, layer), []).append(tensor.numpy())
     layers["inference1"] = [each.numpy()[None, None] for each in (spatial, bilateral, -compatibility)]
+    return layers
+
+
+def test_caffe_file(tmp_path: Path, state: dict[str, Tensor], matrices: list[Tensor]) -> None:
+    spatial, bilateral, compatibility = matrices
+    layers = caffe_layers(state, matrices)
     (tmp_path / "tvg.caffemodel").write_bytes(net(layers, old=False))
     result = convert(tmp_path / "tvg.caffemodel", width=WIDTH)
     assert result.architecture["name"] == "fcn-8s"
@@ -123,3 +132,57 @@ def test_damaged_matrices_are_refused(tmp_path: Path, state: dict[str, Tensor]) 
     torch.save(state | {PAIR_TERM[1]: torch.zeros(3, 4)}, tmp_path / "a.pth")
     with pytest.raises(ValueError, match=r"bilateral_ker_weights': \[3, 4\].*three matrices of one size"):
         convert(tmp_path / "a.pth", width=WIDTH)
+
+
+def test_a_pair_term_that_is_not_whole_is_refused(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    torch.save({name: tensor for name, tensor in state.items() if name != PAIR_TERM[2]}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"the pair term lacks crfrnn\.compatibility_matrix; wanted a whole"):
+        convert(tmp_path / "a.pth", width=WIDTH)
+
+
+def lattice_beliefs(unary: Tensor, guide: Tensor, matrices: list[Tensor], sign: int) -> Tensor:
+    """As `published`, on the lattice, for a guide [3, H, W] in the colors that the published code looks at."""
+    labels, height, width = unary.shape
+    scores = unary.reshape(labels, -1).T
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    place = torch.stack([x.flatten(), y.flatten()], 1).float()
+    spatial, bilateral, compatibility = matrices
+    lattices = [Lattice.build(f[None]) for f in (place / 3, torch.cat([place / 160, guide.flatten(1).T / 3], 1))]
+    logits = scores
+    for _ in range(10):
+        beliefs = logits.softmax(1)[None]
+        smooth, similar = (lattice.filter(beliefs)[0] / lattice.row_sums()[0, :, None] for lattice in lattices)
+        logits = scores + sign * (smooth @ spatial.T + similar @ bilateral.T) @ compatibility.T
+    return logits.softmax(1).T.reshape(labels, height, width)
+
+
+@pytest.mark.parametrize(
+    ("file", "mean"), [("pytorch", [103.939, 116.779, 123.68]), ("caffe", [104.008, 116.669, 122.675])]
+)
+def test_the_whole_looks_at_colors_as_the_original_does(
+    tmp_path: Path, state: dict[str, Tensor], matrices: list[Tensor], file: str, mean: list[float]
+) -> None:
+    torch.save(state, tmp_path / "a.pth")
+    (tmp_path / "a.caffemodel").write_bytes(net(caffe_layers(state, matrices), old=False))
+    converted = convert(tmp_path / {"pytorch": "a.pth", "caffe": "a.caffemodel"}[file], width=WIDTH)
+    save_checkpoint(tmp_path / "a.pt", converted.model, architecture=converted.architecture, classes=converted.classes)
+    model, _ = model_from_checkpoint(tmp_path / "a.pt")
+    image = (128 + 4 * torch.randn(1, 3, 30, 40)).round()
+    bgr = image[0, [2, 1, 0]] - torch.tensor(mean)[:, None, None]
+    with torch.no_grad():
+        wanted = lattice_beliefs(model.unary(image)[0], bgr, matrices, sign=1)
+        on_rgb = lattice_beliefs(model.unary(image)[0], image[0], matrices, sign=1)
+        beliefs = model(image)[0].softmax(0)
+        last = list(model.crf.iterate(model.unary(image), image))[-1].beliefs[0]
+    assert (on_rgb - wanted).abs().max() > 1e-4
+    torch.testing.assert_close(beliefs, wanted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(last, wanted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(infer(model, image)[0].softmax(0), wanted, rtol=0, atol=1e-5)
+
+
+def test_a_crf_on_bgr_refuses_other_channels() -> None:
+    crf = CRFOnBGR(num_labels=2, mean_bgr=[100, 110, 120])
+    with pytest.raises(ValueError, match=r"image has shape \[1, 1, 3, 4\]; wanted RGB"):
+        crf(torch.zeros(1, 2, 3, 4), torch.zeros(1, 1, 3, 4))
+    with pytest.raises(TypeError, match="image is torch"):
+        crf(torch.zeros(1, 2, 3, 4), torch.zeros(1, 3, 3, 4, dtype=torch.uint8))

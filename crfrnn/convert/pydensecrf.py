@@ -1,0 +1,87 @@
+"""Terms of pydensecrf's DenseCRF2D as a layer, and back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from crfrnn.convert.layer import check_transferable, compat_of, penalties_of, with_weights
+from crfrnn.densecrf import NORMALIZE_SYMMETRIC, NormalizationType
+from crfrnn.densecrf.arrays import standard_deviations, whole_number
+from crfrnn.densecrf.terms import NAMES, choice, penalty, stacked
+from crfrnn.kernels import Kernel, appearance_kernel, smoothness_kernel
+from crfrnn.meanfield import CRFRNN
+
+
+@dataclass(frozen=True, eq=False)
+class PairwiseTerm:
+    """The arguments of `addPairwiseGaussian` (srgb None) or of `addPairwiseBilateral` without its image."""
+
+    sxy: float | Sequence[float]
+    compat: float | Sequence[Any] | np.ndarray
+    srgb: float | Sequence[float] | None = None
+    normalization: NormalizationType = NORMALIZE_SYMMETRIC
+
+
+def from_pydensecrf(num_labels: int, terms: Sequence[PairwiseTerm], num_iterations: int = 5) -> CRFRNN:
+    """The layer whose softmax gives the beliefs of a DenseCRF2D with `terms`, for logits = -energies.
+
+    Numbers as compat become Potts with scalar kernel weights; vectors and matrices become kernel weights in the form
+    "diagonal" or "matrix" under mu = I.
+    """
+    num_labels = whole_number("num_labels", num_labels, 2)
+    normalizations = {NAMES[choice("normalization", term.normalization, NormalizationType)] for term in terms}
+    if len(normalizations) != 1:
+        raise ValueError(
+            f"the terms have normalizations {sorted(normalizations)}; wanted the same for all terms, and at least one term"
+        )
+    penalties = [penalty(term.compat, num_labels).cpu() for term in terms]
+    weights = stacked(penalties)
+    form: Any = ("scalar", "diagonal", "matrix")[weights.ndim - 1]
+    potts = form == "scalar"
+    kernels = [_kernel(term, -float(w) if potts else 1.0) for term, w in zip(terms, penalties, strict=True)]
+    crf = CRFRNN(
+        num_labels,
+        kernels,
+        whole_number("num_iterations", num_iterations, 0),
+        normalization=normalizations.pop(),
+        kernel_weights=form,
+        compatibility="potts" if potts else torch.eye(num_labels),
+    )
+    return crf if potts else with_weights(crf, weights)
+
+
+def to_pydensecrf(crf: CRFRNN) -> list[PairwiseTerm]:
+    """The terms with which a DenseCRF2D gives the beliefs of `crf`, for energies = -logits.
+
+    compat is a number if the penalty is Potts, a vector if it is diagonal, and otherwise a matrix. pydensecrf takes the
+    symmetric part of a matrix, so only penalties that are symmetric up to some 1 v^T have a counterpart.
+    """
+    check_transferable(crf)
+    normalization = next(kind for kind, name in NAMES.items() if name == crf.normalization)
+    thetas = [theta.detach().cpu().tolist() for theta in crf.bandwidths]
+    return [
+        PairwiseTerm(theta[0], compat_of(matrix), theta[1] if len(theta) > 1 else None, normalization)
+        for theta, matrix in zip(thetas, penalties_of(crf), strict=True)
+    ]
+
+
+def _kernel(term: PairwiseTerm, weight: float) -> Kernel:
+    sxy = _one_bandwidth("sxy", term.sxy)
+    if term.srgb is None:
+        return smoothness_kernel(sxy, weight)
+    return appearance_kernel(sxy, _one_bandwidth("srgb", term.srgb), weight)
+
+
+def _one_bandwidth(name: str, value: Any) -> float:
+    """The bandwidth that a number, or equal numbers for all axes or channels, say."""
+    numbers = standard_deviations(name, value)
+    if isinstance(numbers, float):
+        return numbers
+    if len(set(numbers)) != 1:
+        raise ValueError(
+            f"{name} is {value!r}; wanted one number, or equal ones: a layer has one bandwidth for all axes"
+        )
+    return numbers[0]
