@@ -63,11 +63,11 @@ def compare(
         image, truth, name = dataset[index]
         image = image[None].float()
         unary = read_unary(unaries, (image.shape[2], image.shape[3]), name)
-        sums[NETWORK].confusion.update(unary[0].argmax(0), truth)
+        sums[NETWORK].confusion.add_logits(unary, truth)
         beliefs, seconds = timed(ways, unary, image)
         for way, found in beliefs.items():
             own = sums[way]
-            own.confusion.update(found[0].argmax(0), truth)
+            own.confusion.add_logits(found, truth)
             own.seconds += seconds[way]
             own.ratios.append(seconds[PYDENSECRF] / seconds[way])
             own.compare_with(beliefs[FULL if way == FEW else PYDENSECRF], found)

@@ -28,7 +28,7 @@ from eval.scoring.record import origin
 from eval.tuning.ablation_cells import Cells, Learned, Ready, Running
 from eval.tuning.ablation_report import write_report
 from eval.tuning.fit import Learning
-from eval.tuning.problems import ScoreSource
+from eval.tuning.scored_images import ScoreSource
 from eval.tuning.variants import Bandwidths, Compatibility, KernelNames, KernelWeights, Variant
 from eval.tuning.workers import Workers
 

@@ -18,7 +18,7 @@ from eval.inputs.crf_file import read_crf, write_crf
 from eval.scoring.metrics import Confusion, Scores, comparable_scores
 from eval.scoring.record import fingerprint
 from eval.tuning.fit import Learning, fit
-from eval.tuning.problems import Problems, ScoreSource
+from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.search_grid import numbers
 from eval.tuning.variants import Variant
 
@@ -109,23 +109,23 @@ class Running:
         self.source, self.learning, self.kept, self.test_images, self.quiet = source, learning, kept, test_images, quiet
 
     @cached_property
-    def train(self) -> Problems:
-        return Problems(self.source)
+    def train(self) -> ScoredImages:
+        return ScoredImages(self.source)
 
     @cached_property
-    def test(self) -> Problems:
-        return Problems(self.source, rest=True)
+    def test(self) -> ScoredImages:
+        return ScoredImages(self.source, rest=True)
 
     def __call__(self, cell: AnyCell) -> None:
         if isinstance(cell, Learned):
-            problems, crf = self.test, self.learned(cell)
+            images, crf = self.test, self.learned(cell)
         else:
             model, _ = load_model(cell.checkpoint)
             if model.crf is None:
                 raise ValueError(f"{cell.checkpoint} has no CRF; wanted models that were trained with one")
-            problems = Problems(replace(self.source, unaries=None, checkpoint=cell.checkpoint, images=None))
+            images = ScoredImages(replace(self.source, unaries=None, checkpoint=cell.checkpoint, images=None))
             crf = model.crf.cpu()
-        self.kept.add(cell, problems.classes, self.counts(crf, problems))
+        self.kept.add(cell, images.classes, self.counts(crf, images))
 
     def learned(self, cell: Learned) -> CRFRNN:
         """The CRF of a cell; from its file where only the scoring was interrupted."""
@@ -140,14 +140,14 @@ class Running:
         return read_crf(file)
 
     @torch.no_grad()
-    def counts(self, crf: CRFRNN, problems: Problems) -> list[Tensor]:
+    def counts(self, crf: CRFRNN, images: ScoredImages) -> list[Tensor]:
         """Confusion matrices over the test images after T = 0, 1, ... iterations, from one run per image."""
         iterations = self.kept.settings["test_iterations"]
-        total = len(problems)
+        total = len(images)
         count = total if self.test_images is None else min(self.test_images, total)
-        confusions = [Confusion(problems.classes) for _ in range(iterations + 1)]
+        confusions = [Confusion(images.classes) for _ in range(iterations + 1)]
         for i in tqdm(range(count), "scoring", disable=self.quiet, leave=None, unit="image"):
-            problem = problems[i * total // count]
-            for state in crf.iterate(problem.unary, problem.image, num_iterations=iterations):
-                confusions[state.iteration].update(state.logits[0].argmax(0), problem.truth)
+            scored = images[i * total // count]
+            for state in crf.iterate(scored.unary, scored.image, num_iterations=iterations):
+                confusions[state.iteration].add_logits(state.logits, scored.truth)
         return [confusion.counts for confusion in confusions]

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from crfrnn import CRFRNN
 from crfrnn._files import load_torch, replacing
 from crfrnn.data import VOID
-from eval.tuning.problems import Problem
+from eval.tuning.scored_images import ScoredImage
 from eval.tuning.variants import Variant
 
 SAVE_EVERY = 20  # steps
@@ -39,7 +39,7 @@ class Learning:
 
 def fit(
     variant: Variant,
-    problems: Sequence[Problem],
+    images: Sequence[ScoredImage],
     num_labels: int,
     learning: Learning,
     *,
@@ -47,7 +47,7 @@ def fit(
     last: Path,
     quiet: bool = False,
 ) -> tuple[CRFRNN, list[float]]:
-    """The CRF of `variant`, learned on `problems`, and the loss of every step (cross-entropy per pixel).
+    """The CRF of `variant`, learned on `images`, and the loss of every step (cross-entropy per pixel).
 
     Args:
         seed: of the order of the images.
@@ -75,7 +75,7 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = group["base_lr"] * (1 - step / learning.steps)
             optimizer.zero_grad()
-            losses.append(_step(crf, [problems[i] for i in batch(len(problems), step, learning.batch_size, seed)]))
+            losses.append(_step(crf, [images[i] for i in batch(len(images), step, learning.batch_size, seed)]))
             optimizer.step()
             if len(losses) % SAVE_EVERY == 0:
                 state = {"crf": crf.state_dict(), "optimizer": optimizer.state_dict(), "losses": losses}
@@ -105,15 +105,15 @@ def batch(count: int, step: int, size: int, seed: int) -> list[int]:
     return [int(np.random.default_rng([seed, p // count]).permutation(count)[p % count]) for p in positions]
 
 
-def _step(crf: CRFRNN, problems: Sequence[Problem]) -> float:
-    """Gradients of the mean loss over `problems`; returns the loss."""
+def _step(crf: CRFRNN, images: Sequence[ScoredImage]) -> float:
+    """Gradients of the mean loss over `images`; returns the loss."""
     total = 0.0
-    for problem in problems:
-        loss = pixel_loss(crf(problem.unary, problem.image), problem.truth)
+    for scored in images:
+        loss = pixel_loss(crf(scored.unary, scored.image), scored.truth)
         if not loss.isfinite():
-            raise FloatingPointError(f"the loss is {loss.item()} at image {problem.name}; lower the rates of learning")
-        (loss / len(problems)).backward()
-        total += loss.item() / len(problems)
+            raise FloatingPointError(f"the loss is {loss.item()} at image {scored.name}; lower the rates of learning")
+        (loss / len(images)).backward()
+        total += loss.item() / len(images)
     return total
 
 

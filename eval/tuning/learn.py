@@ -22,7 +22,7 @@ from eval.inputs.crf_file import write_crf
 from eval.scoring.record import origin
 from eval.scoring.tables import kernel_name, text_table
 from eval.tuning.fit import Learning, fit
-from eval.tuning.problems import Problems, ScoreSource
+from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.variants import Variant
 
 RESULT, LAST = "crf.json", "last.pt"
@@ -51,15 +51,15 @@ def run(options: Options, argv: Sequence[str]) -> int:
     result = options.out / RESULT
     if result.exists():
         raise ValueError(f"{result} exists; pass another folder as --out")
-    problems = Problems(options.source)
+    images = ScoredImages(options.source)
     options.out.mkdir(parents=True, exist_ok=True)
     last = options.out / LAST
-    labels = len(problems.classes)
-    crf, losses = fit(options.variant, problems, labels, options.learning, seed=options.seed, last=last)
+    labels = len(images.classes)
+    crf, losses = fit(options.variant, images, labels, options.learning, seed=options.seed, last=last)
     facts = origin("eval.tuning.learn", argv) | {
         "variant": asdict(options.variant),
         "learning": asdict(options.learning),
-        "images": problems.names,
+        "images": images.names,
         "losses": losses,
     }
     write_crf(result, crf, facts)

@@ -11,12 +11,12 @@ import eval.tuning.search
 from crfrnn import CRFRNN
 from crfrnn.data import VOCSegmentation, read_labels, write_labels
 from crfrnn.presets import FixedCRF
-from eval.tuning.problems import Problems, ScoreSource
+from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.search import Counting, Search, main
 from eval.tuning.search_grid import Grid, around, first_round, first_steps
 from eval.tuning.search_store import Store
 from tests.eval.killing import killed_after
-from tests.eval.problems import write_folder
+from tests.eval.stored_scores import write_folder
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def test_cells_are_scored_and_the_best_is_kept(arguments: Callable, voc: Path, t
     truths, guesses = [], []
     for sample in VOCSegmentation(voc, "val"):
         if sample.name in found["images"]:
-            problems = Problems(ScoreSource(voc, tmp_path / "scores", images=None))
-            unary = problems[problems.names.index(sample.name)].unary
+            images = ScoredImages(ScoreSource(voc, tmp_path / "scores", images=None))
+            unary = images[images.names.index(sample.name)].unary
             known = sample.labels != 255
             truths.append(sample.labels[known].numpy())
             guesses.append(best(unary, sample.image[None].float())[0].argmax(0)[known].numpy())

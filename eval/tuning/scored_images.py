@@ -22,8 +22,14 @@ from eval.scoring.record import fingerprint
 ENDINGS = (".npy", ".npz")
 
 
-class Problem(NamedTuple):
-    """One image: unary float32 [1, L, H, W], RGB image float32 [1, 3, H, W] in 0..255, truth uint8 [H, W], its name."""
+class ScoredImage(NamedTuple):
+    """An image with its truth and the scores of a network.
+
+    Attributes:
+        unary: the scores, float32 [1, L, H, W], logits.
+        image: RGB, float32 [1, 3, H, W] in 0..255.
+        truth: labels, uint8 [H, W], 255 for void.
+    """
 
     unary: Tensor
     image: Tensor
@@ -55,7 +61,7 @@ class ScoreSource:
         return None if path is None else fingerprint(path)
 
 
-class Problems(Sequence[Problem]):
+class ScoredImages(Sequence[ScoredImage]):
     """The images that `source` draws from its list; with `rest`, those that it leaves over.
 
     Goes from process to process as a description alone; scores are read where they are asked for.
@@ -87,13 +93,13 @@ class Problems(Sequence[Problem]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, number: int) -> Problem:  # type: ignore[override]
+    def __getitem__(self, number: int) -> ScoredImage:  # type: ignore[override]
         index = self.indices[number]
         sample = self._dataset[index]
         image = sample.image[None].float()
         unary = self._unary(index, sample.name, image)
         check_unary(unary, sample.name, self._dataset)
-        return Problem(unary, image, sample.labels, sample.name)
+        return ScoredImage(unary, image, sample.labels, sample.name)
 
     def labels(self) -> set[int]:
         """The labels that the truth of the images holds."""
