@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.train.children import die, result, server
+from tests.children import die, result, server
 
 
 def killed_after(main: str, argv: list[str], patched: str, calls: int) -> int | None:

@@ -17,7 +17,8 @@ from tqdm import tqdm
 import train.steps.loop
 from crfrnn.data import make_toy
 from crfrnn.nets import load_checkpoint
-from tests.train.children import die, result, start
+from tests.children import die, result
+from tests.train.children import start
 
 LIMIT = 1800  # seconds for everything
 
