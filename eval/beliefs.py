@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: Options) -> int:
     """Look, draw and save as `options` say. Raises OSError or ValueError where they cannot be followed."""
     from crfrnn.data import read_image
+    from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
     from eval.inputs.photos import read_photo
     from eval.pictures.belief_maps import belief_figure, frames, write_iterations
     from eval.pictures.figures import overlay, save_figure
@@ -75,6 +76,11 @@ def run(options: Options) -> int:
         raise ValueError("wanted either --checkpoint or --scores: a network to run, or the stored scores of one")
     if not options.label:
         raise ValueError("--label names no class; wanted one or more")
+    check_counts(0, iterations=options.iterations)
+    check_fixed_crf("dense-crf.", options.dense_crf)
+    check_folder("--out", options.out)
+    if options.tensorboard is not None:
+        check_folder("--tensorboard", options.tensorboard)
     # A mask and stored scores are of the pixels as they lie in the file; a photograph alone may be turned upright.
     photo = read_photo(options.image) if options.truth is None and options.scores is None else read_image(options.image)
     truth = None if options.truth is None else read_truth(options.truth, photo)

@@ -70,12 +70,14 @@ def run(options: Options, argv: list[str]) -> int:
     """Compare as `options` say. Raises OSError or ValueError where they cannot be followed."""
     from crfrnn.data import open_set
     from eval.gains import label_set, pick
+    from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
     from eval.scoring.record import origin, write_json
     from eval.scoring.report import report
     from eval.scoring.systems import check_columns
 
-    if options.count < 1 or options.every < 1:
-        raise ValueError(f"got --count {options.count}, --every {options.every}; wanted 1 or more")
+    check_counts(1, count=options.count, every=options.every)
+    check_fixed_crf("dense-crf.", options.dense_crf)
+    check_folder("--out", options.out)
     dataset = open_set(options.data, options.split)
     systems = build_systems(options, dataset)
     columns = check_columns(systems, options.columns)

@@ -58,6 +58,7 @@ def run(options: Options) -> int:
     from crfrnn._command import complain
     from crfrnn.data import write_labels
     from eval.inputs.checkpoints import load_model, parts_of
+    from eval.inputs.flags import check_folder
     from eval.inputs.photos import LABELS, OVERLAY, find_photos, named, plan_outputs, read_photo
     from eval.pictures.figures import overlay_figure, save_figure
     from eval.scoring.metrics import most_likely
@@ -65,6 +66,7 @@ def run(options: Options) -> int:
 
     check_options(options)
     outputs = plan_outputs(find_photos(options.images), options.out)
+    check_folder("--out", options.out)
     parts = parts_of(options.checkpoint)
     if parts is None:
         raise ValueError(f"{options.checkpoint} labels no parts; use eval.segment")
@@ -73,7 +75,6 @@ def run(options: Options) -> int:
     if options.iterations and model.crf is None:
         raise ValueError(f"--iterations is {options.iterations}, and {options.checkpoint} has no CRF; leave it out")
     find = finder(options, list(outputs), labels.object_classes, next(model.parameters()).device)
-    options.out.mkdir(parents=True, exist_ok=True)
     failed = False
     for path, stem in tqdm(outputs.items(), unit="image", desc="segmenting", leave=None):
         try:
@@ -94,14 +95,15 @@ def run(options: Options) -> int:
 
 def check_options(options: Options) -> None:
     """Raise ValueError unless boxes come from exactly one place, and where a number is out of range."""
+    from eval.inputs.flags import check_counts
+
     if (options.boxes is None) == (options.detect is None):
         raise ValueError("wanted either --boxes FILE or --detect SCORE: where the objects are")
     if options.detect is not None and not 0 <= options.detect <= 1:
         raise ValueError(f"--detect is {options.detect}; wanted a score of 0 to 1")
     if not options.scales or not all(0 < scale <= 8 for scale in options.scales):
         raise ValueError(f"--scales is {options.scales}; wanted one factor or more, above 0 and at most 8")
-    if options.iterations is not None and options.iterations < 0:
-        raise ValueError(f"--iterations is {options.iterations}; wanted 0 or more")
+    check_counts(0, iterations=options.iterations)
 
 
 def finder(

@@ -116,16 +116,18 @@ def both(first: Observer, second: Observer) -> Observer:
 
 def check_options(options: Options) -> None:
     """Raise ValueError for numbers out of range, and where the results could not be written or would destroy others."""
+    from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
     from eval.scoring.report import JSON_NAME
 
-    if options.every < 1 or (options.limit is not None and options.limit < 1) or options.pictures < 0:
-        raise ValueError(
-            f"got --every {options.every}, --limit {options.limit}, --pictures {options.pictures}; "
-            "wanted 1 or more images, and 0 or more pictures"
-        )
-    if options.pictures and options.out is None:
-        raise ValueError("--pictures needs --out: the folder to write pictures.png to")
-    if options.out is not None and (options.out / JSON_NAME).exists():
+    check_counts(1, every=options.every, limit=options.limit)
+    check_counts(0, pictures=options.pictures, iterations=options.iterations)
+    check_fixed_crf("dense-crf.", options.dense_crf)
+    if options.out is None:
+        if options.pictures:
+            raise ValueError("--pictures needs --out: the folder to write pictures.png to")
+        return
+    check_folder("--out", options.out)
+    if (options.out / JSON_NAME).exists():
         raise ValueError(f"{options.out / JSON_NAME} exists; pass another folder as --out, or remove the old results")
 
 
@@ -140,6 +142,10 @@ def build_methods(options: Options, model: SegmentationModel, num_labels: int) -
     methods = [network_alone(), with_crf(dense, {options.dense_crf.num_iterations: "network + dense CRF"})]
     for path in options.crf:
         crf = read_crf(path).to(device)
+        if crf.num_labels != num_labels:
+            raise ValueError(
+                f"--crf {path} is over {crf.num_labels} labels, the data set has {num_labels}; wanted equal"
+            )
         methods.append(with_crf(crf, {crf.num_iterations: f"network + {path}"}))
     if options.crf_untrained or model.crf is None:
         untrained = CRFRNN(num_labels).to(device)

@@ -1,7 +1,5 @@
 """The scores of a network in NumPy files: one image a file, or many in one."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,16 +41,27 @@ def load_arrays(path: Path) -> np.ndarray | dict[str, np.ndarray]:
 
     Raises FileNotFoundError where there is no such file, ValueError where it is neither, or damaged.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file of scores {path}; wanted an .npy or .npz file")
     try:
         loaded = np.load(path, allow_pickle=False)
         if not isinstance(loaded, NpzFile):
             return loaded
         with loaded:
             return dict(loaded)
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"{path} cannot be read ({error}); wanted a whole .npy or .npz file of plain arrays"
-        ) from error
+    except OSError:
+        raise
+    except Exception as error:  # NumPy lets out whatever its readers trip over, from zlib.error to MemoryError
+        reason = "it is none, or holds objects" if "pickle" in str(error) else (str(error) or type(error).__name__)
+        raise ValueError(f"{path} cannot be read ({reason}); wanted a complete .npy or .npz file of numbers") from error
+
+
+def read_arrays(path: Path) -> Mapping[str, np.ndarray]:
+    """The arrays of an .npz file with the scores of many images. Raises ValueError where it is none."""
+    loaded = load_arrays(path)
+    if isinstance(loaded, np.ndarray):
+        raise ValueError(f"{path} holds one array; wanted an .npz with 'names' and 'logits', or a folder of such files")
+    return loaded
 
 
 def unary_among(arrays: Mapping[str, np.ndarray], path: Path, size: tuple[int, int], name: str | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from crfrnn.data import Sample, SegmentationSet
 from crfrnn.nets import infer
 from crfrnn.presets import FixedCRF
 from eval.inputs.checkpoints import check_labels, load_model
-from eval.inputs.scores_file import read_unary
+from eval.inputs.scores_file import read_arrays, unary_among
 from eval.scoring.methods import Method, label_rows, network_alone, with_crf
 
 
@@ -55,10 +55,11 @@ def from_checkpoint(name: str, path: Path, dataset: SegmentationSet, dense: Fixe
 
 
 def from_scores(name: str, path: Path, dataset: SegmentationSet, dense: FixedCRF) -> System:
-    """Stored scores, as `eval.inputs.scores_file.read_unary` reads them, alone and followed by the fixed dense CRF."""
+    """Stored scores of many images in one file, alone and followed by the fixed dense CRF. Raises as `read_arrays`."""
+    arrays = read_arrays(path)
 
     def unary(sample: Sample, image: Tensor) -> Tensor:
-        scores = read_unary(path, (image.shape[2], image.shape[3]), sample.name)
+        scores = unary_among(arrays, path, (image.shape[2], image.shape[3]), sample.name)
         if scores.shape[1] != dataset.num_labels:
             raise ValueError(
                 f"{path} has {scores.shape[1]} labels, the data set {dataset.num_labels}; wanted equal numbers"

@@ -23,12 +23,14 @@ from tqdm import tqdm
 
 from crfrnn._command import exit_code
 from crfrnn.kernels import Normalization
+from crfrnn.nets import load_checkpoint
 from crfrnn.presets import CRF_RNN, FixedCRF
+from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
 from eval.scoring.record import origin
 from eval.tuning.ablation_cells import Cells, Learned, Ready, Running
 from eval.tuning.ablation_report import write_report
-from eval.tuning.fit import Learning
-from eval.tuning.scored_images import ScoreSource
+from eval.tuning.fit import Learning, check_learning
+from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.variants import Bandwidths, Compatibility, KernelNames, KernelWeights, Variant
 from eval.tuning.workers import Workers
 
@@ -51,7 +53,10 @@ class Axes:
         """All combinations, the seeds of each next to each other. Raises ValueError where an axis is empty or repeats."""
         for name, values in asdict(self).items():
             if not values or len(set(values)) < len(values):
-                raise ValueError(f"{name} is {list(values)}; wanted one or more different values")
+                flag = f"--{name.replace('_', '-')}"
+                raise ValueError(
+                    f"{flag} is {' '.join(map(str, values)) or 'empty'}; wanted one or more different values"
+                )
         return [
             Learned(
                 Variant(
@@ -95,8 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, argv: Sequence[str]) -> int:
     """Finish all cells, print and write. Raises OSError or ValueError where that cannot be done."""
-    if options.test_iterations < 1:
-        raise ValueError(f"--test-iterations is {options.test_iterations}; wanted 1 or more")
+    check_options(options)
     cells = planned(options)
     settings: dict[str, Any] = {
         "source": {name: None if value is None else str(value) for name, value in asdict(options.source).items()},
@@ -117,12 +121,35 @@ def run(options: Options, argv: Sequence[str]) -> int:
     return 0
 
 
+def check_options(options: Options) -> None:
+    """Raise ValueError where a number is out of range, or nothing can be written to --out."""
+    check_learning(options.learning)
+    check_fixed_crf("start.", options.start)
+    check_counts(0, seeds=options.axes.seeds)
+    check_counts(
+        1,
+        train_iterations=options.axes.train_iterations,
+        test_iterations=options.test_iterations,
+        test_images=options.test_images,
+        workers=options.workers,
+    )
+    check_folder("--out", options.out)
+
+
 def planned(options: Options) -> list[Learned] | list[Ready]:
-    """The cells that `options` ask for. Raises ValueError for checkpoints beside settings of what is to be learned."""
+    """The cells that `options` ask for.
+
+    Raises ValueError for checkpoints beside settings of what is to be learned, and where data or checkpoints do not serve.
+    """
     if not options.checkpoints:
+        for rest in (False, True):
+            ScoredImages(options.source, rest)  # raises where data or scores are missing
         return options.axes.cells(options.start)
     if options.axes != Axes() or options.source.unaries or options.source.checkpoint:
         raise ValueError("--checkpoints bring networks and CRFs of their own; leave out scores and axes")
+    for path in options.checkpoints:
+        if load_checkpoint(path)["crf"] is None:
+            raise ValueError(f"{path} has no CRF; wanted models that were trained with one")
     names = [path.stem for path in options.checkpoints]
     return [Ready(path, names[:i].count(path.stem)) for i, path in enumerate(options.checkpoints)]
 

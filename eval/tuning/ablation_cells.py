@@ -121,8 +121,7 @@ class Running:
             images, crf = self.test, self.learned(cell)
         else:
             model, _ = load_model(cell.checkpoint)
-            if model.crf is None:
-                raise ValueError(f"{cell.checkpoint} has no CRF; wanted models that were trained with one")
+            assert model.crf is not None  # `planned` takes no others
             images = ScoredImages(replace(self.source, unaries=None, checkpoint=cell.checkpoint, images=None))
             crf = model.crf.cpu()
         self.kept.add(cell, images.classes, self.counts(crf, images))

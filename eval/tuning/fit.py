@@ -18,6 +18,7 @@ from tqdm import tqdm
 from crfrnn import CRFRNN
 from crfrnn._files import load_torch, replacing
 from crfrnn.data import VOID
+from eval.inputs.flags import check_counts, check_not_negative
 from eval.tuning.scored_images import ScoredImage
 from eval.tuning.variants import Variant
 
@@ -82,6 +83,14 @@ def fit(
                 with replacing(last) as partial:
                     torch.save(state | description, partial)
     return crf.requires_grad_(False), losses
+
+
+def check_learning(learning: Learning) -> None:
+    """Raise ValueError, naming the flag, where a number of `learning` is out of range."""
+    check_counts(0, steps=learning.steps)
+    check_counts(1, batch_size=learning.batch_size)
+    rates = {name: value for name, value in asdict(learning).items() if name.endswith("_lr")}
+    check_not_negative(**rates)
 
 
 def parameter_groups(crf: CRFRNN, learning: Learning) -> list[dict[str, Any]]:

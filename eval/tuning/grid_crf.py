@@ -24,6 +24,14 @@ from tqdm import tqdm
 from crfrnn._command import exit_code
 from crfrnn._files import replacing
 from crfrnn.presets import FixedCRF, GridCRF
+from eval.inputs.flags import (
+    check_counts,
+    check_finite,
+    check_fixed_crf,
+    check_folder,
+    check_not_negative,
+    check_positive,
+)
 from eval.pictures.figures import Example, panel, save_figure
 from eval.published import rows as published
 from eval.scoring.metrics import Confusion, Scores, most_likely
@@ -78,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, argv: Sequence[str]) -> int:
     """Tune, compare, print and write. Raises OSError or ValueError where the options cannot be followed."""
+    check_options(options)
     if (options.out / JSON_NAME).exists():
         raise ValueError(f"{options.out / JSON_NAME} exists; pass another folder as --out")
     tuning, test = (Noisy(images, options.noise) for images in image_sets(options))
@@ -88,7 +97,6 @@ def run(options: Options, argv: Sequence[str]) -> int:
 
     text = comparison.table(best)
     print(text)
-    options.out.mkdir(parents=True, exist_ok=True)
     save_figure(shrinking_figure(comparison.kept, comparison.shares, sweeps, UNARY), options.out / "shrinking.png")
     if comparison.examples:
         save_figure(panel(comparison.examples, test.classes), options.out / "pictures.png")
@@ -108,6 +116,18 @@ def run(options: Options, argv: Sequence[str]) -> int:
     }
     save_report(options.out, comparison.scores, facts=origin("eval.tuning.grid_crf", argv) | facts)
     return 0
+
+
+def check_options(options: Options) -> None:
+    """Raise ValueError where a number is out of range, or nothing can be written to --out."""
+    if options.neighbors not in (4, 8):
+        raise ValueError(f"--neighbors is {options.neighbors}; wanted 4 or 8")
+    check_finite(grid_weights=options.grid_weights, weights=options.weights)
+    check_positive(grid_betas=options.grid_betas, alphas=options.alphas, betas=options.betas)
+    check_not_negative(noise=options.noise)
+    check_counts(0, pictures=options.pictures)
+    check_fixed_crf("dense-crf.", options.dense_crf)
+    check_folder("--out", options.out)
 
 
 def image_sets(options: Options) -> tuple[ScoredImages, ScoredImages]:
@@ -139,8 +159,6 @@ class Noisy:
     """
 
     def __init__(self, images: ScoredImages, deviation: float) -> None:
-        if not 0 <= deviation < float("inf"):
-            raise ValueError(f"--noise is {deviation}; wanted a finite standard deviation of 0 or more")
         self._images, self._deviation = images, deviation
         self.classes = images.classes
 

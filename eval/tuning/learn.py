@@ -19,9 +19,10 @@ import tyro
 from crfrnn import CRFRNN
 from crfrnn._command import exit_code
 from eval.inputs.crf_file import write_crf
+from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
 from eval.scoring.record import origin
 from eval.scoring.tables import kernel_name, text_table
-from eval.tuning.fit import Learning, fit
+from eval.tuning.fit import Learning, check_learning, fit
 from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.variants import Variant
 
@@ -48,6 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, argv: Sequence[str]) -> int:
     """Learn, print and write. Raises as its parts do, and ValueError where a result would be overwritten."""
+    check_learning(options.learning)
+    check_counts(0, seed=options.seed)
+    check_fixed_crf("start.", options.variant.start)
+    check_counts(1, "start.", num_iterations=options.variant.start.num_iterations)
+    check_folder("--out", options.out)
     result = options.out / RESULT
     if result.exists():
         raise ValueError(f"{result} exists; pass another folder as --out")

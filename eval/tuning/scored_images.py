@@ -16,7 +16,8 @@ from torch import Tensor
 from crfrnn.data import VOID, SegmentationSet, allowed_labels, open_set
 from crfrnn.nets import SegmentationModel, restrict
 from eval.inputs.checkpoints import check_labels, load_model, open_for
-from eval.inputs.scores_file import load_arrays, read_unary, unary_among
+from eval.inputs.flags import check_counts
+from eval.inputs.scores_file import read_arrays, read_unary, unary_among
 from eval.scoring.record import fingerprint
 
 ENDINGS = (".npy", ".npz")
@@ -76,6 +77,7 @@ class ScoredImages(Sequence[ScoredImage]):
     def __init__(self, source: ScoreSource, rest: bool = False) -> None:
         if (source.unaries is None) == (source.checkpoint is None):
             raise ValueError("wanted one of --unaries and --checkpoint: where the scores of the network come from")
+        check_counts(0, draw=source.draw)
         self.source = source
         self._dataset = (
             open_set(source.data, source.split)
@@ -149,14 +151,6 @@ def score_file(folder: Path, name: str) -> Path:
         if (folder / f"{name}{ending}").is_file():
             return folder / f"{name}{ending}"
     raise FileNotFoundError(f"{folder} holds neither {name}.npy nor {name}.npz, the scores of an image in the list")
-
-
-def read_arrays(path: Path) -> Mapping[str, np.ndarray]:
-    """The arrays of an .npz file with the scores of many images. Raises ValueError where it is none."""
-    loaded = load_arrays(path)
-    if isinstance(loaded, np.ndarray):
-        raise ValueError(f"{path} holds one array; wanted an .npz with 'names' and 'logits', or a folder of such files")
-    return loaded
 
 
 def check_scores(unaries: Path, names: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ from crfrnn._command import exit_code
 from crfrnn.kernels import Normalization
 from crfrnn.presets import FixedCRF
 from eval.inputs.crf_file import write_crf
+from eval.inputs.flags import check_counts, check_folder, check_min_belief, check_positive
 from eval.scoring.metrics import Confusion, Scores, check_classes, comparable_scores
 from eval.scoring.record import origin
 from eval.scoring.tables import text_table
@@ -66,10 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, argv: Sequence[str]) -> int:
     """Search, print the best cells and write the best. Raises OSError or ValueError where that cannot be done."""
+    check_counts(0, rounds=options.rounds, num_iterations=options.num_iterations)
+    check_counts(1, workers=options.workers)
+    check_positive("grid.", **asdict(options.grid))
+    check_folder("--out", options.out)
     images = ScoredImages(options.source)
+    check_min_belief(options.min_belief, len(images.classes))
     check_present(options.classes, images)
-    if options.rounds < 0:
-        raise ValueError(f"--rounds is {options.rounds}; wanted 0 or more")
     counting = Counting(options, images)
     with Store(options.out, settings(options)) as store, Workers(counting, options.workers) as workers:
         search = Search(options, images, store, workers)

@@ -23,6 +23,7 @@ from crfrnn._command import exit_code
 from crfrnn._files import replacing
 from crfrnn.presets import PUBLISHED
 from eval.inputs.crf_file import read_crf
+from eval.inputs.flags import check_counts, check_folder, check_min_belief
 from eval.pictures.figures import save_figure
 from eval.scoring.metrics import Confusion, Scores, check_classes
 from eval.scoring.record import origin, write_json
@@ -59,7 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, argv: Sequence[str]) -> int:
     """Score, print and write. Raises OSError or ValueError where that cannot be done."""
+    check_counts(0, iterations=options.iterations)
+    check_counts(1, workers=options.workers)
+    check_folder("the folder of --out", options.out.parent)
+    if not options.out.name:
+        raise ValueError("--out names no file; wanted a path without an ending, such as results/table")
     images = ScoredImages(options.source, rest=True)
+    check_min_belief(options.min_belief, len(images.classes))
     check_classes(options.classes, images.classes)
     layers = {name: fixed.build(len(images.classes)) for name, fixed in PUBLISHED.items()}
     layers |= read_layers(options.crf, options.iterations, len(images.classes), taken=[NETWORK, *layers])

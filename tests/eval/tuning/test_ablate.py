@@ -116,9 +116,9 @@ def test_trained_models(
     ("more", "message"),
     [
         (["--test-iterations", "0"], "--test-iterations is 0"),
-        (["--seeds"], "one or more different"),
-        (["--kernels", "both", "both"], "one or more different"),
-        (["--train-iterations", "0"], "1 or more iterations"),
+        (["--seeds"], "--seeds has no value"),
+        (["--kernels", "both", "both"], "--kernels is both both; wanted one or more different"),
+        (["--train-iterations", "0"], "--train-iterations is 0"),
     ],
 )
 def test_bad_settings(arguments: Callable, capsys: pytest.CaptureFixture, more: list[str], message: str) -> None:

@@ -110,10 +110,10 @@ def test_classes_that_no_image_holds(arguments: Callable, voc: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--grid.appearance-weight", "0"], "positive numbers"),
-        (["--grid.appearance-weight"], "positive numbers"),
+        (["--grid.appearance-weight", "0"], "--grid.appearance-weight is 0.0"),
+        (["--grid.appearance-weight"], "--grid.appearance-weight has no value"),
         (["--rounds", "-1"], "--rounds is -1"),
-        (["--workers", "0"], "1 or more"),
+        (["--workers", "0"], "--workers is 0"),
         (["--classes", "zebra"], "no class 'zebra'"),
         (["--images", "9"], "of the 4 images"),
     ],
