@@ -19,9 +19,17 @@ def load_model(checkpoint: Path) -> tuple[SegmentationModel, list[str]]:
 
 
 def parts_of(checkpoint: Path) -> Parts | None:
-    """The parts a model was trained on; None where it labels objects. Raises as `load_checkpoint`."""
+    """The parts a model was trained on; None where it labels objects.
+
+    Raises as `load_checkpoint`, and ValueError where what the checkpoint says of its parts makes no sense.
+    """
     training: dict[str, Any] = load_checkpoint(checkpoint)["training"] or {}
-    return Parts(**training["parts"]) if "parts" in training else None
+    if "parts" not in training:
+        return None
+    try:
+        return Parts(**training["parts"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{checkpoint} is a damaged checkpoint: its parts are not usable ({error})") from error
 
 
 def open_for(checkpoint: Path, root: Path, split: str) -> SegmentationSet:

@@ -71,10 +71,11 @@ def unary_among(arrays: Mapping[str, np.ndarray], path: Path, size: tuple[int, i
     if "names" not in arrays:
         return stretched(_scores(arrays["logits"], path), size)
     names = arrays["names"].tolist()
+    check_arrays(arrays, path)
     if name not in names:
         raise ValueError(f"{path} holds no unary for {name!r}; wanted one of its {len(names)} names, as {names[0]!r}")
     index = names.index(name)
-    scores = rearrange(arrays["logits"][index].astype(np.float32), "h w l -> l h w")
+    scores = rearrange(_float32(arrays["logits"][index]), "h w l -> l h w")
     if "scale_zero" in arrays:
         scale, zero = arrays["scale_zero"].tolist()
         scores = (scores - zero) * scale
@@ -86,14 +87,39 @@ def unary_among(arrays: Mapping[str, np.ndarray], path: Path, size: tuple[int, i
     return stretched(unary, size)
 
 
+def check_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Raise ValueError where the arrays of many images do not have the shapes that `read_unary` describes."""
+    logits, names = arrays["logits"], arrays["names"]
+    if names.ndim != 1 or logits.ndim != 4 or len(logits) != len(names) or logits.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{path} holds logits {logits.dtype} {list(logits.shape)} for names {list(names.shape)}; "
+            "wanted numbers [n, h, w, L] and as many names"
+        )
+    scale_zero, sizes = arrays.get("scale_zero"), arrays.get("canvas_wh")
+    if scale_zero is not None and (scale_zero.shape != (2,) or scale_zero.dtype.kind not in "fiu"):
+        raise ValueError(f"{path} holds scale_zero {scale_zero.dtype} {list(scale_zero.shape)}; wanted two numbers")
+    if sizes is not None and (sizes.shape != (len(names), 2) or sizes.dtype.kind not in "iu" or (sizes < 1).any()):
+        raise ValueError(
+            f"{path} holds canvas_wh {sizes.dtype} {list(sizes.shape)}; wanted widths and heights [n, 2] of 1 or more"
+        )
+
+
 def _scores(array: np.ndarray, path: Path) -> Tensor:
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
-    if array.ndim != 3 or array.dtype.kind != "f" or array.shape[0] < 2:
+    if array.ndim != 3 or array.dtype.kind != "f" or array.shape[0] < 2 or not array.size:
         raise ValueError(
             f"{path} holds {array.dtype} {list(array.shape)}; wanted floating-point logits [L, h, w], L >= 2"
         )
-    return torch.from_numpy(array.astype(np.float32))[None]
+    scores = torch.from_numpy(_float32(array))[None]
+    if not scores.isfinite().all():
+        raise ValueError(f"{path} holds scores that are not finite; wanted logits, -30 or so for an impossible label")
+    return scores
+
+
+def _float32(array: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what becomes infinite is refused
+        return array.astype(np.float32)
 
 
 def stretched(scores: Tensor, size: tuple[int, int]) -> Tensor:

@@ -12,9 +12,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from crfrnn import CRFRNN
-from crfrnn._files import claim, replacing
+from crfrnn._files import claim, read_json, replacing
 from eval.inputs.checkpoints import load_model
-from eval.inputs.crf_file import read_crf, write_crf
+from eval.inputs.crf_file import UNFIT, read_crf, write_crf
 from eval.scoring.metrics import Confusion, Scores, comparable_scores
 from eval.scoring.record import fingerprint
 from eval.tuning.fit import Learning, fit
@@ -96,8 +96,12 @@ class Cells:
 
     def scores(self, cell: AnyCell) -> list[Scores]:
         """Scores after T = 0, 1, ... iterations."""
-        content = json.loads(self.path(cell, "json").read_text(encoding="utf-8"))
-        return [comparable_scores(torch.tensor(counts), content["classes"]) for counts in content["counts"]]
+        path = self.path(cell, "json")
+        content = read_json(path)
+        try:
+            return [comparable_scores(torch.tensor(counts), content["classes"]) for counts in content["counts"]]
+        except UNFIT as error:
+            raise ValueError(f"{path} holds no finished cell ({error}); remove it to run the cell again") from error
 
 
 class Running:

@@ -142,11 +142,15 @@ def _resume(last: Path, crf: CRFRNN, optimizer: torch.optim.Optimizer, descripti
     if not last.exists():
         return []
     state = load_torch(last, "state of a fit")
-    if any(state[name] != value for name, value in description.items()):
-        raise ValueError(f"{last} is from a fit with other settings; remove it, or choose another folder")
-    crf.load_state_dict(state["crf"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["losses"]
+    try:
+        same = all(state[name] == value for name, value in description.items())
+        if same:
+            crf.load_state_dict(state["crf"])
+            optimizer.load_state_dict(state["optimizer"])
+            return [float(loss) for loss in state["losses"]]
+    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{last} is damaged, or no state of a fit ({error}); remove it to begin again") from error
+    raise ValueError(f"{last} is from a fit with other settings; remove it, or choose another folder")
 
 
 def _plain(settings: Variant | Learning) -> dict[str, Any]:

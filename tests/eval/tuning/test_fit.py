@@ -9,7 +9,7 @@ from torch import Tensor
 import eval.tuning.fit
 from crfrnn import CRFRNN
 from crfrnn.presets import FixedCRF
-from eval.tuning.fit import Learning, batch, fit, pixel_loss
+from eval.tuning.fit import SAVE_EVERY, Learning, batch, fit, pixel_loss
 from eval.tuning.scored_images import ScoredImage
 from eval.tuning.variants import Variant
 
@@ -92,6 +92,17 @@ def test_a_stopped_fit_goes_on(images: list[ScoredImage], tmp_path: Path, monkey
     assert all(torch.equal(*pair) for pair in zip(found, wanted, strict=True))
     with pytest.raises(ValueError, match="other settings"):
         fit(START, images, 3, LEARNING, seed=4, last=tmp_path / "last", quiet=True)
+
+
+@pytest.mark.parametrize("name", ["variant", "crf", "optimizer", "losses"])
+def test_the_state_of_a_fit_that_lacks_something(images: list[ScoredImage], tmp_path: Path, name: str) -> None:
+    last = tmp_path / "last"
+    fit(START, images, 3, replace(LEARNING, steps=SAVE_EVERY), seed=3, last=last, quiet=True)
+    whole = torch.load(last, weights_only=True)
+    for other in ({key: value for key, value in whole.items() if key != name}, whole | {name: [{}]}, [1, 2]):
+        torch.save(other, last)
+        with pytest.raises(ValueError, match=r"last is (damaged, or no state of a fit|from a fit with other settings)"):
+            fit(START, images, 3, replace(LEARNING, steps=SAVE_EVERY), seed=3, last=last, quiet=True)
 
 
 def test_every_image_once_in_an_epoch() -> None:

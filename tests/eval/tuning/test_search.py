@@ -160,6 +160,12 @@ def test_store_keeps_matrices(tmp_path: Path) -> None:
         assert torch.equal(store.get("x", cell), counts)
         assert not store.has("x", replace(cell, appearance_weight=2.0))
     (tmp_path / "damaged").mkdir()
-    (tmp_path / "damaged" / "tried.sqlite").write_bytes(b"no data base" * 100)
-    with pytest.raises(OSError, match="another folder"):
-        Store(tmp_path / "damaged", {})
+    damaged = tmp_path / "damaged" / "tried.sqlite"
+    whole = (tmp_path / "tried.sqlite").read_bytes()
+    for content in (b"no data base" * 100, whole[:4096] + bytes(len(whole) - 4096), whole[: len(whole) // 2]):
+        damaged.write_bytes(content)
+        with (
+            pytest.raises(OSError, match=r"tried\.sqlite cannot be used .*another folder"),
+            Store(damaged.parent, {"a": 1}),
+        ):
+            pass
