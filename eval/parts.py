@@ -57,7 +57,7 @@ def run(options: Options) -> int:
 
     from crfrnn._command import complain
     from crfrnn.data import write_labels
-    from eval.inputs.checkpoints import load_model, parts_of
+    from eval.inputs.checkpoints import check_iterations, load_model, parts_of
     from eval.inputs.flags import check_folder
     from eval.inputs.photos import LABELS, OVERLAY, find_photos, named, plan_outputs, read_photo
     from eval.pictures.figures import overlay_figure, save_figure
@@ -72,8 +72,7 @@ def run(options: Options) -> int:
         raise ValueError(f"{options.checkpoint} labels no parts; use eval.segment")
     model, classes = load_model(options.checkpoint)
     labels = label_space(parts, classes)
-    if options.iterations and model.crf is None:
-        raise ValueError(f"--iterations is {options.iterations}, and {options.checkpoint} has no CRF; leave it out")
+    check_iterations(options.checkpoint, model, options.iterations)
     find = finder(options, list(outputs), labels.object_classes, next(model.parameters()).device)
     failed = False
     for path, stem in tqdm(outputs.items(), unit="image", desc="segmenting", leave=None):

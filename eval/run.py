@@ -122,6 +122,8 @@ def check_options(options: Options) -> None:
     check_counts(1, every=options.every, limit=options.limit)
     check_counts(0, pictures=options.pictures, iterations=options.iterations)
     check_fixed_crf("dense-crf.", options.dense_crf)
+    if len(set(options.crf)) < len(options.crf):
+        raise ValueError(f"--crf is {' '.join(map(str, options.crf))}; wanted different files")
     if options.out is None:
         if options.pictures:
             raise ValueError("--pictures needs --out: the folder to write pictures.png to")

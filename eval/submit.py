@@ -84,7 +84,7 @@ def make(options: Options, images: dict[str, Path]) -> Path:
     from crfrnn._files import claim
     from crfrnn.data import VOC_CLASSES, read_image, write_labels
     from crfrnn.nets import infer
-    from eval.inputs.checkpoints import load_model
+    from eval.inputs.checkpoints import check_iterations, load_model
     from eval.inputs.flags import check_counts, check_folder
     from eval.scoring.metrics import most_likely
     from eval.scoring.record import fingerprint
@@ -97,6 +97,7 @@ def make(options: Options, images: dict[str, Path]) -> Path:
     model, classes = load_model(options.checkpoint)
     if tuple(classes) != VOC_CLASSES:
         raise ValueError(f"{options.checkpoint} labels {len(classes)} classes, {classes[:3]}...; wanted those of VOC")
+    check_iterations(options.checkpoint, model, options.iterations)
     folder = options.out / "labels"
     made_by = {
         "checkpoint": str(options.checkpoint.resolve()),

@@ -41,6 +41,14 @@ def open_for(checkpoint: Path, root: Path, split: str) -> SegmentationSet:
     return open_set(root, split, parts_of(checkpoint), "coco" if own else "voc")
 
 
+def check_iterations(checkpoint: Path, model: SegmentationModel, iterations: int | None) -> None:
+    """Raise ValueError where --iterations has nothing to act on, as the model has no CRF."""
+    if iterations and model.crf is None:
+        raise ValueError(
+            f"--iterations {iterations} has nothing to act on, since {checkpoint} has no CRF; leave it out"
+        )
+
+
 def check_labels(checkpoint: Path, classes: Sequence[str], dataset: SegmentationSet) -> None:
     """Raise ValueError where a checkpoint's labels are not those of the data set, in number, order and name."""
     if len(classes) != dataset.num_labels:

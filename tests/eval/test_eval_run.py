@@ -139,6 +139,7 @@ def test_a_quick_look(
         (["--dense-crf.smoothness-weight", "nan"], "--dense-crf.smoothness-weight is nan"),
         (["--dense-crf.num-iterations", "-1"], "--dense-crf.num-iterations is -1"),
         (["--out", __file__], "--out is "),
+        (["--crf", "a.json", "a.json"], "--crf is a.json a.json; wanted different files"),
         (["--out", f"{__file__}/below"], "--out is "),
         (["--data", "nowhere"], "nowhere"),
         (["--checkpoint", "nowhere.pt"], "nowhere.pt"),

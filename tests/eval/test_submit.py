@@ -137,8 +137,10 @@ def test_a_submission_from_a_checkpoint(devkit: Path, tmp_path: Path, capsys: py
     assert written.stat().st_mtime_ns == time
     assert main(["--data", str(devkit), "--check", str(out / "comp6_test.tar.gz")]) == 0
     assert main(["--data", str(devkit), "--check", str(out / "comp6_test.tar.gz"), "--competition", "comp5"]) == 1
-    assert main([*command, "--iterations", "3"]) == 2
+    assert main([*command, "--iterations", "0"]) == 2
     assert "made with another iterations" in capsys.readouterr().err
+    assert main([*command, "--iterations", "3"]) == 2
+    assert "--iterations 3 has nothing to act on, since" in capsys.readouterr().err
     torch.nn.init.normal_(model.network.fc8.weight)
     save_checkpoint(checkpoint, model, architecture=architecture, classes=list(VOC_CLASSES))
     assert main(command) == 2
