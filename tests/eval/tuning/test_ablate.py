@@ -13,7 +13,7 @@ from eval.tuning.ablate import main
 from eval.tuning.ablation_cells import Running
 from eval.tuning.ablation_report import columns
 from eval.tuning.scored_images import ScoredImages, ScoreSource
-from tests.eval.killing import killed_after
+from tests.eval.children import killed_after
 from tests.eval.stored_scores import write_folder
 
 

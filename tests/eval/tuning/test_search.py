@@ -15,7 +15,7 @@ from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.search import Counting, Search, main
 from eval.tuning.search_grid import Grid, around, first_round, first_steps
 from eval.tuning.search_store import Store
-from tests.eval.killing import killed_after
+from tests.eval.children import killed_after
 from tests.eval.stored_scores import write_folder
 
 
