@@ -36,9 +36,9 @@ class Options:
     boxes: Path | None = None
     """file that says where objects are"""
     detect: float | None = None
-    """let a detector find the objects; those with a lower score are left out"""
+    """let a detector find the objects, and leave out those with a lower score than this"""
     scales: tuple[float, ...] = (0.75, 1.0, 1.25)
-    """scales of the crops, over the one of the training"""
+    """scales of the crops, relative to that of the training"""
     iterations: int | None = None
     """mean-field iterations T of the CRF-RNN; its own number by default, 0 for the network alone"""
 
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: Options) -> int:
-    """Segment all images; one that cannot be read is named on stderr and passed over, and makes the result 1."""
+    """Segment all images. One that cannot be read is named on stderr and skipped; the exit code is then 1."""
     from tqdm import tqdm
 
     from crfrnn._command import complain
@@ -129,7 +129,7 @@ def finder(
 
 
 def entry_of(path: Path, names: Collection[str]) -> str | None:
-    """Which of `names` is the path, or its end, the longest where several are; None where none is."""
+    """The longest of `names` that is the path or an end of it; None where there is none."""
     ends = [Path(*path.parts[i:]).as_posix() for i in range(len(path.parts))]
     return next((end for end in ends if end in names), None)
 

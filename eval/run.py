@@ -36,11 +36,11 @@ class Options:
     iterations: tuple[int, ...] = (0, 5, 10)
     """numbers of mean-field iterations T at which the CRF-RNN is scored"""
     classes: tuple[str, ...] = ()
-    """classes with a mean IoU of their own, beside the mean over all; by default the parts, where labels are parts"""
+    """classes whose mean IoU gets a column of its own; by default the parts, for a model of parts"""
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
-    """by default DeepLab's; for a model of parts the one published for parts, whose positions reach less far"""
+    """the fixed dense CRF: by default DeepLab's, and for a model of parts the one published for parts"""
     crf: tuple[Path, ...] = ()
-    """files of CRF parameters from eval.tuning.search and eval.tuning.learn: a row each, named by its path"""
+    """files of CRF parameters from eval.tuning.search or eval.tuning.learn; each adds a row, named by its path"""
     crf_untrained: tyro.conf.FlagCreatePairsOff[bool] = False
     """score a CRF-RNN with its initial parameters too; done anyway where the checkpoint has no CRF"""
     out: Path | None = None
@@ -105,7 +105,7 @@ def run(options: Options, command: str) -> int:
 
 
 def both(first: Observer, second: Observer) -> Observer:
-    """An observer that has two others see everything."""
+    """An observer that calls two others."""
 
     def observer(sample: Sample, labels: dict[str, Tensor]) -> None:
         first(sample, labels)
@@ -134,7 +134,7 @@ def check_options(options: Options) -> None:
 
 
 def build_methods(options: Options, model: SegmentationModel, num_labels: int) -> list[Method]:
-    """The rows of the table, their CRFs on the device of the model."""
+    """The ways of labeling, which are the rows of the table; their CRFs are on the device of the model."""
     from crfrnn import CRFRNN
     from eval.inputs.crf_file import read_crf
     from eval.scoring.methods import network_alone, with_crf
@@ -166,7 +166,7 @@ def describe(
     dataset: SegmentationSet,
     images: int,
 ) -> dict[str, Any]:
-    """What makes the numbers reproducible, for the JSON file."""
+    """What is needed to reproduce the numbers, for the JSON file."""
     import torch
 
     from eval.scoring.record import commit, hardware

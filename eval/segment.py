@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: Options) -> int:
-    """Segment all images; one that cannot be read is named on stderr and passed over, and makes the result 1."""
+    """Segment all images. One that cannot be read is named on stderr and skipped; the exit code is then 1."""
     from tqdm import tqdm
 
     from crfrnn._command import complain

@@ -1,4 +1,4 @@
-"""What a comparison shows: networks, run or stored, alone and followed by a CRF, each giving columns of labels."""
+"""The systems of a comparison: networks, run or with stored scores, alone and followed by a CRF."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from eval.scoring.methods import Method, label_rows, network_alone, with_crf
 
 @dataclass(frozen=True)
 class System:
-    """A network and the ways of labeling with its scores.
+    """A network and the ways of labeling with its scores, each of which is a column of the comparison.
 
     Attributes:
         unary: (sample, RGB image [1, 3, H, W] in 0..255) -> logits [1, L, H, W].

@@ -4,11 +4,11 @@ python -m eval.tuning.ablate --unaries SCORES.npz --data VOCdevkit --train-itera
 python -m eval.tuning.ablate --unaries SCORES.npz --data VOCdevkit --kernels grid both --kernel-weights matrix --out DIR
 python -m eval.tuning.ablate --checkpoints runs/*/crf.pt runs/*/joint.pt --data VOCdevkit --out DIR
 
-The parameters of each cell are learned on the images that --images and --draw choose from the list (`--steps 0`: they stay
-as they begin) and scored on those left over. Networks that were trained separately or jointly with their CRF come as
-checkpoints, which are scored on the whole list; those of one file name count as seeds of one row. Cells are kept in DIR:
-the same command goes on where it was stopped, and one for more cells does not run the old ones again. "grid" is a kernel
-between the 8 nearest pixels, for `--normalization none`. Writes DIR/ablation.json, .txt and .png, and DIR/tensorboard.
+The parameters of each cell are learned on the images that --images and --draw choose from the list, and scored on the
+others; with `--steps 0` nothing is learned. --checkpoints scores finished models on the whole list instead; models whose
+files have the same name count as seeds of one row. Cells are kept in DIR: an interrupted command continues when it is given
+again, and a command for more cells keeps the old ones. "grid" is a kernel between the 8 nearest pixels, for
+`--normalization none`. Writes DIR/ablation.json, .txt and .png, and DIR/tensorboard.
 """
 
 import itertools
@@ -37,7 +37,7 @@ from eval.tuning.workers import Workers
 
 @dataclass(frozen=True)
 class Axes:
-    """What is varied: every combination is a cell."""
+    """The settings to vary; every combination is a cell."""
 
     train_iterations: tuple[int, ...] = (5,)
     """mean-field iterations T while learning"""
@@ -47,10 +47,10 @@ class Axes:
     normalization: tuple[Normalization, ...] = ("after",)
     bandwidths: tuple[Bandwidths, ...] = ("fixed",)
     seeds: tuple[int, ...] = (0,)
-    """of the order of the images in learning; error bars are over these"""
+    """seeds of the order of the images in learning; error bars are over these"""
 
     def cells(self, start: FixedCRF) -> list[Learned]:
-        """All combinations, the seeds of each next to each other. Raises ValueError where an axis is empty or repeats."""
+        """All combinations, with the seeds of each in sequence. Raises ValueError where an axis is empty or repeats."""
         for name, values in asdict(self).items():
             if not values or len(set(values)) < len(values):
                 flag = f"--{name.replace('_', '-')}"
@@ -81,7 +81,7 @@ class Options:
     checkpoints: tuple[Path, ...] = ()
     """finished models with a CRF, in place of the axes above"""
     test_iterations: int = 10
-    """scored are T = 0, 1, ..., up to this"""
+    """largest T to score; so are T = 0, 1, ... below it"""
     test_images: int | None = None
     """how many of the remaining images to score, evenly spaced; None for all"""
     learning: Annotated[Learning, tyro.conf.arg(name="")] = field(default_factory=Learning)

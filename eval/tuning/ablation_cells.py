@@ -34,7 +34,7 @@ class Learned:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The place on each axis but that of the seeds."""
+        """The value on every axis except the seeds."""
         variant, start = self.variant, self.variant.start
         return {
             "train T": start.num_iterations,
@@ -72,7 +72,7 @@ AnyCell = Learned | Ready
 
 
 class Cells:
-    """Cells, finished and begun, as files in a folder, and the `settings` that all of them share.
+    """The files of finished and unfinished cells in a folder, and the `settings` that all of them share.
 
     Raises ValueError where the folder holds cells with other settings.
     """
@@ -105,7 +105,7 @@ class Cells:
 
 
 class Running:
-    """Runs a cell: learns its CRF where that is to be done, and counts on the test images after every iteration."""
+    """Runs a cell: learns its CRF, if it is not trained yet, and counts labels on the test images after every iteration."""
 
     def __init__(
         self, source: ScoreSource, learning: Learning, kept: Cells, test_images: int | None, quiet: bool

@@ -52,8 +52,8 @@ def fit(
 
     Args:
         seed: of the order of the images.
-        last: where the state is kept meanwhile. A fit that was stopped goes on from there; whoever keeps the result
-            removes it.
+        last: the file where the state is kept meanwhile. An interrupted fit continues from there. The caller removes it
+            once the result is saved.
         quiet: without a progress bar.
 
     Raises ValueError for settings that make no sense, and FloatingPointError where the loss is not finite.
@@ -94,7 +94,7 @@ def check_learning(learning: Learning) -> None:
 
 
 def parameter_groups(crf: CRFRNN, learning: Learning) -> list[dict[str, Any]]:
-    """What is learned, at its rate. Kernel weights always are."""
+    """The parameters to learn, each with its rate. Kernel weights are always among them."""
     kinds = [
         (learning.kernel_weight_lr, [crf.cell.kernel_weights]),
         (learning.compatibility_lr, [crf.cell.compatibility]),
@@ -133,7 +133,7 @@ def pixel_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def _symmetric(gradient: Tensor) -> Tensor:
-    """Keeps a compatibility that begins symmetric so: Adam treats mirrored entries of equal gradients alike."""
+    """The gradient with mirrored entries made equal, so that Adam keeps a symmetric compatibility symmetric."""
     return (gradient + gradient.T) / 2
 
 

@@ -1,4 +1,4 @@
-"""Unary, grid CRF and fully connected CRF side by side, each tuned on its own: the MSRC-21 table of the talk.
+"""Network, grid CRF and fully connected CRF each tuned on its own, as in Kraehenbuehl & Koltun 2011 on MSRC-21.
 
 python -m eval.tuning.grid_crf --checkpoint FILE --data MSRC --list Test --tune-list Val --out DIR
 python -m eval.tuning.grid_crf --unaries SCORES.npz --data VOCdevkit --images 50 --out DIR
@@ -70,9 +70,9 @@ class Options:
     betas: tuple[float, ...] = (5.0, 10.0, 20.0)
     """its theta_beta to try, gray levels"""
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
-    """what stays fixed of the fully connected CRF: its smoothness kernel, iterations and normalization"""
+    """smoothness kernel, iterations and normalization of the fully connected CRF, which are not tuned"""
     noise: float = 0.0
-    """standard deviation of noise added to every score: those of a network are smooth, and leave a grid CRF little to do"""
+    """standard deviation of noise on every score; those of a network are smooth, which leaves a grid CRF little to do"""
     pictures: int = 5
     """images to picture: those in which the two CRFs differ most on thin structures"""
 
@@ -213,7 +213,7 @@ def scaled(pairwise: Pairwise, factor: float) -> Pairwise:
 
 @dataclass
 class GridComparison:
-    """What the rows came to: scores, recall by thickness and area, seconds per image, and examples to picture."""
+    """The results of all rows: scores, recall by thickness and area, seconds per image, and examples to picture."""
 
     scores: dict[str, Scores]
     kept: dict[str, Kept]

@@ -3,7 +3,7 @@
 python -m eval.tuning.learn --unaries SCORES.npz --data VOCdevkit --out DIR
 python -m eval.tuning.learn --unaries SCORES.npz --data VOCdevkit --kernel-weights matrix --bandwidths learned --out DIR
 
-A command that was stopped goes on where it was when it is given again. DIR/crf.json holds the result, for
+An interrupted command continues when it is given again. DIR/crf.json holds the result, for
 `eval.run --crf` and `eval.tuning.table --crf`.
 """
 
@@ -37,7 +37,7 @@ class Options:
     variant: Annotated[Variant, tyro.conf.arg(name="")] = field(default_factory=Variant)
     learning: Annotated[Learning, tyro.conf.arg(name="")] = field(default_factory=Learning)
     seed: int = 0
-    """of the order of the images"""
+    """seed of the order of the images"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,9 +3,9 @@
 python -m eval.tuning.search --unaries SCORES.npz --data VOCdevkit --workers 8 --out DIR
 python -m eval.tuning.search --checkpoint FILE --data VOCdevkit --grid.theta-gamma 1 3 --metric class_accuracy --out DIR
 
-The first round tries the whole grid. Every further one tries one step forth and back along each axis from the best so far,
-and the steps halve whenever that brings nothing better. What has been tried is kept in DIR, image by image: the same command
-continues where it was stopped, and another metric or grid over the same images uses it too. DIR/crf.json holds the result,
+The first round tries the whole grid. Every later round tries one step up and down each axis from the best cell so far; when
+none is better, the steps halve. Counts are kept in DIR, image by image: an interrupted command continues when it is given
+again, and a search with another metric or grid uses the counts, too. DIR/crf.json holds the result,
 for `CRFRNN.from_settings`, `eval.run --crf` and, through `crfrnn.convert.to_pydensecrf`, for DenseCRF2D.
 """
 

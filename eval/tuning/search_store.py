@@ -1,4 +1,4 @@
-"""What a search has counted, in a file that is complete whenever the search is killed."""
+"""The counts of a search, in a file that stays whole when the search is killed."""
 
 import json
 import sqlite3
