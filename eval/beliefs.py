@@ -34,7 +34,7 @@ class Options:
     image: tyro.conf.Positional[Path]
     """the photograph"""
     label: tuple[str, ...]
-    """classes to look at; each gets files of its own"""
+    """classes to draw; each gets files of its own"""
     checkpoint: Path | None = None
     """file of a model; where it has no CRF, its scores are followed by the dense CRF below"""
     scores: Path | None = None
@@ -49,9 +49,9 @@ class Options:
     out: Path = Path()
     """folder for the pictures"""
     animation: Literal["gif", "webp"] = "gif"
-    """form of the animation"""
+    """format of the animation"""
     tensorboard: Path | None = None
-    """folder of a TensorBoard log to write the maps and curves to, too, with the iteration as the step"""
+    """also write maps and curves for TensorBoard into this folder, with the iteration as the step"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,8 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: Options) -> int:
-    """Look, draw and save as `options` say. Raises OSError or ValueError where they cannot be followed."""
+    """Run mean field, draw and save. Raises OSError or ValueError where the options cannot be followed."""
     from crfrnn.data import read_image
+    from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
     from eval.inputs.photos import read_photo
     from eval.pictures.belief_maps import belief_figure, frames, write_iterations
     from eval.pictures.figures import overlay, save_figure
@@ -75,6 +76,11 @@ def run(options: Options) -> int:
         raise ValueError("wanted either --checkpoint or --scores: a network to run, or the stored scores of one")
     if not options.label:
         raise ValueError("--label names no class; wanted one or more")
+    check_counts(0, iterations=options.iterations)
+    check_fixed_crf("dense-crf.", options.dense_crf)
+    check_folder("--out", options.out)
+    if options.tensorboard is not None:
+        check_folder("--tensorboard", options.tensorboard)
     # A mask and stored scores are of the pixels as they lie in the file; a photograph alone may be turned upright.
     photo = read_photo(options.image) if options.truth is None and options.scores is None else read_image(options.image)
     truth = None if options.truth is None else read_truth(options.truth, photo)
@@ -137,7 +143,7 @@ def read_scores(options: Options, photo: Tensor) -> tuple[Tensor, CRFRNN, Sequen
 
 
 def save_animation(pictures: Sequence[Tensor], path: Path) -> None:
-    """Write uint8 pictures [3, h, w] of one size as an endless animation in the form its suffix names."""
+    """Write uint8 pictures [3, h, w] of one size as an animation that repeats forever, in the format of the suffix."""
     from einops import rearrange
     from PIL import Image
 

@@ -2,7 +2,7 @@
 
 python -m eval.compare --checkpoints FILE --data VOCdevkit --out DIR                     network, CRF and CRF-RNN
 python -m eval.compare --checkpoints FCN-8s=A.pt DeepLab=B.pt --data VOCdevkit --out DIR \\
-                       --columns FCN-8s "DeepLab + CRF"                                  two networks, as in the talk
+                       --columns FCN-8s "DeepLab + CRF"                                  two networks
 python -m eval.compare --scores FILE.npz --data VOCdevkit --out DIR                      stored scores and a dense CRF
 
 Into --out it writes index.html, one page with all pictures in it; best.png, median.png and worst.png, the same for papers;
@@ -67,15 +67,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: Options, argv: list[str]) -> int:
-    """Compare as `options` say. Raises OSError or ValueError where they cannot be followed."""
+    """Label, compare and save. Raises OSError or ValueError where the options cannot be followed."""
     from crfrnn.data import open_set
     from eval.gains import label_set, pick
+    from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
     from eval.scoring.record import origin, write_json
     from eval.scoring.report import report
     from eval.scoring.systems import check_columns
 
-    if options.count < 1 or options.every < 1:
-        raise ValueError(f"got --count {options.count}, --every {options.every}; wanted 1 or more")
+    check_counts(1, count=options.count, every=options.every)
+    check_fixed_crf("dense-crf.", options.dense_crf)
+    check_folder("--out", options.out)
     dataset = open_set(options.data, options.split)
     systems = build_systems(options, dataset)
     columns = check_columns(systems, options.columns)
@@ -97,7 +99,7 @@ def run(options: Options, argv: list[str]) -> int:
 
 
 def build_systems(options: Options, dataset: SegmentationSet) -> list[System]:
-    """Everything that was named on the command line. Raises ValueError where nothing was, and as its parts do."""
+    """The systems named on the command line. Raises ValueError where none is, and as each of them does."""
     from eval.scoring.systems import from_checkpoint, from_scores
 
     systems = []

@@ -61,9 +61,9 @@ def label_set(
 
 
 def pick(gains: Mapping[str, float], count: int) -> dict[str, list[str]]:
-    """`count` images (by name) of the largest, of the median and of the least gain; all where there are too few for that.
+    """The names of `count` images each with the largest, the median and the least gain; all images where there are too few.
 
-    Every list begins with the largest gain.
+    Every list is in the order of falling gains.
     """
     order = sorted(gains, key=lambda name: -gains[name])
     if len(order) <= 3 * count:

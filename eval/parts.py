@@ -36,9 +36,9 @@ class Options:
     boxes: Path | None = None
     """file that says where objects are"""
     detect: float | None = None
-    """let a detector find the objects; those with a lower score are left out"""
+    """let a detector find the objects, and leave out those with a lower score than this"""
     scales: tuple[float, ...] = (0.75, 1.0, 1.25)
-    """scales of the crops, over the one of the training"""
+    """scales of the crops, relative to that of the training"""
     iterations: int | None = None
     """mean-field iterations T of the CRF-RNN; its own number by default, 0 for the network alone"""
 
@@ -52,12 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: Options) -> int:
-    """Segment all images; one that cannot be read is named on stderr and passed over, and makes the result 1."""
+    """Segment all images. One that cannot be read is named on stderr and skipped; the exit code is then 1."""
     from tqdm import tqdm
 
     from crfrnn._command import complain
     from crfrnn.data import write_labels
-    from eval.inputs.checkpoints import load_model, parts_of
+    from eval.inputs.checkpoints import check_iterations, load_model, parts_of
+    from eval.inputs.flags import check_folder
     from eval.inputs.photos import LABELS, OVERLAY, find_photos, named, plan_outputs, read_photo
     from eval.pictures.figures import overlay_figure, save_figure
     from eval.scoring.metrics import most_likely
@@ -65,15 +66,14 @@ def run(options: Options) -> int:
 
     check_options(options)
     outputs = plan_outputs(find_photos(options.images), options.out)
+    check_folder("--out", options.out)
     parts = parts_of(options.checkpoint)
     if parts is None:
         raise ValueError(f"{options.checkpoint} labels no parts; use eval.segment")
     model, classes = load_model(options.checkpoint)
     labels = label_space(parts, classes)
-    if options.iterations and model.crf is None:
-        raise ValueError(f"--iterations is {options.iterations}, and {options.checkpoint} has no CRF; leave it out")
+    check_iterations(options.checkpoint, model, options.iterations)
     find = finder(options, list(outputs), labels.object_classes, next(model.parameters()).device)
-    options.out.mkdir(parents=True, exist_ok=True)
     failed = False
     for path, stem in tqdm(outputs.items(), unit="image", desc="segmenting", leave=None):
         try:
@@ -94,14 +94,15 @@ def run(options: Options) -> int:
 
 def check_options(options: Options) -> None:
     """Raise ValueError unless boxes come from exactly one place, and where a number is out of range."""
+    from eval.inputs.flags import check_counts
+
     if (options.boxes is None) == (options.detect is None):
         raise ValueError("wanted either --boxes FILE or --detect SCORE: where the objects are")
     if options.detect is not None and not 0 <= options.detect <= 1:
         raise ValueError(f"--detect is {options.detect}; wanted a score of 0 to 1")
     if not options.scales or not all(0 < scale <= 8 for scale in options.scales):
         raise ValueError(f"--scales is {options.scales}; wanted one factor or more, above 0 and at most 8")
-    if options.iterations is not None and options.iterations < 0:
-        raise ValueError(f"--iterations is {options.iterations}; wanted 0 or more")
+    check_counts(0, iterations=options.iterations)
 
 
 def finder(
@@ -128,7 +129,7 @@ def finder(
 
 
 def entry_of(path: Path, names: Collection[str]) -> str | None:
-    """Which of `names` is the path, or its end, the longest where several are; None where none is."""
+    """The longest of `names` that is the path or an end of it; None where there is none."""
     ends = [Path(*path.parts[i:]).as_posix() for i in range(len(path.parts))]
     return next((end for end in ends if end in names), None)
 

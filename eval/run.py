@@ -36,11 +36,11 @@ class Options:
     iterations: tuple[int, ...] = (0, 5, 10)
     """numbers of mean-field iterations T at which the CRF-RNN is scored"""
     classes: tuple[str, ...] = ()
-    """classes with a mean IoU of their own, beside the mean over all; by default the parts, where labels are parts"""
+    """classes whose mean IoU gets a column of its own; by default the parts, for a model of parts"""
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
-    """by default DeepLab's; for a model of parts the one published for parts, whose positions reach less far"""
+    """the fixed dense CRF: by default DeepLab's, and for a model of parts the one published for parts"""
     crf: tuple[Path, ...] = ()
-    """files of CRF parameters from eval.tuning.search and eval.tuning.learn: a row each, named by its path"""
+    """files of CRF parameters from eval.tuning.search or eval.tuning.learn; each adds a row, named by its path"""
     crf_untrained: tyro.conf.FlagCreatePairsOff[bool] = False
     """score a CRF-RNN with its initial parameters too; done anyway where the checkpoint has no CRF"""
     out: Path | None = None
@@ -105,7 +105,7 @@ def run(options: Options, command: str) -> int:
 
 
 def both(first: Observer, second: Observer) -> Observer:
-    """An observer that has two others see everything."""
+    """An observer that calls two others."""
 
     def observer(sample: Sample, labels: dict[str, Tensor]) -> None:
         first(sample, labels)
@@ -116,21 +116,25 @@ def both(first: Observer, second: Observer) -> Observer:
 
 def check_options(options: Options) -> None:
     """Raise ValueError for numbers out of range, and where the results could not be written or would destroy others."""
+    from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
     from eval.scoring.report import JSON_NAME
 
-    if options.every < 1 or (options.limit is not None and options.limit < 1) or options.pictures < 0:
-        raise ValueError(
-            f"got --every {options.every}, --limit {options.limit}, --pictures {options.pictures}; "
-            "wanted 1 or more images, and 0 or more pictures"
-        )
-    if options.pictures and options.out is None:
-        raise ValueError("--pictures needs --out: the folder to write pictures.png to")
-    if options.out is not None and (options.out / JSON_NAME).exists():
+    check_counts(1, every=options.every, limit=options.limit)
+    check_counts(0, pictures=options.pictures, iterations=options.iterations)
+    check_fixed_crf("dense-crf.", options.dense_crf)
+    if len(set(options.crf)) < len(options.crf):
+        raise ValueError(f"--crf is {' '.join(map(str, options.crf))}; wanted different files")
+    if options.out is None:
+        if options.pictures:
+            raise ValueError("--pictures needs --out: the folder to write pictures.png to")
+        return
+    check_folder("--out", options.out)
+    if (options.out / JSON_NAME).exists():
         raise ValueError(f"{options.out / JSON_NAME} exists; pass another folder as --out, or remove the old results")
 
 
 def build_methods(options: Options, model: SegmentationModel, num_labels: int) -> list[Method]:
-    """The rows of the table, their CRFs on the device of the model."""
+    """The ways of labeling, which are the rows of the table; their CRFs are on the device of the model."""
     from crfrnn import CRFRNN
     from eval.inputs.crf_file import read_crf
     from eval.scoring.methods import network_alone, with_crf
@@ -140,6 +144,10 @@ def build_methods(options: Options, model: SegmentationModel, num_labels: int) -
     methods = [network_alone(), with_crf(dense, {options.dense_crf.num_iterations: "network + dense CRF"})]
     for path in options.crf:
         crf = read_crf(path).to(device)
+        if crf.num_labels != num_labels:
+            raise ValueError(
+                f"--crf {path} is over {crf.num_labels} labels, the data set has {num_labels}; wanted equal"
+            )
         methods.append(with_crf(crf, {crf.num_iterations: f"network + {path}"}))
     if options.crf_untrained or model.crf is None:
         untrained = CRFRNN(num_labels).to(device)
@@ -158,7 +166,7 @@ def describe(
     dataset: SegmentationSet,
     images: int,
 ) -> dict[str, Any]:
-    """What makes the numbers reproducible, for the JSON file."""
+    """What is needed to reproduce the numbers, for the JSON file."""
     import torch
 
     from eval.scoring.record import commit, hardware

@@ -52,25 +52,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: Options) -> int:
-    """Segment all images; one that cannot be read is named on stderr and passed over, and makes the result 1."""
+    """Segment all images. One that cannot be read is named on stderr and skipped; the exit code is then 1."""
     from tqdm import tqdm
 
     from crfrnn._command import complain
     from crfrnn.data import write_labels
-    from eval.inputs.checkpoints import load_model, parts_of
+    from eval.inputs.checkpoints import check_iterations, load_model, parts_of
+    from eval.inputs.flags import check_counts, check_folder
     from eval.inputs.photos import LABELS, OVERLAY, PROBABILITIES, find_photos, named, plan_outputs, read_photo
     from eval.pictures.figures import overlay_figure, save_figure
     from eval.scoring.metrics import most_likely
 
+    check_counts(0, iterations=options.iterations)
+    if options.iterations and not options.crf:
+        raise ValueError(
+            f"--iterations {options.iterations} has nothing to act on, since --no-crf was given; leave one out"
+        )
     outputs = plan_outputs(find_photos(options.images), options.out)
+    check_folder("--out", options.out)
     parts = parts_of(options.checkpoint)
     if parts is not None and parts.side is not None:
         raise ValueError(
             f"{options.checkpoint} knows parts in crops around objects, at one scale; use eval.parts, with boxes"
         )
     model, classes = load_model(options.checkpoint)
-    check_crf(options, model)
-    options.out.mkdir(parents=True, exist_ok=True)
+    check_counts(model.network.period, tile=options.tile)
+    check_iterations(options.checkpoint, model, options.iterations)
     failed = 0
     for path, stem in tqdm(outputs.items(), unit="image", desc="segmenting", leave=None):
         try:
@@ -90,17 +97,6 @@ def run(options: Options) -> int:
     if failed:
         print(f"eval.segment: {failed} of {len(outputs)} images could not be read", file=sys.stderr)
     return int(failed > 0)
-
-
-def check_crf(options: Options, model: SegmentationModel) -> None:
-    """Raise ValueError where --iterations is negative or has nothing to act on."""
-    if options.iterations is None:
-        return
-    if options.iterations < 0:
-        raise ValueError(f"--iterations is {options.iterations}; wanted 0 or more")
-    if model.crf is None or not options.crf:
-        reason = "--no-crf was given" if model.crf is not None else f"{options.checkpoint} has no CRF"
-        raise ValueError(f"--iterations {options.iterations} has nothing to act on, since {reason}; leave it out")
 
 
 def scores(model: SegmentationModel, image: Tensor, options: Options) -> Tensor:

@@ -3,6 +3,7 @@
 Each PNG is a palette image in VOC's colors with labels 0..20, as large as its photograph.
 """
 
+import gzip
 import io
 import lzma
 import tarfile
@@ -30,11 +31,19 @@ def folder_of(competition: str, split: str) -> str:
 
 
 def write_archive(labels: Mapping[str, Path], out: Path, competition: str, split: str) -> None:
-    """Pack label maps, PNG files by id, as a .tar.gz."""
+    """Pack label maps, PNG files by id, as a .tar.gz whose bytes follow from theirs: it holds no times and no owners."""
     folder = folder_of(competition, split)
-    with replacing(out) as partial, tarfile.open(partial, "w:gz") as archive:
+    with (
+        replacing(out) as partial,
+        partial.open("wb") as file,
+        gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
         for name, path in labels.items():
-            archive.add(path, f"{folder}/{name}.png")
+            about = tarfile.TarInfo(f"{folder}/{name}.png")
+            about.size = path.stat().st_size
+            with path.open("rb") as content:
+                archive.addfile(about, content)
 
 
 def problems(archive: Path, sizes: Mapping[str, tuple[int, int]], competition: str, split: str) -> list[str]:

@@ -84,16 +84,20 @@ def make(options: Options, images: dict[str, Path]) -> Path:
     from crfrnn._files import claim
     from crfrnn.data import VOC_CLASSES, read_image, write_labels
     from crfrnn.nets import infer
-    from eval.inputs.checkpoints import load_model
+    from eval.inputs.checkpoints import check_iterations, load_model
+    from eval.inputs.flags import check_counts, check_folder
     from eval.scoring.metrics import most_likely
     from eval.scoring.record import fingerprint
     from eval.submission import write_archive
 
     if options.checkpoint is None or options.out is None:
         raise ValueError("wanted --checkpoint and --out to make an archive, or --check to look at one")
+    check_counts(0, iterations=options.iterations)
+    check_folder("--out", options.out)
     model, classes = load_model(options.checkpoint)
     if tuple(classes) != VOC_CLASSES:
         raise ValueError(f"{options.checkpoint} labels {len(classes)} classes, {classes[:3]}...; wanted those of VOC")
+    check_iterations(options.checkpoint, model, options.iterations)
     folder = options.out / "labels"
     made_by = {
         "checkpoint": str(options.checkpoint.resolve()),

@@ -36,8 +36,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     options = parser().parse_args(argv)
-    if min(options.crop) < 1:
-        parser().error(f"--crop is {options.crop}; wanted a height and a width of at least 1 pixel")
     from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
 
     return exit_code("eval.bench.accuracy", lambda: run(options, argv))
@@ -72,10 +70,14 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
     from eval.bench.accuracy_figure import accuracy_figure
     from eval.bench.accuracy_measures import appearance_rows, mean_rows, smoothness_rows
+    from eval.inputs.flags import check_counts, check_json, check_positive
     from eval.pictures.figures import save_figure
     from eval.scoring.record import origin, write_json
     from eval.scoring.tables import text_table
 
+    check_counts(1, crop=options.crop)
+    check_positive(theta_alpha=options.theta_alpha, theta_beta=options.theta_beta, theta_gamma=options.theta_gamma)
+    check_json("--out", options.out)
     thetas = [(alpha, beta) for alpha in options.theta_alpha for beta in options.theta_beta]
     smoothness: list[list[Row]] = []
     appearance: list[list[Row]] = []

@@ -1,4 +1,4 @@
-"""The figures of `eval.bench.accuracy` as curves over theta_beta."""
+"""Curves of what `eval.bench.accuracy` measured, over theta_beta."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ DPI = 130
 
 
 def accuracy_figure(rows: Sequence[Row]) -> Figure:
-    """Panels of rows of appearance kernels: one line of panels per unary, theta_beta along x, a color per theta_alpha."""
+    """Panels for the rows of appearance kernels: a line of panels for each unary, a color for each theta_alpha."""
     names = list(dict.fromkeys(row["unary"] for row in rows))
     figure = Figure(figsize=(4.2 * len(PANELS), 3.6 * len(names) + 0.6), dpi=DPI)
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))

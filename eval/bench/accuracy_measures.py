@@ -1,6 +1,6 @@
-"""The error of the lattice against sums over all pairs of pixels, for `eval.bench.accuracy`.
+"""How far the lattice is from exact sums over all pairs of pixels, for `eval.bench.accuracy`.
 
-The exact side is dense matrices and mean field written out here; it shares no code with the filters it judges.
+The exact sums and the exact mean field are written out here with dense matrices. They share no code with the lattice.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 
 def gaussian_features(image: Tensor, theta_position: float, theta_color: float | None = None) -> Tensor:
-    """Features [N, D] of an image [C, H, W]: column and row over theta_position, then colors over theta_color."""
+    """Features [N, D] of an image [C, H, W]: column and row / theta_position, then colors / theta_color."""
     rows, columns = torch.meshgrid(*(torch.arange(length) for length in image.shape[1:]), indexing="ij")
     parts = [rearrange(torch.stack([columns, rows]), "d h w -> (h w) d") / theta_position]
     if theta_color is not None:
@@ -33,7 +33,7 @@ def gaussian_features(image: Tensor, theta_position: float, theta_color: float |
 
 
 def exact_kernel(features: Tensor) -> Tensor:
-    """K_ij = exp(-|f_i - f_j|^2 / 2), all of it: [N, D] -> [N, N]."""
+    """The whole matrix K_ij = exp(-|f_i - f_j|^2 / 2), [N, N], for features [N, D]."""
     points = features.shape[0]
     kernel = features.new_zeros(points, points)
     for start in range(0, points, TILE_ROWS):
@@ -46,19 +46,19 @@ def exact_kernel(features: Tensor) -> Tensor:
 
 
 def exact_mean_field(unaries: Tensor, kernels: Sequence[Tensor], weights: Sequence[float], iterations: int) -> Tensor:
-    """Beliefs [U, N, L] after some iterations with Potts penalties and symmetric normalization.
+    """Beliefs [U, N, L] after `iterations` of mean field with Potts penalties and symmetric normalization.
 
     Args:
-        unaries: logits [U, N, L], U problems with the same kernels.
-        kernels: raw Gaussian kernels [N, N] with their diagonals.
-        weights: a number for each.
+        unaries: logits [U, N, L] of U unaries over the same image.
+        kernels: Gaussian kernels [N, N], not normalized, with their diagonals.
+        weights: of the kernels.
     """
     roots = [kernel.sum(1, keepdim=True).rsqrt() for kernel in kernels]
     beliefs = unaries.softmax(2)
     for _ in range(iterations):
         logits = unaries.clone()
         for kernel, root, weight in zip(kernels, roots, weights, strict=True):
-            # One product for all problems: reading the matrix is what takes the time.
+            # One product for all unaries, as most of the time goes into reading the matrix.
             sums = kernel @ rearrange(root * beliefs, "u n l -> n (u l)")
             messages = root * rearrange(sums, "n (u l) -> u n l", u=len(unaries))
             logits -= weight * (messages.sum(2, keepdim=True) - messages)
@@ -67,9 +67,9 @@ def exact_mean_field(unaries: Tensor, kernels: Sequence[Tensor], weights: Sequen
 
 
 def raw_figures(approximate: Tensor, exact: Tensor) -> tuple[float, float]:
-    """The scale c that minimizes |approximate - c exact|, and the relative RMS error after the best scale.
+    """Raw scale and raw error: the c that minimizes |approximate - c exact|, and min_s |s approximate - exact| / |exact|.
 
-    That error is the sine of the angle between the two, min_s |s approximate - exact| / |exact|.
+    The error is the sine of the angle between the two.
     """
     a, e = approximate.double().flatten(), exact.double().flatten()
     # From the difference of unit vectors: 1 - cosine^2 would lose small angles to rounding.
@@ -83,7 +83,7 @@ def relative_rms(approximate: Tensor, exact: Tensor) -> float:
 
 
 def filter_figures(features: Tensor, kernel: Tensor, values: Tensor, dilate: bool) -> Row:
-    """Figures of the lattice on features [N, D] for values [N, C], where `kernel` [N, N] is the exact one."""
+    """Errors of the lattice of features [N, D] when it filters values [N, C]; `kernel` [N, N] is the exact one."""
     lattice = Lattice.build(features[None], dilate=dilate)
     with_ones = torch.cat([values, torch.ones_like(values[:, :1])], 1)
     approximate, exact = lattice.filter(with_ones[None])[0], kernel @ with_ones
@@ -99,7 +99,7 @@ def filter_figures(features: Tensor, kernel: Tensor, values: Tensor, dilate: boo
 
 
 def smoothness_rows(image: Tensor, unaries: Mapping[str, Tensor], theta_gammas: Sequence[float]) -> Iterator[Row]:
-    """A row per theta_gamma, unary and `dilate`: image [3, H, W], unaries [L, H, W] by name."""
+    """A row for every theta_gamma, unary and `dilate`; image [3, H, W], unaries [L, H, W] by name."""
     for theta in theta_gammas:
         features = gaussian_features(image, theta)
         kernel = exact_kernel(features)
@@ -112,9 +112,12 @@ def smoothness_rows(image: Tensor, unaries: Mapping[str, Tensor], theta_gammas: 
 def appearance_rows(
     image: Tensor, unaries: Mapping[str, Tensor], thetas: Sequence[tuple[float, float]]
 ) -> Iterator[Row]:
-    """A row per (theta_alpha, theta_beta), unary and `dilate`, with the labels of mean field in it.
+    """A row for every (theta_alpha, theta_beta), unary and `dilate`, which also compares the labels after mean field.
 
-    image [3, H, W] in 0..255, unaries: logits [L, H, W] by name.
+    Args:
+        image: [3, H, W] in 0..255.
+        unaries: logits [L, H, W] by name.
+        thetas: pairs of bandwidths.
     """
     logits = torch.stack([rearrange(unary, "l h w -> (h w) l") for unary in unaries.values()])
     smoothness = exact_kernel(gaussian_features(image, THETA_GAMMA))
@@ -148,7 +151,7 @@ def _share_equal(labels: Tensor, others: Tensor) -> float:
 
 
 def mean_rows(tables: Sequence[Sequence[Row]]) -> list[Row]:
-    """The rows of several images, which have the same settings in the same order, with the mean of every figure."""
+    """Rows of means over images; `tables` holds the rows of every image, with the same settings in the same order."""
     means = []
     for group in zip(*tables, strict=True):
         figures = [name for name in group[0] if name not in SETTINGS]

@@ -1,4 +1,4 @@
-"""The growth sections of `eval.bench.speed` as curves, log-log, with the slope of linear growth beside them."""
+"""Curves of the growth sections of `eval.bench.speed`, log-log, with a line of linear growth for comparison."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ COLUMNS, PANEL_INCHES, DPI = 4, (4.0, 3.5), 120
 
 
 def growth_figure(sections: Mapping[str, Sequence[Record]]) -> Figure | None:
-    """One panel per section of growth and pair of bandwidths; None where no section is one of growth."""
+    """A panel for every growth section and pair of bandwidths; None where there is no growth section."""
     panels = [
         (section, [record for record in sections[section] if record["thetas"] == thetas])
         for section in VARIED

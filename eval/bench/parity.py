@@ -60,8 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--iterations", type=int, default=5, help="mean-field iterations (default: 5)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     options = parser.parse_args(argv)
-    if options.labels < 2 or options.iterations < 1:
-        parser.error(f"got {options.labels} labels and {options.iterations} iterations; wanted at least 2 and 1")
     from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
 
     return exit_code("eval.bench.parity", lambda: run(options, argv))
@@ -74,8 +72,12 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     import crfrnn.densecrf
     from eval.bench.parity_measures import LEAST_AGREEMENT, MAX_DIFFERENCE, compare_grid, compare_rest
     from eval.bench.task import guide_image, synthetic_unary
+    from eval.inputs.flags import check_counts, check_json
     from eval.scoring.record import origin, write_json
 
+    check_counts(2, labels=options.labels)
+    check_counts(1, iterations=options.iterations)
+    check_json("--out", options.out)
     try:
         import pydensecrf.densecrf
     except ImportError as error:

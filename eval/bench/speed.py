@@ -30,8 +30,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     options = parser().parse_args(argv)
-    if options.repeats < 1 or (options.threads is not None and options.threads < 1):
-        parser().error(f"got {options.threads} threads and {options.repeats} repeats; wanted at least 1 of each")
     from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
 
     return exit_code("eval.bench.speed", lambda: run(options, argv))
@@ -61,8 +59,11 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     from eval.bench.peers import versions, why_missing
     from eval.bench.sections import FULL, QUICK, Inputs
     from eval.bench.tables import section_text
+    from eval.inputs.flags import check_counts, check_json
     from eval.scoring.record import origin
 
+    check_counts(1, threads=options.threads, repeats=options.repeats)
+    check_json("--out", options.out)
     threads_before = torch.get_num_threads()
     threads = options.threads or threads_before
     plan, inputs = QUICK if options.quick else FULL, Inputs(options.image, options.unary)

@@ -1,4 +1,4 @@
-"""The records of `eval.bench.sections` as tables to read."""
+"""Tables of what `eval.bench.sections` measured."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from eval.scoring.tables import text_table
 Record = Mapping[str, Any]
 
 TITLES = {
-    "pairs": "Whole inference, equal results; times say how often the time of crfrnn goes into that of the system",
+    "pairs": "Whole inference with equal results; 'times': the seconds of a system divided by those of crfrnn",
     "pixels": "Growth with pixels (one image resized bicubically; bandwidths in pixels stay)",
     "labels": "Growth with labels",
     "iterations": "Growth with iterations",
@@ -30,7 +30,7 @@ THETAS_TITLE = "(theta_alpha,\ntheta_beta)"
 
 
 def section_text(section: str, records: Sequence[Record], missing: Iterable[str] = ()) -> str:
-    """A section's title, what its cases have in common, and its table; `missing` are systems that could not take part."""
+    """The title of a section, what its cases share, and its table; `missing` names systems that are not installed."""
     formats: dict[str, Callable[[Any], str]] = {"size": _size, "labels": str, "iterations": str, "batch": str}
     values = {name: {format_(record[name]) for record in records} for name, format_ in formats.items()}
     facts = ", ".join(f"{name} {found.pop()}" for name, found in values.items() if len(found) == 1)
@@ -44,7 +44,7 @@ def section_text(section: str, records: Sequence[Record], missing: Iterable[str]
 
 
 def systems_of(records: Sequence[Record], value: str = "seconds") -> list[str]:
-    """The names of all systems in some records, in the order in which they first appear."""
+    """The names of all systems in `records`, in the order of their first appearance."""
     return list(dict.fromkeys(name for record in records for name in record[value]))
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks compute on: a photograph or a drawn scene, and synthetic unaries."""
+"""The input of the benchmarks: a photograph or a drawn scene, and synthetic unaries."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ COMMON_SIZE = (319, 500)  # height and width of the common task where no photogr
 
 
 def guide_image(path: Path | None, size: tuple[int, int] = COMMON_SIZE) -> Tensor:
-    """The photograph in a file at its own size, or a drawn scene of `size`: float32 [1, 3, H, W], 0..255.
+    """A photograph at its own size or, without a `path`, a drawn scene of `size`: float32 [1, 3, H, W], 0..255.
 
     Raises as `read_image`.
     """
@@ -27,14 +27,14 @@ def guide_image(path: Path | None, size: tuple[int, int] = COMMON_SIZE) -> Tenso
 
 
 def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """An image [1, 3, H, W] at another size (height, width), bicubic and antialiased, in whole gray levels."""
+    """An image [1, 3, H, W], resized to `size` (height, width): bicubic, antialiased, rounded to whole gray levels."""
     if image.shape[-2:] == size:
         return image
     return F.interpolate(image, size=size, mode="bicubic", antialias=True).round_().clamp_(0, 255)
 
 
 def synthetic_unary(labels: int, size: tuple[int, int]) -> Tensor:
-    """Logits [1, L, H, W] that vary smoothly over the image, as a network's do: noise on a coarse grid, interpolated."""
+    """Random logits [1, L, H, W] as smooth as those of a network: noise on a coarse grid, interpolated."""
     generator = torch.Generator().manual_seed(0)
     coarse = 3 * torch.randn(1, labels, size[0] // 16 + 2, size[1] // 16 + 2, generator=generator)
     return stretched(coarse, size)

@@ -1,4 +1,4 @@
-"""Medians of interleaved runs, and the peak memory of this process."""
+"""The time of functions that take turns, and the peak memory of this process."""
 
 import resource
 import statistics
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Timing(Generic[Result]):
-    """Median seconds and number of counted runs of several functions, and what their first runs returned."""
+    """What was measured of several functions, by name: median seconds, number of counted runs, and the first result."""
 
     seconds: dict[str, float]
     runs: dict[str, int]
@@ -27,13 +27,14 @@ def alternate(
     budget: float,
     check: Callable[[Mapping[str, Result]], None] | None = None,
 ) -> Timing[Result]:
-    """Time functions in turn, one run of each per round, so that a drift of the machine meets all of them.
+    """Time functions in rounds, one run of each per round, so that all of them see the same drift of the machine.
 
     Args:
         functions: what to time, by name.
-        repeats: counted runs of each, after a first one that does not count.
-        budget: seconds after which a function is not started again. One whose first run took longer keeps that run.
-        check: gets the results of the first round before anything else runs; may raise.
+        repeats: number of counted runs of each. The first run does not count.
+        budget: seconds. A function that has used up its budget is not run again; if that is after its first run, this
+            run counts.
+        check: is called with the results of the first round, and may raise.
     """
     clocked: dict[str, list[float]] = {name: [] for name in functions}
     results: dict[str, Result] = {}
@@ -57,7 +58,7 @@ def alternate(
 
 
 def peak_memory() -> int:
-    """The most memory this process has held so far, in bytes."""
+    """The largest resident memory of this process so far, in bytes."""
     # On Linux, ru_maxrss of a process that was just started begins at what its parent held; VmHWM does not.
     status = Path("/proc/self/status")
     if status.is_file():

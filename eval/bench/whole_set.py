@@ -55,9 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, help="threads for our side (default: as torch chooses)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     options = parser.parse_args(argv)
-    for name in ("images", "threads"):
-        if (value := getattr(options, name)) is not None and value < 1:
-            parser.error(f"--{name} is {value}; wanted at least 1")
     from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
 
     return exit_code("eval.bench.whole_set", lambda: run(options, argv))
@@ -69,11 +66,15 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
     from crfrnn.data import VOCSegmentation
     from eval.bench.whole_set_measures import CRFS, compare, facts, title
+    from eval.inputs.flags import check_counts, check_json, check_min_belief
     from eval.scoring.record import origin, write_json
 
+    check_counts(1, images=options.images, threads=options.threads)
+    check_json("--out", options.out)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     dataset = VOCSegmentation(options.data, options.list)
+    check_min_belief(options.min_belief, len(dataset.classes))
     results: dict[str, Any] = {}
     for crf in CRFS:
         rows = facts(compare(crf, dataset, options.unaries, options.min_belief, options.images))

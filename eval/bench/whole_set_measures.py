@@ -14,7 +14,7 @@ from crfrnn.data import VOCSegmentation
 from crfrnn.presets import FixedCRF
 from eval.bench.names import PYDENSECRF
 from eval.bench.peers import pydensecrf
-from eval.inputs.scores_file import read_unary
+from eval.inputs.scores_file import read_arrays, unary_among
 from eval.scoring.metrics import Confusion
 
 CRFS = (FixedCRF(4, 49, 5, 3, 3, 10, "symmetric"), FixedCRF(4, 67, 3, 3, 1, 10, "symmetric"))
@@ -52,6 +52,7 @@ def compare(
 ) -> dict[str, Sums]:
     """Label all images of `dataset` (or the first `images`) in every way."""
     classes = dataset.classes
+    arrays = read_arrays(unaries)
     sums = {name: Sums(Confusion(classes)) for name in (NETWORK, PYDENSECRF, FULL, FEW)}
     full, few = (crf.build(len(classes), limit) for limit in (0.0, min_belief))
     ways: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -62,12 +63,12 @@ def compare(
     for index in tqdm(range(min(len(dataset), images or len(dataset))), desc=title(crf), unit="image"):
         image, truth, name = dataset[index]
         image = image[None].float()
-        unary = read_unary(unaries, (image.shape[2], image.shape[3]), name)
-        sums[NETWORK].confusion.update(unary[0].argmax(0), truth)
+        unary = unary_among(arrays, unaries, (image.shape[2], image.shape[3]), name)
+        sums[NETWORK].confusion.add_logits(unary, truth)
         beliefs, seconds = timed(ways, unary, image)
         for way, found in beliefs.items():
             own = sums[way]
-            own.confusion.update(found[0].argmax(0), truth)
+            own.confusion.add_logits(found, truth)
             own.seconds += seconds[way]
             own.ratios.append(seconds[PYDENSECRF] / seconds[way])
             own.compare_with(beliefs[FULL if way == FEW else PYDENSECRF], found)

@@ -1,6 +1,6 @@
 """Boxes that say where objects are: from a file of the user's, or from a detector."""
 
-import json
+import math
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from crfrnn._files import read_json
 from crfrnn.data import VOC_CLASSES
 from crfrnn.data.parts import Corners
 
@@ -38,12 +39,10 @@ def read_boxes(path: Path) -> dict[str, list[Found]]:
 
     Raises FileNotFoundError where there is no such file, and ValueError where it does not hold boxes.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file of boxes {path}")
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         return {name: [_found(each) for each in boxes] for name, boxes in content.items()}
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"{path} holds no boxes ({type(error).__name__}: {error}); wanted "
             '{"photo.jpg": [{"class": "person", "box": [left, top, right, bottom]}]}, in pixels'
@@ -52,6 +51,8 @@ def read_boxes(path: Path) -> dict[str, list[Found]]:
 
 def _found(entry: dict[str, Any]) -> Found:
     left, top, right, bottom = map(float, entry["box"])
+    if not all(map(math.isfinite, (left, top, right, bottom))):
+        raise ValueError(f"the box {entry['box']} is not finite")
     if not (left < right and top < bottom):
         raise ValueError(f"the box {entry['box']} is empty")
     return Found(str(entry["class"]), Corners(left, top, right, bottom))

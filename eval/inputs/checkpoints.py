@@ -1,4 +1,4 @@
-"""The model in a checkpoint, and data that it can be run on."""
+"""Reading the model of a checkpoint, and the data that fit it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from crfrnn.nets import SegmentationModel, load_checkpoint, model_from_checkpoin
 
 
 def load_model(checkpoint: Path) -> tuple[SegmentationModel, list[str]]:
-    """The model in a checkpoint, on the GPU where there is one, and the names of its labels."""
+    """The model in a checkpoint, on the GPU if there is one, and the names of its labels. Raises as `load_checkpoint`."""
     model, classes = model_from_checkpoint(checkpoint)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -19,18 +19,34 @@ def load_model(checkpoint: Path) -> tuple[SegmentationModel, list[str]]:
 
 
 def parts_of(checkpoint: Path) -> Parts | None:
-    """The parts a model was trained on; None where it labels objects. Raises as `load_checkpoint`."""
+    """The parts that a model labels; None for a model of whole objects.
+
+    Raises as `load_checkpoint`, and ValueError where the checkpoint describes its parts wrongly.
+    """
     training: dict[str, Any] = load_checkpoint(checkpoint)["training"] or {}
-    return Parts(**training["parts"]) if "parts" in training else None
+    if "parts" not in training:
+        return None
+    try:
+        return Parts(**training["parts"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{checkpoint} is a damaged checkpoint: its parts are not usable ({error})") from error
 
 
 def open_for(checkpoint: Path, root: Path, split: str) -> SegmentationSet:
-    """The images of a list, with the labels that the model of a checkpoint knows: parts of objects, COCO's own categories.
+    """The images of a list, labeled as the model of a checkpoint labels: with VOC's classes, COCO's own, or parts.
 
-    Raises as `load_checkpoint` and the data sets do.
+    Raises as `load_checkpoint` and `open_set`.
     """
     own = tuple(load_checkpoint(checkpoint)["classes"]) == COCO_LABELS["coco"].classes
     return open_set(root, split, parts_of(checkpoint), "coco" if own else "voc")
+
+
+def check_iterations(checkpoint: Path, model: SegmentationModel, iterations: int | None) -> None:
+    """Raise ValueError where --iterations has nothing to act on, as the model has no CRF."""
+    if iterations and model.crf is None:
+        raise ValueError(
+            f"--iterations {iterations} has nothing to act on, since {checkpoint} has no CRF; leave it out"
+        )
 
 
 def check_labels(checkpoint: Path, classes: Sequence[str], dataset: SegmentationSet) -> None:

@@ -16,7 +16,10 @@ from typing import Any
 import torch
 
 from crfrnn import CRFRNN
-from crfrnn._files import replacing
+from crfrnn._files import read_json, replacing
+
+UNFIT = (LookupError, AttributeError, TypeError, ValueError, RuntimeError, ArithmeticError, MemoryError)
+"""what JSON of another make raises where it is taken for settings and parameters"""
 
 
 def write_crf(path: Path, crf: CRFRNN, facts: Mapping[str, Any]) -> None:
@@ -34,13 +37,16 @@ def write_crf(path: Path, crf: CRFRNN, facts: Mapping[str, Any]) -> None:
 
 def read_crf(path: Path) -> CRFRNN:
     """The layer in a file of `write_crf`, without gradients. Raises OSError, or ValueError where the file holds no layer."""
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        crf = CRFRNN.from_settings(content["settings"])
-        learned = {name: torch.tensor(value) for name, value in content["learned"].items()}
-        crf.load_state_dict({**crf.state_dict(), **learned})
-    except (json.JSONDecodeError, AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        settings, learned = content["settings"], content["learned"]
+        json.dumps([settings, learned], allow_nan=False)  # raises for numbers that are not finite
+        crf = CRFRNN.from_settings(settings)
+        found = {name: torch.tensor(value) for name, value in learned.items()}
+        crf.load_state_dict({**crf.state_dict(), **found})
+    except UNFIT as error:
         raise ValueError(
-            f"{path} does not hold the parameters of a CRF ({error}); wanted one of eval.tuning.search or .learn"
+            f"{path} does not hold the parameters of a CRF ({type(error).__name__}: {error}); "
+            "wanted a crf.json of eval.tuning.search or eval.tuning.learn"
         ) from error
     return crf.requires_grad_(False)

@@ -1,7 +1,5 @@
-"""The scores of a network in NumPy files: one image a file, or many in one."""
+"""Reading the scores of a network from NumPy files, of one image or of many."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,19 +16,20 @@ CANVAS_STRIDE = 16  # pixels of the canvas between two cells of the scores: 33 c
 def read_unary(path: Path, size: tuple[int, int], name: str | None = None) -> Tensor:
     """Logits [1, L, H, W] of a network from a NumPy file, stretched bilinearly to `size` (height, width).
 
-    An .npy file holds [L, h, w] or [1, L, h, w]. An .npz file holds such an array as `logits`; or the scores of many
-    images as `logits` [n, h, w, L] with their `names` [n]. There, `scale_zero` (scale, zero) makes integers of them:
-    logit = (integer - zero) * scale; and `canvas_wh` [n, 2] says that the cells span a canvas, 16 pixels from one cell
-    to the next, with the image in its top left part of that width and height.
+    A file of one image holds an array [L, h, w] or [1, L, h, w]: as .npy, or in an .npz under the name `logits`.
+
+    A file of many images is an .npz with `logits` [n, h, w, L] and the `names` [n] of the images. Two more arrays may be
+    in it. `scale_zero`, two numbers: the logits are stored as integers, logit = (integer - zero) * scale. `canvas_wh`
+    [n, 2]: the cells of the scores lie 16 pixels apart on a canvas, whose top left part, of this width and height, is
+    the image.
 
     Args:
-        path: the file.
         size: height and width of the result.
-        name: the image to look for among `names`.
+        name: the image, for a file of many.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file does not hold what is described here, or not that name.
+        ValueError: the file does not hold what is described here, or lacks that image.
     """
     loaded = load_arrays(path)
     if isinstance(loaded, np.ndarray):
@@ -39,33 +38,45 @@ def read_unary(path: Path, size: tuple[int, int], name: str | None = None) -> Te
 
 
 def load_arrays(path: Path) -> np.ndarray | dict[str, np.ndarray]:
-    """The array in an .npy file, or those in an .npz file by name.
+    """The array in an .npy file, or the arrays in an .npz file by name.
 
-    Raises FileNotFoundError where there is no such file, ValueError where it is neither, or damaged.
+    Raises FileNotFoundError where there is no such file, and ValueError where NumPy cannot read it.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file of scores {path}; wanted an .npy or .npz file")
     try:
         loaded = np.load(path, allow_pickle=False)
         if not isinstance(loaded, NpzFile):
             return loaded
         with loaded:
             return dict(loaded)
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"{path} cannot be read ({error}); wanted a whole .npy or .npz file of plain arrays"
-        ) from error
+    except OSError:
+        raise
+    except Exception as error:  # NumPy lets out whatever its readers trip over, from zlib.error to MemoryError
+        reason = "it is none, or holds objects" if "pickle" in str(error) else (str(error) or type(error).__name__)
+        raise ValueError(f"{path} cannot be read ({reason}); wanted a complete .npy or .npz file of numbers") from error
+
+
+def read_arrays(path: Path) -> Mapping[str, np.ndarray]:
+    """The arrays of a file of many images, see `read_unary`. Raises as `load_arrays`, and ValueError for a single array."""
+    loaded = load_arrays(path)
+    if isinstance(loaded, np.ndarray):
+        raise ValueError(f"{path} holds one array; wanted an .npz with 'names' and 'logits' of many images")
+    return loaded
 
 
 def unary_among(arrays: Mapping[str, np.ndarray], path: Path, size: tuple[int, int], name: str | None = None) -> Tensor:
-    """`read_unary` where the arrays of the .npz file `path` have been read already."""
+    """`read_unary` from the arrays of the .npz file `path`, which have been read already."""
     if "logits" not in arrays:
         raise ValueError(f"{path} holds {sorted(arrays)}; wanted an array named 'logits'")
     if "names" not in arrays:
         return stretched(_scores(arrays["logits"], path), size)
     names = arrays["names"].tolist()
+    check_arrays(arrays, path)
     if name not in names:
         raise ValueError(f"{path} holds no unary for {name!r}; wanted one of its {len(names)} names, as {names[0]!r}")
     index = names.index(name)
-    scores = rearrange(arrays["logits"][index].astype(np.float32), "h w l -> l h w")
+    scores = rearrange(_float32(arrays["logits"][index]), "h w l -> l h w")
     if "scale_zero" in arrays:
         scale, zero = arrays["scale_zero"].tolist()
         scores = (scores - zero) * scale
@@ -77,16 +88,41 @@ def unary_among(arrays: Mapping[str, np.ndarray], path: Path, size: tuple[int, i
     return stretched(unary, size)
 
 
+def check_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Raise ValueError where the arrays of a file of many images have other shapes than `read_unary` describes."""
+    logits, names = arrays["logits"], arrays["names"]
+    if names.ndim != 1 or logits.ndim != 4 or len(logits) != len(names) or logits.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{path} holds logits {logits.dtype} {list(logits.shape)} for names {list(names.shape)}; "
+            "wanted numbers [n, h, w, L] and as many names"
+        )
+    scale_zero, sizes = arrays.get("scale_zero"), arrays.get("canvas_wh")
+    if scale_zero is not None and (scale_zero.shape != (2,) or scale_zero.dtype.kind not in "fiu"):
+        raise ValueError(f"{path} holds scale_zero {scale_zero.dtype} {list(scale_zero.shape)}; wanted two numbers")
+    if sizes is not None and (sizes.shape != (len(names), 2) or sizes.dtype.kind not in "iu" or (sizes < 1).any()):
+        raise ValueError(
+            f"{path} holds canvas_wh {sizes.dtype} {list(sizes.shape)}; wanted widths and heights [n, 2] of 1 or more"
+        )
+
+
 def _scores(array: np.ndarray, path: Path) -> Tensor:
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
-    if array.ndim != 3 or array.dtype.kind != "f" or array.shape[0] < 2:
+    if array.ndim != 3 or array.dtype.kind != "f" or array.shape[0] < 2 or not array.size:
         raise ValueError(
             f"{path} holds {array.dtype} {list(array.shape)}; wanted floating-point logits [L, h, w], L >= 2"
         )
-    return torch.from_numpy(array.astype(np.float32))[None]
+    scores = torch.from_numpy(_float32(array))[None]
+    if not scores.isfinite().all():
+        raise ValueError(f"{path} holds scores that are not finite; wanted logits, -30 or so for an impossible label")
+    return scores
+
+
+def _float32(array: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what becomes infinite is refused
+        return array.astype(np.float32)
 
 
 def stretched(scores: Tensor, size: tuple[int, int]) -> Tensor:
-    """Scores [1, L, h, w] at the size of an image (height, width), bilinearly with aligned corners."""
+    """Scores [1, L, h, w], stretched to the size of an image (height, width): bilinear, with aligned corners."""
     return F.interpolate(scores, size=size, mode="bilinear", align_corners=True)

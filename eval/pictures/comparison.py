@@ -1,4 +1,4 @@
-"""Images under several labelings, each with a close-up where they differ, as one figure."""
+"""A figure that compares labelings: every image with all its labelings, and close-ups of where they differ."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ TITLE_INCHES, GAP_INCHES = 0.24, 0.03
 
 @dataclass(frozen=True)
 class Comparison:
-    """One image under several labelings.
+    """One image and its labelings, the columns of the comparison.
 
     Attributes:
         image: uint8 [3, H, W].
-        labels: of every column and, last, the truth: uint8 [H, W].
-        mean_iou: of the columns on this image, in percent.
-        gain: what the comparison is about: mean IoU of one column less that of another.
+        labels: the labeling of every column, and the truth as the last: uint8 [H, W] each.
+        mean_iou: of every column on this image, in percent.
+        gain: the mean IoU of one column minus that of another.
         window: (top, left, side) of the close-up.
     """
 
@@ -34,12 +34,12 @@ class Comparison:
     window: tuple[int, int, int]
 
     def titles(self) -> list[str]:
-        """What stands above the pictures: the image's name, then columns with their scores."""
+        """The titles of the pictures: the name of the image, then every column with its mean IoU."""
         scores = {name: f"{value:.1f}" for name, value in self.mean_iou.items()}
         return [self.name, *(f"{column}  {scores.get(column, '')}".rstrip() for column in self.labels)]
 
     def pictures(self, classes: Sequence[str]) -> list[Tensor]:
-        """The image, then the labels of every column over a gray copy of it, uint8 [3, H, W] each."""
+        """The image, then every labeling painted over a gray copy of it, uint8 [3, H, W] each."""
         gray = self.image.float().mean(0, keepdim=True).to(torch.uint8).expand(3, -1, -1)
         return [self.image, *(overlay(gray, labels, classes) for labels in self.labels.values())]
 
@@ -50,7 +50,7 @@ class Comparison:
 
 
 def comparison_figure(comparisons: Sequence[Comparison], classes: Sequence[str], heading: str) -> Figure:
-    """Two rows for each image: all of it, and its close-up. The scores are mean IoU of the single image, in percent."""
+    """Two rows of pictures for each image: the whole, and the close-up. Titles give the mean IoU on that image."""
     columns = 1 + len(comparisons[0].labels)
     width = columns * INCHES_PER_COLUMN
     maps = [labels for each in comparisons for labels in each.labels.values()]

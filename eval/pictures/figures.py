@@ -1,4 +1,4 @@
-"""Pictures of labelings: an image with its labels, and panels that set several labelings side by side."""
+"""Pictures of labelings: labels painted over an image, and panels with several labelings side by side."""
 
 import itertools
 import textwrap
@@ -22,7 +22,7 @@ LEGEND_POINTS = 10.0
 
 @dataclass
 class Example:
-    """One image, uint8 [3, H, W], and labels for it, [H, W] each, by the title of their column."""
+    """A row of a panel: an image, uint8 [3, H, W], and its labelings, [H, W] each, by the titles of their columns."""
 
     name: str
     image: Tensor
@@ -30,13 +30,13 @@ class Example:
 
 
 class Album:
-    """Collects the examples of a panel while a set is evaluated: an observer for `eval.scoring.evaluate.evaluate`.
+    """Collects the examples of a panel during an evaluation: an observer for `eval.scoring.evaluate.evaluate`.
 
-    One album may go through several evaluations; what later ones add to an image stands to the right.
+    One album can observe several evaluations; each adds columns on the right.
 
     Args:
         names: the images to keep.
-        rows: the rows to keep of each evaluation; all by default.
+        rows: the rows of the evaluation whose labels to keep; all by default.
     """
 
     def __init__(self, names: Collection[str], rows: Collection[str] | None = None) -> None:
@@ -57,9 +57,9 @@ class Album:
 
 
 def overlay(image: Tensor, labels: Tensor, classes: Sequence[str]) -> Tensor:
-    """The image with every label's color half transparent over it and solid along its edges, uint8 [3, H, W].
+    """The image, painted with the color of every label: half transparent, and solid along edges. uint8 [3, H, W].
 
-    The label called "background" is left unpainted, so that its part of the photograph stays as it is.
+    The label called "background" is not painted.
 
     Args:
         image: uint8 [3, H, W].
@@ -80,7 +80,7 @@ def overlay(image: Tensor, labels: Tensor, classes: Sequence[str]) -> Tensor:
 
 
 def edges(labels: Tensor) -> Tensor:
-    """Where a pixel's label differs from that of one of its four neighbors, bool [H, W]."""
+    """Where the label of a pixel differs from one of its four neighbors, bool [H, W]."""
     found = torch.zeros_like(labels, dtype=torch.bool)
     below, beside = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
     found[1:] |= below
@@ -91,7 +91,7 @@ def edges(labels: Tensor) -> Tensor:
 
 
 def overlay_figure(image: Tensor, labels: Tensor, classes: Sequence[str]) -> Figure:
-    """`overlay` at one dot per pixel, above a legend of the labels in it. Raises as `overlay`."""
+    """`overlay` with one dot per pixel, and a legend of its labels below. Raises as `overlay`."""
     picture = overlay(image, labels, classes)
     height, width = labels.shape
     points = LEGEND_POINTS * max(1.0, width / 700)  # readable too where a large picture is shown small
@@ -103,11 +103,11 @@ def overlay_figure(image: Tensor, labels: Tensor, classes: Sequence[str]) -> Fig
 
 
 def panel(examples: Sequence[Example], classes: Sequence[str]) -> Figure:
-    """A grid with a row per example: the image, then an overlay per column of labels, with one legend below.
+    """A grid with a row for each example: the image, then an overlay for each labeling; one legend below.
 
-    The overlays are on the image in gray, where the color of a label cannot be taken for that of an object.
+    Overlays are on a gray copy of the image, so that no color of an object looks like that of a label.
 
-    Raises ValueError where there is no example, or their columns differ.
+    Raises ValueError where there is no example, or where examples have different columns.
     """
     titles = _titles(examples)
     maps = [labels for example in examples for labels in example.labels.values()]
@@ -143,14 +143,14 @@ def _titles(examples: Sequence[Example]) -> list[str]:
 
 
 def matrix_figure(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
-    """A matrix [L, L] over labels as a heat map with its values: row l, column l'. Blue is below zero, red above."""
+    """A heat map of a matrix [L, L] over labels, with its values in the cells. Blue is below zero, red above."""
     return matrices_figure({title: matrix}, classes)
 
 
 def matrices_figure(matrices: Mapping[str, Tensor], classes: Sequence[str]) -> Figure:
-    """Matrices [L, L] by their titles, as `matrix_figure` shows one, side by side with one scale of colors.
+    """Heat maps of matrices [L, L], by their titles, side by side, with one scale of colors; see `matrix_figure`.
 
-    Beyond 40 labels cells are too small for their values, which are left out.
+    With more than 40 labels, the cells are too small to show values.
     """
     cell = min(0.42, 24 / len(classes))  # inches
     side = cell * len(classes)
@@ -174,17 +174,18 @@ def matrices_figure(matrices: Mapping[str, Tensor], classes: Sequence[str]) -> F
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write `figure` as a PNG at its own resolution; an older file of that name is replaced by the complete new one."""
+    """Write `figure` as a PNG at its own resolution, completely or not at all; an older file is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         figure.savefig(partial, format="png", dpi=figure.dpi)
 
 
 class Legend:
-    """Names and colors of the labels in some maps, laid out in columns at the bottom of a figure.
+    """A legend at the bottom of a figure: names and colors of the labels that some maps hold.
 
     Attributes:
-        width, height: of the figure and of the legend itself, in inches; at least the width asked for.
+        width: inches that the figure needs, at least the `width` it was made with.
+        height: inches of the legend itself.
     """
 
     def __init__(self, maps: Sequence[Tensor], classes: Sequence[str], points: float, width: float) -> None:

@@ -1,4 +1,4 @@
-"""Mean field on one image, iteration by iteration: the maps of some labels, and the figures to watch."""
+"""Mean field on one image, iteration by iteration: maps of some labels, and numbers that show how it converges."""
 
 import math
 from collections.abc import Sequence
@@ -14,17 +14,16 @@ from eval.scoring.metrics import check_classes, image_mean_iou, most_likely
 
 @dataclass(frozen=True, eq=False)
 class Iterations:
-    """What mean field makes of one image; every list runs over the iterations 0, 1, ..., T, 0 being the network alone.
+    """The iterations of mean field on one image. Every list has T + 1 entries; the first is of the network alone.
 
     Attributes:
         labels: the names of the K labels whose maps are kept.
-        scores: their logits, before softmax, float [K, H, W] on the CPU.
-        beliefs: the same after softmax over all labels.
-        largest_change: of any belief in the iteration; NaN for iteration 0.
-        mean_change: half the sum of |dQ| over labels, averaged over pixels: the share of belief that moved; NaN for 0.
-        free_energy: per pixel; see `crfrnn.free_energy` for when it has to fall.
-        mean_iou: of the most likely labels, in percent, over the classes in its truth; empty without a truth, or
-            where all of it is void.
+        scores: the logits of these labels, float [K, H, W] on the CPU.
+        beliefs: the beliefs in these labels: softmax over all labels, not only these.
+        largest_change: the largest change of any belief in an iteration; NaN for the network alone.
+        mean_change: the share of belief that moved between labels, as a mean over pixels; NaN for the network alone.
+        free_energy: per pixel; `crfrnn.free_energy` says when it must fall.
+        mean_iou: in percent, over the classes of the truth; empty without a truth, or where all of it is void.
     """
 
     labels: tuple[str, ...]
@@ -46,18 +45,18 @@ def watch(
     num_iterations: int,
     truth: Tensor | None = None,
 ) -> Iterations:
-    """Run `crf` for `num_iterations` and keep what can be looked at.
+    """Run `crf` for `num_iterations` and keep maps and numbers of every iteration.
 
     Args:
-        crf: over as many labels as there are `classes`, on the device of `unary` and `image`.
+        crf: over the labels named by `classes`, on the device of `unary` and `image`.
         unary: logits [1, L, H, W].
         image: RGB [1, 3, H, W] in 0..255.
         classes: names of the labels.
-        labels: which of them to keep maps of.
+        labels: the names of those whose maps to keep.
         num_iterations: T, 0 or more.
-        truth: labels [H, W], 255 void; for the mean IoU.
+        truth: labels [H, W], 255 for void; needed for the mean IoU alone.
 
-    Raises ValueError for a label that is no class, a truth of another size, and as `crf` does.
+    Raises as `crf`, and ValueError for a label that is not among `classes` or a truth of another size.
     """
     indices = [list(classes).index(name) for name in check_classes(labels, classes)]
     seen = Iterations(tuple(labels))
@@ -79,7 +78,7 @@ def _mean_change(state: MeanFieldState) -> float:
 
 
 def largest_labels(truth: Tensor, classes: Sequence[str], count: int) -> list[str]:
-    """The `count` classes that cover most of `truth` [H, W]."""
+    """The `count` classes that cover the most pixels of `truth` [H, W]."""
     pixels = torch.bincount(truth[truth != VOID].flatten().long(), minlength=len(classes))
     order = pixels.argsort(descending=True, stable=True)[:count]
     return [classes[i] for i in order if pixels[i]]

@@ -3,7 +3,6 @@
 python -m eval.published voc2012_val --scores runs/small/scores.json
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,16 +47,19 @@ def run(options: Options) -> int:
 
 def ours(path: Path, table: str, measures: Sequence[str]) -> list[list[str]]:
     """The rows of a scores.json. Raises ValueError where it is not one, or lacks the bands of a table of trimaps."""
+    from crfrnn._files import read_json
+
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         source = f"{path}, {content['images']} images"
         scores = band_scores(content["borders"], table) if table.startswith(TRIMAP) else content["scores"]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        lines = {name: [cell(score, measure) for measure in measures] for name, score in scores.items()}
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
             f"{path} holds no scores ({error!r}); wanted the scores.json of a run"
             + (" of eval.run with --borders" if table.startswith(TRIMAP) else "")
         ) from error
-    return [[name, MEASURED, *(cell(score, measure) for measure in measures), source] for name, score in scores.items()]
+    return [[name, MEASURED, *cells, source] for name, cells in lines.items()]
 
 
 def band_scores(borders: dict, table: str) -> dict[str, dict[str, float]]:

@@ -78,9 +78,9 @@ def distance_to_void(truth: Tensor, limit: int) -> Tensor:
 class BoundaryIoU:
     """IoU of the inner borders of the masks of every class (Cheng et al. 2021), summed over a set.
 
-    The border of a mask are its pixels within d of one that it lacks, or of the edge of the image; d is a share of the
-    diagonal. Void pixels of the truth belong to no mask, neither of the truth nor of the prediction: along them both have a
-    border, so that a prediction that is right wherever the truth is known has 100.
+    The inner border of a mask consists of its pixels within d pixels of one outside it, or of the edge of the image; d is
+    a share of the diagonal. Void pixels of the truth belong to no mask, neither in the truth nor in the prediction. So
+    both have a border along them, and a prediction that is right wherever the truth is known has 100.
 
     Args:
         classes: the names of the labels 0, 1, ...
@@ -109,7 +109,7 @@ class BoundaryIoU:
 
 
 def inner_border(mask: Tensor, d: int) -> Tensor:
-    """The pixels of a mask, bool [H, W], within d steps to any of eight neighbors of one outside it or of the image."""
+    """The pixels of a mask, bool [H, W], at most d steps (to one of eight neighbors) from outside of it or of the image."""
     outside = F.pad((~mask)[None, None].float(), (1, 1, 1, 1), value=1.0)
     return mask & (F.max_pool2d(outside, 2 * d + 1, stride=1, padding=d)[0, 0, 1:-1, 1:-1] > 0)
 
@@ -137,7 +137,7 @@ class Borders:
 
 
 def border_table(borders: Borders) -> str:
-    """Mean IoU in bands of w pixels around void, and mean boundary IoU; in parentheses over how many classes, if not all."""
+    """Mean IoU in bands of w pixels around void, and mean boundary IoU; a mean over fewer classes says over how many."""
     bands, boundary = borders.bands(), borders.boundary_iou()
     shown = SHOWN if bands else ()
     rows = []

@@ -46,7 +46,7 @@ def commit() -> str | None:
 
 
 def fingerprint(path: Path) -> str:
-    """Tells a file from another of the same name by its content; a folder by the names, sizes and times of its files."""
+    """A hash that identifies a file by its content, and a folder by the names, sizes and times of its files."""
     digest = hashlib.sha256()
     if not path.is_dir():
         with path.open("rb") as file:

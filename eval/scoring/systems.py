@@ -1,4 +1,4 @@
-"""What a comparison shows: networks, run or stored, alone and followed by a CRF, each giving columns of labels."""
+"""The systems of a comparison: networks, run or with stored scores, alone and followed by a CRF."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from crfrnn.data import Sample, SegmentationSet
 from crfrnn.nets import infer
 from crfrnn.presets import FixedCRF
 from eval.inputs.checkpoints import check_labels, load_model
-from eval.inputs.scores_file import read_unary
+from eval.inputs.scores_file import read_arrays, unary_among
 from eval.scoring.methods import Method, label_rows, network_alone, with_crf
 
 
 @dataclass(frozen=True)
 class System:
-    """A network and the ways of labeling with its scores.
+    """A network and the ways of labeling with its scores, each of which is a column of the comparison.
 
     Attributes:
         unary: (sample, RGB image [1, 3, H, W] in 0..255) -> logits [1, L, H, W].
@@ -55,10 +55,11 @@ def from_checkpoint(name: str, path: Path, dataset: SegmentationSet, dense: Fixe
 
 
 def from_scores(name: str, path: Path, dataset: SegmentationSet, dense: FixedCRF) -> System:
-    """Stored scores, as `eval.inputs.scores_file.read_unary` reads them, alone and followed by the fixed dense CRF."""
+    """Stored scores of many images in one file, alone and followed by the fixed dense CRF. Raises as `read_arrays`."""
+    arrays = read_arrays(path)
 
     def unary(sample: Sample, image: Tensor) -> Tensor:
-        scores = read_unary(path, (image.shape[2], image.shape[3]), sample.name)
+        scores = unary_among(arrays, path, (image.shape[2], image.shape[3]), sample.name)
         if scores.shape[1] != dataset.num_labels:
             raise ValueError(
                 f"{path} has {scores.shape[1]} labels, the data set {dataset.num_labels}; wanted equal numbers"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """`header` and `rows` as lines of text: the first column flush left, the others flush right.
 
-    Cells of the header may have several lines; they stand on the rule below it. Raises ValueError where a row has
+    Cells of the header may have several lines, and are aligned at the bottom. Raises ValueError where a row has
     another number of cells than the header.
     """
     ragged = [row for row in rows if len(row) != len(header)]
@@ -30,7 +30,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def kernel_name(kernel: "Kernel") -> str:
-    """What a kernel is called: by what it looks at beside positions."""
+    """The name of a kernel in tables, after what it compares in addition to positions."""
     if kernel.neighbors is not None:
         return f"grid of {kernel.neighbors}"
     return {None: "smoothness", "image": "appearance"}.get(kernel.guide) or str(kernel.guide)

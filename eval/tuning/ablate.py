@@ -4,11 +4,11 @@ python -m eval.tuning.ablate --unaries SCORES.npz --data VOCdevkit --train-itera
 python -m eval.tuning.ablate --unaries SCORES.npz --data VOCdevkit --kernels grid both --kernel-weights matrix --out DIR
 python -m eval.tuning.ablate --checkpoints runs/*/crf.pt runs/*/joint.pt --data VOCdevkit --out DIR
 
-The parameters of each cell are learned on the images that --images and --draw choose from the list (`--steps 0`: they stay
-as they begin) and scored on those left over. Networks that were trained separately or jointly with their CRF come as
-checkpoints, which are scored on the whole list; those of one file name count as seeds of one row. Cells are kept in DIR:
-the same command goes on where it was stopped, and one for more cells does not run the old ones again. "grid" is a kernel
-between the 8 nearest pixels, for `--normalization none`. Writes DIR/ablation.json, .txt and .png, and DIR/tensorboard.
+The parameters of each cell are learned on the images that --images and --draw choose from the list, and scored on the
+others; with `--steps 0` nothing is learned. --checkpoints scores finished models on the whole list instead; models whose
+files have the same name count as seeds of one row. Cells are kept in DIR: an interrupted command continues when it is given
+again, and a command for more cells keeps the old ones. "grid" is a kernel between the 8 nearest pixels, for
+`--normalization none`. Writes DIR/ablation.json, .txt and .png, and DIR/tensorboard.
 """
 
 import itertools
@@ -23,19 +23,21 @@ from tqdm import tqdm
 
 from crfrnn._command import exit_code
 from crfrnn.kernels import Normalization
+from crfrnn.nets import load_checkpoint
 from crfrnn.presets import CRF_RNN, FixedCRF
+from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
 from eval.scoring.record import origin
 from eval.tuning.ablation_cells import Cells, Learned, Ready, Running
 from eval.tuning.ablation_report import write_report
-from eval.tuning.fit import Learning
-from eval.tuning.problems import ScoreSource
+from eval.tuning.fit import Learning, check_learning
+from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.variants import Bandwidths, Compatibility, KernelNames, KernelWeights, Variant
 from eval.tuning.workers import Workers
 
 
 @dataclass(frozen=True)
 class Axes:
-    """What is varied: every combination is a cell."""
+    """The settings to vary; every combination is a cell."""
 
     train_iterations: tuple[int, ...] = (5,)
     """mean-field iterations T while learning"""
@@ -45,13 +47,16 @@ class Axes:
     normalization: tuple[Normalization, ...] = ("after",)
     bandwidths: tuple[Bandwidths, ...] = ("fixed",)
     seeds: tuple[int, ...] = (0,)
-    """of the order of the images in learning; error bars are over these"""
+    """seeds of the order of the images in learning; error bars are over these"""
 
     def cells(self, start: FixedCRF) -> list[Learned]:
-        """All combinations, the seeds of each next to each other. Raises ValueError where an axis is empty or repeats."""
+        """All combinations, with the seeds of each in sequence. Raises ValueError where an axis is empty or repeats."""
         for name, values in asdict(self).items():
             if not values or len(set(values)) < len(values):
-                raise ValueError(f"{name} is {list(values)}; wanted one or more different values")
+                flag = f"--{name.replace('_', '-')}"
+                raise ValueError(
+                    f"{flag} is {' '.join(map(str, values)) or 'empty'}; wanted one or more different values"
+                )
         return [
             Learned(
                 Variant(
@@ -76,7 +81,7 @@ class Options:
     checkpoints: tuple[Path, ...] = ()
     """finished models with a CRF, in place of the axes above"""
     test_iterations: int = 10
-    """scored are T = 0, 1, ..., up to this"""
+    """largest T to score; so are T = 0, 1, ... below it"""
     test_images: int | None = None
     """how many of the remaining images to score, evenly spaced; None for all"""
     learning: Annotated[Learning, tyro.conf.arg(name="")] = field(default_factory=Learning)
@@ -95,8 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, argv: Sequence[str]) -> int:
     """Finish all cells, print and write. Raises OSError or ValueError where that cannot be done."""
-    if options.test_iterations < 1:
-        raise ValueError(f"--test-iterations is {options.test_iterations}; wanted 1 or more")
+    check_options(options)
     cells = planned(options)
     settings: dict[str, Any] = {
         "source": {name: None if value is None else str(value) for name, value in asdict(options.source).items()},
@@ -117,12 +121,35 @@ def run(options: Options, argv: Sequence[str]) -> int:
     return 0
 
 
+def check_options(options: Options) -> None:
+    """Raise ValueError where a number is out of range, or nothing can be written to --out."""
+    check_learning(options.learning)
+    check_fixed_crf("start.", options.start)
+    check_counts(0, seeds=options.axes.seeds)
+    check_counts(
+        1,
+        train_iterations=options.axes.train_iterations,
+        test_iterations=options.test_iterations,
+        test_images=options.test_images,
+        workers=options.workers,
+    )
+    check_folder("--out", options.out)
+
+
 def planned(options: Options) -> list[Learned] | list[Ready]:
-    """The cells that `options` ask for. Raises ValueError for checkpoints beside settings of what is to be learned."""
+    """The cells that `options` ask for.
+
+    Raises ValueError for checkpoints beside settings of what is to be learned, and where data or checkpoints do not serve.
+    """
     if not options.checkpoints:
+        for rest in (False, True):
+            ScoredImages(options.source, rest)  # raises where data or scores are missing
         return options.axes.cells(options.start)
     if options.axes != Axes() or options.source.unaries or options.source.checkpoint:
         raise ValueError("--checkpoints bring networks and CRFs of their own; leave out scores and axes")
+    for path in options.checkpoints:
+        if load_checkpoint(path)["crf"] is None:
+            raise ValueError(f"{path} has no CRF; wanted models that were trained with one")
     names = [path.stem for path in options.checkpoints]
     return [Ready(path, names[:i].count(path.stem)) for i, path in enumerate(options.checkpoints)]
 

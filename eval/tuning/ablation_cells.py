@@ -12,13 +12,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from crfrnn import CRFRNN
-from crfrnn._files import claim, replacing
+from crfrnn._files import claim, read_json, replacing
 from eval.inputs.checkpoints import load_model
-from eval.inputs.crf_file import read_crf, write_crf
+from eval.inputs.crf_file import UNFIT, read_crf, write_crf
 from eval.scoring.metrics import Confusion, Scores, comparable_scores
 from eval.scoring.record import fingerprint
 from eval.tuning.fit import Learning, fit
-from eval.tuning.problems import Problems, ScoreSource
+from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.search_grid import numbers
 from eval.tuning.variants import Variant
 
@@ -34,7 +34,7 @@ class Learned:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The place on each axis but that of the seeds."""
+        """The value on every axis except the seeds."""
         variant, start = self.variant, self.variant.start
         return {
             "train T": start.num_iterations,
@@ -72,7 +72,7 @@ AnyCell = Learned | Ready
 
 
 class Cells:
-    """Cells, finished and begun, as files in a folder, and the `settings` that all of them share.
+    """The files of finished and unfinished cells in a folder, and the `settings` that all of them share.
 
     Raises ValueError where the folder holds cells with other settings.
     """
@@ -96,12 +96,16 @@ class Cells:
 
     def scores(self, cell: AnyCell) -> list[Scores]:
         """Scores after T = 0, 1, ... iterations."""
-        content = json.loads(self.path(cell, "json").read_text(encoding="utf-8"))
-        return [comparable_scores(torch.tensor(counts), content["classes"]) for counts in content["counts"]]
+        path = self.path(cell, "json")
+        content = read_json(path)
+        try:
+            return [comparable_scores(torch.tensor(counts), content["classes"]) for counts in content["counts"]]
+        except UNFIT as error:
+            raise ValueError(f"{path} holds no finished cell ({error}); remove it to run the cell again") from error
 
 
 class Running:
-    """Runs a cell: learns its CRF where that is to be done, and counts on the test images after every iteration."""
+    """Runs a cell: learns its CRF, if it is not trained yet, and counts labels on the test images after every iteration."""
 
     def __init__(
         self, source: ScoreSource, learning: Learning, kept: Cells, test_images: int | None, quiet: bool
@@ -109,23 +113,22 @@ class Running:
         self.source, self.learning, self.kept, self.test_images, self.quiet = source, learning, kept, test_images, quiet
 
     @cached_property
-    def train(self) -> Problems:
-        return Problems(self.source)
+    def train(self) -> ScoredImages:
+        return ScoredImages(self.source)
 
     @cached_property
-    def test(self) -> Problems:
-        return Problems(self.source, rest=True)
+    def test(self) -> ScoredImages:
+        return ScoredImages(self.source, rest=True)
 
     def __call__(self, cell: AnyCell) -> None:
         if isinstance(cell, Learned):
-            problems, crf = self.test, self.learned(cell)
+            images, crf = self.test, self.learned(cell)
         else:
             model, _ = load_model(cell.checkpoint)
-            if model.crf is None:
-                raise ValueError(f"{cell.checkpoint} has no CRF; wanted models that were trained with one")
-            problems = Problems(replace(self.source, unaries=None, checkpoint=cell.checkpoint, images=None))
+            assert model.crf is not None  # `planned` takes no others
+            images = ScoredImages(replace(self.source, unaries=None, checkpoint=cell.checkpoint, images=None))
             crf = model.crf.cpu()
-        self.kept.add(cell, problems.classes, self.counts(crf, problems))
+        self.kept.add(cell, images.classes, self.counts(crf, images))
 
     def learned(self, cell: Learned) -> CRFRNN:
         """The CRF of a cell; from its file where only the scoring was interrupted."""
@@ -140,14 +143,14 @@ class Running:
         return read_crf(file)
 
     @torch.no_grad()
-    def counts(self, crf: CRFRNN, problems: Problems) -> list[Tensor]:
+    def counts(self, crf: CRFRNN, images: ScoredImages) -> list[Tensor]:
         """Confusion matrices over the test images after T = 0, 1, ... iterations, from one run per image."""
         iterations = self.kept.settings["test_iterations"]
-        total = len(problems)
+        total = len(images)
         count = total if self.test_images is None else min(self.test_images, total)
-        confusions = [Confusion(problems.classes) for _ in range(iterations + 1)]
+        confusions = [Confusion(images.classes) for _ in range(iterations + 1)]
         for i in tqdm(range(count), "scoring", disable=self.quiet, leave=None, unit="image"):
-            problem = problems[i * total // count]
-            for state in crf.iterate(problem.unary, problem.image, num_iterations=iterations):
-                confusions[state.iteration].update(state.logits[0].argmax(0), problem.truth)
+            scored = images[i * total // count]
+            for state in crf.iterate(scored.unary, scored.image, num_iterations=iterations):
+                confusions[state.iteration].add_logits(state.logits, scored.truth)
         return [confusion.counts for confusion in confusions]

@@ -1,4 +1,4 @@
-"""What an ablation came to: a table, a figure with error bars over seeds, TensorBoard pages and a JSON file."""
+"""The results of an ablation: a table, a figure with error bars over seeds, TensorBoard pages and a JSON file."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -51,13 +51,13 @@ def write_report(folder: Path, cells: Sequence[AnyCell], kept: Cells, facts: Map
 
 
 def row_name(cell: AnyCell, cells: Sequence[AnyCell]) -> str:
-    """What is special about a cell: its place on the axes that vary."""
+    """The name of a cell's row: its values on the axes that vary."""
     varied = [name for name in cell.values if len({str(other.values[name]) for other in cells}) > 1]
     return ", ".join(f"{name} {cell.values[name]}" for name in varied) or "mean IoU"
 
 
 def mean_and_deviation(seeds: Sequence[Sequence[Scores]], iteration: int) -> tuple[float, float]:
-    """Of the mean IoU over seeds; the deviation of a single one is 0."""
+    """Mean and standard deviation over seeds of the mean IoU; the deviation of a single seed is 0."""
     values = [seed[iteration].mean_iou for seed in seeds]
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
@@ -80,7 +80,7 @@ def table(rows: Group) -> str:
 
 
 def columns(largest: int) -> list[int]:
-    """Some of the numbers up to `largest`: all where they are few, else ever wider apart."""
+    """The numbers of iterations that the table shows: all up to `largest`, or some with growing gaps where they are many."""
     if largest < COLUMNS:
         return list(range(largest + 1))
     return [t for t in (0, 1, 2, 3, 5, 10, 20, 50, 100) if t < largest] + [largest]

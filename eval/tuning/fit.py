@@ -18,7 +18,8 @@ from tqdm import tqdm
 from crfrnn import CRFRNN
 from crfrnn._files import load_torch, replacing
 from crfrnn.data import VOID
-from eval.tuning.problems import Problem
+from eval.inputs.flags import check_counts, check_not_negative
+from eval.tuning.scored_images import ScoredImage
 from eval.tuning.variants import Variant
 
 SAVE_EVERY = 20  # steps
@@ -39,7 +40,7 @@ class Learning:
 
 def fit(
     variant: Variant,
-    problems: Sequence[Problem],
+    images: Sequence[ScoredImage],
     num_labels: int,
     learning: Learning,
     *,
@@ -47,12 +48,12 @@ def fit(
     last: Path,
     quiet: bool = False,
 ) -> tuple[CRFRNN, list[float]]:
-    """The CRF of `variant`, learned on `problems`, and the loss of every step (cross-entropy per pixel).
+    """The CRF of `variant`, learned on `images`, and the loss of every step (cross-entropy per pixel).
 
     Args:
         seed: of the order of the images.
-        last: where the state is kept meanwhile. A fit that was stopped goes on from there; whoever keeps the result
-            removes it.
+        last: the file where the state is kept meanwhile. An interrupted fit continues from there. The caller removes it
+            once the result is saved.
         quiet: without a progress bar.
 
     Raises ValueError for settings that make no sense, and FloatingPointError where the loss is not finite.
@@ -75,7 +76,7 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = group["base_lr"] * (1 - step / learning.steps)
             optimizer.zero_grad()
-            losses.append(_step(crf, [problems[i] for i in batch(len(problems), step, learning.batch_size, seed)]))
+            losses.append(_step(crf, [images[i] for i in batch(len(images), step, learning.batch_size, seed)]))
             optimizer.step()
             if len(losses) % SAVE_EVERY == 0:
                 state = {"crf": crf.state_dict(), "optimizer": optimizer.state_dict(), "losses": losses}
@@ -84,8 +85,16 @@ def fit(
     return crf.requires_grad_(False), losses
 
 
+def check_learning(learning: Learning) -> None:
+    """Raise ValueError, naming the flag, where a number of `learning` is out of range."""
+    check_counts(0, steps=learning.steps)
+    check_counts(1, batch_size=learning.batch_size)
+    rates = {name: value for name, value in asdict(learning).items() if name.endswith("_lr")}
+    check_not_negative(**rates)
+
+
 def parameter_groups(crf: CRFRNN, learning: Learning) -> list[dict[str, Any]]:
-    """What is learned, at its rate. Kernel weights always are."""
+    """The parameters to learn, each with its rate. Kernel weights are always among them."""
     kinds = [
         (learning.kernel_weight_lr, [crf.cell.kernel_weights]),
         (learning.compatibility_lr, [crf.cell.compatibility]),
@@ -105,15 +114,15 @@ def batch(count: int, step: int, size: int, seed: int) -> list[int]:
     return [int(np.random.default_rng([seed, p // count]).permutation(count)[p % count]) for p in positions]
 
 
-def _step(crf: CRFRNN, problems: Sequence[Problem]) -> float:
-    """Gradients of the mean loss over `problems`; returns the loss."""
+def _step(crf: CRFRNN, images: Sequence[ScoredImage]) -> float:
+    """Gradients of the mean loss over `images`; returns the loss."""
     total = 0.0
-    for problem in problems:
-        loss = pixel_loss(crf(problem.unary, problem.image), problem.truth)
+    for scored in images:
+        loss = pixel_loss(crf(scored.unary, scored.image), scored.truth)
         if not loss.isfinite():
-            raise FloatingPointError(f"the loss is {loss.item()} at image {problem.name}; lower the rates of learning")
-        (loss / len(problems)).backward()
-        total += loss.item() / len(problems)
+            raise FloatingPointError(f"the loss is {loss.item()} at image {scored.name}; lower the rates of learning")
+        (loss / len(images)).backward()
+        total += loss.item() / len(images)
     return total
 
 
@@ -124,7 +133,7 @@ def pixel_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def _symmetric(gradient: Tensor) -> Tensor:
-    """Keeps a compatibility that begins symmetric so: Adam treats mirrored entries of equal gradients alike."""
+    """The gradient with mirrored entries made equal, so that Adam keeps a symmetric compatibility symmetric."""
     return (gradient + gradient.T) / 2
 
 
@@ -133,11 +142,15 @@ def _resume(last: Path, crf: CRFRNN, optimizer: torch.optim.Optimizer, descripti
     if not last.exists():
         return []
     state = load_torch(last, "state of a fit")
-    if any(state[name] != value for name, value in description.items()):
-        raise ValueError(f"{last} is from a fit with other settings; remove it, or choose another folder")
-    crf.load_state_dict(state["crf"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["losses"]
+    try:
+        same = all(state[name] == value for name, value in description.items())
+        if same:
+            crf.load_state_dict(state["crf"])
+            optimizer.load_state_dict(state["optimizer"])
+            return [float(loss) for loss in state["losses"]]
+    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{last} is damaged, or no state of a fit ({error}); remove it to begin again") from error
+    raise ValueError(f"{last} is from a fit with other settings; remove it, or choose another folder")
 
 
 def _plain(settings: Variant | Learning) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Unary, grid CRF and fully connected CRF side by side, each tuned on its own: the MSRC-21 table of the talk.
+"""Network, grid CRF and fully connected CRF each tuned on its own, as in Kraehenbuehl & Koltun 2011 on MSRC-21.
 
 python -m eval.tuning.grid_crf --checkpoint FILE --data MSRC --list Test --tune-list Val --out DIR
 python -m eval.tuning.grid_crf --unaries SCORES.npz --data VOCdevkit --images 50 --out DIR
@@ -24,14 +24,22 @@ from tqdm import tqdm
 from crfrnn._command import exit_code
 from crfrnn._files import replacing
 from crfrnn.presets import FixedCRF, GridCRF
+from eval.inputs.flags import (
+    check_counts,
+    check_finite,
+    check_fixed_crf,
+    check_folder,
+    check_not_negative,
+    check_positive,
+)
 from eval.pictures.figures import Example, panel, save_figure
 from eval.published import rows as published
-from eval.scoring.metrics import Confusion, Scores
+from eval.scoring.metrics import Confusion, Scores, most_likely
 from eval.scoring.record import origin
 from eval.scoring.report import JSON_NAME, save_report
 from eval.scoring.shrinking import SIDES, Kept, Shrinking, shrinking_figure, thickness
 from eval.scoring.tables import text_table
-from eval.tuning.problems import Problem, Problems, ScoreSource
+from eval.tuning.scored_images import ScoredImage, ScoredImages, ScoreSource
 
 UNARY, GRID, DENSE = "unary", "grid CRF", "fully connected CRF"
 FACTORS = (0.25, 1.0, 4.0, 16.0, 64.0)
@@ -62,9 +70,9 @@ class Options:
     betas: tuple[float, ...] = (5.0, 10.0, 20.0)
     """its theta_beta to try, gray levels"""
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
-    """what stays fixed of the fully connected CRF: its smoothness kernel, iterations and normalization"""
+    """smoothness kernel, iterations and normalization of the fully connected CRF, which are not tuned"""
     noise: float = 0.0
-    """standard deviation of noise added to every score: those of a network are smooth, and leave a grid CRF little to do"""
+    """standard deviation of noise on every score; those of a network are smooth, which leaves a grid CRF little to do"""
     pictures: int = 5
     """images to picture: those in which the two CRFs differ most on thin structures"""
 
@@ -78,9 +86,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, argv: Sequence[str]) -> int:
     """Tune, compare, print and write. Raises OSError or ValueError where the options cannot be followed."""
+    check_options(options)
     if (options.out / JSON_NAME).exists():
         raise ValueError(f"{options.out / JSON_NAME} exists; pass another folder as --out")
-    tuning, test = (Noisy(problems, options.noise) for problems in problem_sets(options))
+    tuning, test = (Noisy(images, options.noise) for images in image_sets(options))
     labels = len(test.classes)
     best = {name: tune(own, tuning, labels, name) for name, own in candidates(options).items()}
     comparison = compare(best, test, options.pictures)
@@ -88,7 +97,6 @@ def run(options: Options, argv: Sequence[str]) -> int:
 
     text = comparison.table(best)
     print(text)
-    options.out.mkdir(parents=True, exist_ok=True)
     save_figure(shrinking_figure(comparison.kept, comparison.shares, sweeps, UNARY), options.out / "shrinking.png")
     if comparison.examples:
         save_figure(panel(comparison.examples, test.classes), options.out / "pictures.png")
@@ -110,12 +118,26 @@ def run(options: Options, argv: Sequence[str]) -> int:
     return 0
 
 
-def problem_sets(options: Options) -> tuple[Problems, Problems]:
+def check_options(options: Options) -> None:
+    """Raise ValueError where a number is out of range, or nothing can be written to --out."""
+    if options.neighbors not in (4, 8):
+        raise ValueError(f"--neighbors is {options.neighbors}; wanted 4 or 8")
+    check_finite(grid_weights=options.grid_weights, weights=options.weights)
+    check_positive(grid_betas=options.grid_betas, alphas=options.alphas, betas=options.betas)
+    check_not_negative(noise=options.noise)
+    check_counts(0, pictures=options.pictures)
+    check_fixed_crf("dense-crf.", options.dense_crf)
+    check_folder("--out", options.out)
+
+
+def image_sets(options: Options) -> tuple[ScoredImages, ScoredImages]:
     """The images to tune on and those of the table."""
     source = options.source
     if options.tune_list is None:
-        return Problems(source), Problems(source, rest=True)
-    return Problems(replace(source, split=options.tune_list, images=None)), Problems(replace(source, images=None))
+        return ScoredImages(source), ScoredImages(source, rest=True)
+    return ScoredImages(replace(source, split=options.tune_list, images=None)), ScoredImages(
+        replace(source, images=None)
+    )
 
 
 def candidates(options: Options) -> dict[str, list[Pairwise]]:
@@ -130,52 +152,50 @@ def candidates(options: Options) -> dict[str, list[Pairwise]]:
 
 
 class Noisy:
-    """Problems under noise, the same each time they are gone through.
+    """Scored images with noise on their scores, the same in every walk.
 
     Attributes:
         classes: the names of the labels.
     """
 
-    def __init__(self, problems: Problems, deviation: float) -> None:
-        if not 0 <= deviation < float("inf"):
-            raise ValueError(f"--noise is {deviation}; wanted a finite standard deviation of 0 or more")
-        self._problems, self._deviation = problems, deviation
-        self.classes = problems.classes
+    def __init__(self, images: ScoredImages, deviation: float) -> None:
+        self._images, self._deviation = images, deviation
+        self.classes = images.classes
 
     def __len__(self) -> int:
-        return len(self._problems)
+        return len(self._images)
 
-    def walk(self, what: str) -> Iterator[Problem]:
-        """The problems, one by one, under a progress bar."""
+    def walk(self, what: str) -> Iterator[ScoredImage]:
+        """The images, one by one, under a progress bar."""
         generator = torch.Generator().manual_seed(0)
-        for problem in tqdm(self._problems, desc=what, unit="image", leave=None):
-            noise = torch.randn(problem.unary.shape, generator=generator) if self._deviation else 0.0
-            yield problem._replace(unary=problem.unary + self._deviation * noise)
+        for scored in tqdm(self._images, desc=what, unit="image", leave=None):
+            noise = torch.randn(scored.unary.shape, generator=generator) if self._deviation else 0.0
+            yield scored._replace(unary=scored.unary + self._deviation * noise)
 
 
 @torch.no_grad()
-def tune(tried: Sequence[Pairwise], problems: Noisy, num_labels: int, name: str) -> Pairwise:
-    """Which of `tried` has the best pixel accuracy on `problems`; the first where several have."""
+def tune(tried: Sequence[Pairwise], images: Noisy, num_labels: int, name: str) -> Pairwise:
+    """Which of `tried` has the best pixel accuracy on `images`; the first where several have."""
     layers = [each.build(num_labels) for each in tried]
-    confusions = [Confusion(problems.classes) for _ in tried]
-    for problem in problems.walk(f"tuning the {name}"):
+    confusions = [Confusion(images.classes) for _ in tried]
+    for scored in images.walk(f"tuning the {name}"):
         for crf, confusion in zip(layers, confusions, strict=True):
-            confusion.update(labeled(crf(problem.unary, problem.image)), problem.truth)
+            confusion.add_logits(crf(scored.unary, scored.image), scored.truth)
     accuracies = [confusion.scores().pixel_accuracy for confusion in confusions]
     return tried[accuracies.index(max(accuracies))]
 
 
 @torch.no_grad()
-def sweep(best: Pairwise, problems: Noisy, num_labels: int, name: str) -> dict[float, tuple[float, float]]:
-    """Pixel accuracy and recall of the thinnest structures on `problems`, by the factor on the weights of `best`."""
+def sweep(best: Pairwise, images: Noisy, num_labels: int, name: str) -> dict[float, tuple[float, float]]:
+    """Pixel accuracy and recall of the thinnest structures on `images`, by the factor on the weights of `best`."""
     layers = {factor: scaled(best, factor).build(num_labels) for factor in FACTORS}
-    confusions = {factor: Confusion(problems.classes) for factor in FACTORS}
+    confusions = {factor: Confusion(images.classes) for factor in FACTORS}
     shrinking = Shrinking([str(factor) for factor in FACTORS])
-    for problem in problems.walk(f"weights of the {name}"):
-        labels = {factor: labeled(crf(problem.unary, problem.image)) for factor, crf in layers.items()}
+    for scored in images.walk(f"weights of the {name}"):
+        labels = {factor: most_likely(crf(scored.unary, scored.image)) for factor, crf in layers.items()}
         for factor, own in labels.items():
-            confusions[factor].update(own, problem.truth)
-        shrinking.update({str(factor): own for factor, own in labels.items()}, problem.truth)
+            confusions[factor].update(own, scored.truth)
+        shrinking.update({str(factor): own for factor, own in labels.items()}, scored.truth)
     kept = shrinking.kept()
     return {f: (confusion.scores().pixel_accuracy, kept[str(f)].by_thickness[0]) for f, confusion in confusions.items()}
 
@@ -191,14 +211,9 @@ def scaled(pairwise: Pairwise, factor: float) -> Pairwise:
     )
 
 
-def labeled(logits: Tensor) -> Tensor:
-    """The most likely labels, uint8 [H, W], of logits [1, L, H, W]."""
-    return logits[0].argmax(0).to(torch.uint8)
-
-
 @dataclass
 class GridComparison:
-    """What the rows came to: scores, recall by thickness and area, seconds per image, and examples to picture."""
+    """The results of all rows: scores, recall by thickness and area, seconds per image, and examples to picture."""
 
     scores: dict[str, Scores]
     kept: dict[str, Kept]
@@ -230,27 +245,27 @@ class GridComparison:
 
 
 @torch.no_grad()
-def compare(best: dict[str, Pairwise], problems: Noisy, pictures: int) -> GridComparison:
-    """Run the unaries and `best` over `problems`."""
-    layers = {name: own.build(len(problems.classes)) for name, own in best.items()}
+def compare(best: dict[str, Pairwise], images: Noisy, pictures: int) -> GridComparison:
+    """Run the unaries and `best` over `images`."""
+    layers = {name: own.build(len(images.classes)) for name, own in best.items()}
     names = [UNARY, *layers]
-    confusions = {name: Confusion(problems.classes) for name in names}
+    confusions = {name: Confusion(images.classes) for name in names}
     shrinking = Shrinking(names)
     seconds = dict.fromkeys(layers, 0.0)
     examples: list[tuple[int, Example]] = []
-    for problem in problems.walk("comparing"):
-        labels = {UNARY: labeled(problem.unary)}
+    for scored in images.walk("comparing"):
+        labels = {UNARY: most_likely(scored.unary)}
         for name, crf in layers.items():
             start = time.perf_counter()
-            logits = crf(problem.unary, problem.image)
-            seconds[name] += (time.perf_counter() - start) / len(problems)
-            labels[name] = labeled(logits)
+            logits = crf(scored.unary, scored.image)
+            seconds[name] += (time.perf_counter() - start) / len(images)
+            labels[name] = most_likely(logits)
         for name, confusion in confusions.items():
-            confusion.update(labels[name], problem.truth)
-        shrinking.update(labels, problem.truth)
-        image = problem.image[0].to(torch.uint8)
+            confusion.update(labels[name], scored.truth)
+        shrinking.update(labels, scored.truth)
+        image = scored.image[0].to(torch.uint8)
         examples.append(
-            (thin_gain(labels, problem.truth), Example(problem.name, image, {"truth": problem.truth} | labels))
+            (thin_gain(labels, scored.truth), Example(scored.name, image, {"truth": scored.truth} | labels))
         )
         examples = sorted(examples, key=lambda pair: -pair[0])[:pictures]
     return GridComparison(

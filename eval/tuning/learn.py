@@ -3,7 +3,7 @@
 python -m eval.tuning.learn --unaries SCORES.npz --data VOCdevkit --out DIR
 python -m eval.tuning.learn --unaries SCORES.npz --data VOCdevkit --kernel-weights matrix --bandwidths learned --out DIR
 
-A command that was stopped goes on where it was when it is given again. DIR/crf.json holds the result, for
+An interrupted command continues when it is given again. DIR/crf.json holds the result, for
 `eval.run --crf` and `eval.tuning.table --crf`.
 """
 
@@ -19,10 +19,11 @@ import tyro
 from crfrnn import CRFRNN
 from crfrnn._command import exit_code
 from eval.inputs.crf_file import write_crf
+from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
 from eval.scoring.record import origin
 from eval.scoring.tables import kernel_name, text_table
-from eval.tuning.fit import Learning, fit
-from eval.tuning.problems import Problems, ScoreSource
+from eval.tuning.fit import Learning, check_learning, fit
+from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.variants import Variant
 
 RESULT, LAST = "crf.json", "last.pt"
@@ -36,7 +37,7 @@ class Options:
     variant: Annotated[Variant, tyro.conf.arg(name="")] = field(default_factory=Variant)
     learning: Annotated[Learning, tyro.conf.arg(name="")] = field(default_factory=Learning)
     seed: int = 0
-    """of the order of the images"""
+    """seed of the order of the images"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,18 +49,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, argv: Sequence[str]) -> int:
     """Learn, print and write. Raises as its parts do, and ValueError where a result would be overwritten."""
+    check_learning(options.learning)
+    check_counts(0, seed=options.seed)
+    check_fixed_crf("start.", options.variant.start)
+    check_counts(1, "start.", num_iterations=options.variant.start.num_iterations)
+    check_folder("--out", options.out)
     result = options.out / RESULT
     if result.exists():
         raise ValueError(f"{result} exists; pass another folder as --out")
-    problems = Problems(options.source)
+    images = ScoredImages(options.source)
     options.out.mkdir(parents=True, exist_ok=True)
     last = options.out / LAST
-    labels = len(problems.classes)
-    crf, losses = fit(options.variant, problems, labels, options.learning, seed=options.seed, last=last)
+    labels = len(images.classes)
+    crf, losses = fit(options.variant, images, labels, options.learning, seed=options.seed, last=last)
     facts = origin("eval.tuning.learn", argv) | {
         "variant": asdict(options.variant),
         "learning": asdict(options.learning),
-        "images": problems.names,
+        "images": images.names,
         "losses": losses,
     }
     write_crf(result, crf, facts)

@@ -3,9 +3,9 @@
 python -m eval.tuning.search --unaries SCORES.npz --data VOCdevkit --workers 8 --out DIR
 python -m eval.tuning.search --checkpoint FILE --data VOCdevkit --grid.theta-gamma 1 3 --metric class_accuracy --out DIR
 
-The first round tries the whole grid. Every further one tries one step forth and back along each axis from the best so far,
-and the steps halve whenever that brings nothing better. What has been tried is kept in DIR, image by image: the same command
-continues where it was stopped, and another metric or grid over the same images uses it too. DIR/crf.json holds the result,
+The first round tries the whole grid. Every later round tries one step up and down each axis from the best cell so far; when
+none is better, the steps halve. Counts are kept in DIR, image by image: an interrupted command continues when it is given
+again, and a search with another metric or grid uses the counts, too. DIR/crf.json holds the result,
 for `CRFRNN.from_settings`, `eval.run --crf` and, through `crfrnn.convert.to_pydensecrf`, for DenseCRF2D.
 """
 
@@ -23,10 +23,11 @@ from crfrnn._command import exit_code
 from crfrnn.kernels import Normalization
 from crfrnn.presets import FixedCRF
 from eval.inputs.crf_file import write_crf
+from eval.inputs.flags import check_counts, check_folder, check_min_belief, check_positive
 from eval.scoring.metrics import Confusion, Scores, check_classes, comparable_scores
 from eval.scoring.record import origin
 from eval.scoring.tables import text_table
-from eval.tuning.problems import Problems, ScoreSource
+from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.search_grid import Grid, around, first_round, first_steps
 from eval.tuning.search_store import Store
 from eval.tuning.workers import Workers
@@ -66,35 +67,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, argv: Sequence[str]) -> int:
     """Search, print the best cells and write the best. Raises OSError or ValueError where that cannot be done."""
-    problems = Problems(options.source)
-    check_present(options.classes, problems)
-    if options.rounds < 0:
-        raise ValueError(f"--rounds is {options.rounds}; wanted 0 or more")
-    counting = Counting(options, problems)
+    check_counts(0, rounds=options.rounds, num_iterations=options.num_iterations)
+    check_counts(1, workers=options.workers)
+    check_positive("grid.", **asdict(options.grid))
+    check_folder("--out", options.out)
+    images = ScoredImages(options.source)
+    check_min_belief(options.min_belief, len(images.classes))
+    check_present(options.classes, images)
+    counting = Counting(options, images)
     with Store(options.out, settings(options)) as store, Workers(counting, options.workers) as workers:
-        search = Search(options, problems, store, workers)
+        search = Search(options, images, store, workers)
         best = search.run()
     ranking = sorted(search.values, key=search.values.__getitem__, reverse=True)
     rows = [[str(cell), f"{search.values[cell]:.2f}"] for cell in ranking[:SHOWN]]
-    print(f"{len(ranking)} cells on {len(problems)} images; the best\n")
+    print(f"{len(ranking)} cells on {len(images)} images; the best\n")
     print(text_table(["", options.metric], rows))
     facts = origin("eval.tuning.search", argv) | {
         "metric": options.metric,
         "classes": list(options.classes),
-        "images": problems.names,
+        "images": images.names,
         "tried": {str(cell): search.values[cell] for cell in ranking},
     }
-    write_crf(options.out / RESULT, best.build(len(problems.classes)), facts)
+    write_crf(options.out / RESULT, best.build(len(images.classes)), facts)
     print(f"\nparameters  {options.out / RESULT}")
     return 0
 
 
-def check_present(classes: Sequence[str], problems: Problems) -> None:
+def check_present(classes: Sequence[str], images: ScoredImages) -> None:
     """Raise ValueError where there is no such class, or none of `classes` in the images: there is nothing to rank."""
-    check_classes(classes, problems.classes)
-    if classes and not {problems.classes[label] for label in problems.labels()} & set(classes):
+    check_classes(classes, images.classes)
+    if classes and not {images.classes[label] for label in images.labels()} & set(classes):
         raise ValueError(
-            f"none of the {len(problems)} images holds {', '.join(classes)}; wanted classes that are in them: raise "
+            f"none of the {len(images)} images holds {', '.join(classes)}; wanted classes that are in them: raise "
             "--images, or change --draw or --classes"
         )
 
@@ -107,14 +111,14 @@ def settings(options: Options) -> dict[str, Any]:
 
 
 class Search:
-    """A search over `problems`; what was counted before comes from `store`, what is counted now goes there.
+    """A search over `images`; what was counted before comes from `store`, what is counted now goes there.
 
     Attributes:
         values: the metric of every cell tried.
     """
 
-    def __init__(self, options: Options, problems: Problems, store: Store, workers: Workers) -> None:
-        self.options, self.problems, self.store, self.workers = options, problems, store, workers
+    def __init__(self, options: Options, images: ScoredImages, store: Store, workers: Workers) -> None:
+        self.options, self.images, self.store, self.workers = options, images, store, workers
         self.values: dict[FixedCRF, float] = {}
 
     def run(self) -> FixedCRF:
@@ -135,7 +139,7 @@ class Search:
 
     def try_cells(self, cells: Sequence[FixedCRF], title: str) -> None:
         """Add `cells` to `values`, in this order."""
-        names = self.problems.names
+        names = self.images.names
         missing = {i: [cell for cell in cells if not self.store.has(name, cell)] for i, name in enumerate(names)}
         tasks = {i: own for i, own in missing.items() if own}
         total = len(cells) * len(names)
@@ -147,8 +151,8 @@ class Search:
             self.values[cell] = self.value(cell)
 
     def value(self, cell: FixedCRF) -> float:
-        confusion = Confusion(self.problems.classes)
-        for name in self.problems.names:
+        confusion = Confusion(self.images.classes)
+        for name in self.images.names:
             confusion.add(self.store.get(name, cell))
         scores = comparable_scores(confusion.counts, confusion.classes)
         return measured(scores, self.options.metric, self.options.classes)
@@ -162,20 +166,20 @@ def measured(scores: Scores, metric: Metric, classes: Sequence[str]) -> float:
 class Counting:
     """Labels an image with the CRFs of several cells and counts, for every one, pixels by true and predicted label."""
 
-    def __init__(self, options: Options, problems: Problems) -> None:
-        self.options, self.problems = options, problems
+    def __init__(self, options: Options, images: ScoredImages) -> None:
+        self.options, self.images = options, images
 
     @torch.no_grad()
     def __call__(self, task: tuple[int, Sequence[FixedCRF]]) -> tuple[str, Mapping[FixedCRF, torch.Tensor]]:
         number, cells = task
-        problem = self.problems[number]
+        scored = self.images[number]
         counts = {}
         for cell in cells:
-            crf = cell.build(len(self.problems.classes), self.options.min_belief)
-            confusion = Confusion(self.problems.classes)
-            confusion.update(crf(problem.unary, problem.image)[0].argmax(0), problem.truth)
+            crf = cell.build(len(self.images.classes), self.options.min_belief)
+            confusion = Confusion(self.images.classes)
+            confusion.add_logits(crf(scored.unary, scored.image), scored.truth)
             counts[cell] = confusion.counts
-        return problem.name, counts
+        return scored.name, counts
 
 
 if __name__ == "__main__":

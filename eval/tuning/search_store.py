@@ -1,8 +1,9 @@
-"""What a search has counted, in a file that is complete whenever the search is killed."""
+"""The counts of a search, in a file that stays whole when the search is killed."""
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,19 @@ class Store:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._file = sqlite3.connect(folder / FILE)
+        self._path = folder / FILE
+        with self._usable():
+            self._file = sqlite3.connect(self._path)
             self._prepare(folder, json.loads(json.dumps(settings)))
+            rows = self._file.execute("SELECT image, cell, counts FROM tried")
+            self._counts = {(image, cell): blob for image, cell, blob in rows}
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.Error as error:
-            raise OSError(f"{folder / FILE} cannot be used ({error}); pass another folder as --out") from error
-        rows = self._file.execute("SELECT image, cell, counts FROM tried")
-        self._counts = {(image, cell): blob for image, cell, blob in rows}
+            raise OSError(f"{self._path} cannot be used ({error}); pass another folder as --out") from error
 
     def _prepare(self, folder: Path, settings: Mapping[str, Any]) -> None:
         with self._file:
@@ -64,7 +71,7 @@ class Store:
     def add(self, image: str, counts: Mapping[FixedCRF, Tensor]) -> None:
         """Keep the counts of an image, all or none of them."""
         blobs = {(image, _key(cell)): matrix.to(torch.int64).numpy().tobytes() for cell, matrix in counts.items()}
-        with self._file:
+        with self._usable(), self._file:
             self._file.executemany("INSERT INTO tried VALUES (?, ?, ?)", [(*key, blob) for key, blob in blobs.items()])
         self._counts |= blobs
 

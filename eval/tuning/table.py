@@ -23,11 +23,12 @@ from crfrnn._command import exit_code
 from crfrnn._files import replacing
 from crfrnn.presets import PUBLISHED
 from eval.inputs.crf_file import read_crf
+from eval.inputs.flags import check_counts, check_folder, check_min_belief
 from eval.pictures.figures import save_figure
 from eval.scoring.metrics import Confusion, Scores, check_classes
 from eval.scoring.record import origin, write_json
 from eval.scoring.tables import text_table
-from eval.tuning.problems import Problems, ScoreSource
+from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.workers import Workers
 
 NETWORK = "network alone"
@@ -59,31 +60,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, argv: Sequence[str]) -> int:
     """Score, print and write. Raises OSError or ValueError where that cannot be done."""
-    problems = Problems(options.source, rest=True)
-    check_classes(options.classes, problems.classes)
-    layers = {name: fixed.build(len(problems.classes)) for name, fixed in PUBLISHED.items()}
-    layers |= read_layers(options.crf, options.iterations, len(problems.classes), taken=[NETWORK, *layers])
+    check_counts(0, iterations=options.iterations)
+    check_counts(1, workers=options.workers)
+    check_folder("the folder of --out", options.out.parent)
+    if not options.out.name:
+        raise ValueError("--out names no file; wanted a path without an ending, such as results/table")
+    images = ScoredImages(options.source, rest=True)
+    check_min_belief(options.min_belief, len(images.classes))
+    check_classes(options.classes, images.classes)
+    layers = {name: fixed.build(len(images.classes)) for name, fixed in PUBLISHED.items()}
+    layers |= read_layers(options.crf, options.iterations, len(images.classes), taken=[NETWORK, *layers])
     for layer in layers.values():
         layer.min_belief = options.min_belief
-    labeling = Labeling(problems, layers)
-    confusions = {name: Confusion(problems.classes) for name in (NETWORK, *layers)}
+    labeling = Labeling(images, layers)
+    confusions = {name: Confusion(images.classes) for name in (NETWORK, *layers)}
     seconds = dict.fromkeys(confusions, 0.0)
     with Workers(labeling, options.workers) as workers:
-        for counts in tqdm(workers.map(range(len(problems))), "images", len(problems), unit="image"):
+        for counts in tqdm(workers.map(range(len(images))), "images", len(images), unit="image"):
             for name, (matrix, time_taken) in counts.items():
                 confusions[name].add(matrix)
-                seconds[name] += time_taken / len(problems)
+                seconds[name] += time_taken / len(images)
     scores = {name: confusion.scores() for name, confusion in confusions.items()}
     text = table(scores, seconds, options.classes)
     facts = origin("eval.tuning.table", argv) | {
-        "images": problems.names,
+        "images": images.names,
         "rows": {name: plain(row, options.classes) | {"seconds": seconds[name]} for name, row in scores.items()},
     }
     write_json(options.out.with_name(options.out.name + ".json"), facts)
     with replacing(options.out.with_name(options.out.name + ".txt")) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
     save_figure(gains(scores), options.out.with_name(options.out.name + ".png"))
-    print(f"{len(problems)} images, percent\n\n{text}")
+    print(f"{len(images)} images, percent\n\n{text}")
     return 0
 
 
@@ -107,19 +114,19 @@ def read_layers(
 class Labeling:
     """Labels an image in every way; counts pixels by true and predicted label and takes the time."""
 
-    def __init__(self, problems: Problems, layers: Mapping[str, CRFRNN]) -> None:
-        self.problems, self.layers = problems, layers
+    def __init__(self, images: ScoredImages, layers: Mapping[str, CRFRNN]) -> None:
+        self.images, self.layers = images, layers
 
     @torch.no_grad()
     def __call__(self, number: int) -> dict[str, tuple[torch.Tensor, float]]:
-        problem = self.problems[number]
+        scored = self.images[number]
         results = {}
         for name in (NETWORK, *self.layers):
             began = time.process_time()
-            logits = problem.unary if name == NETWORK else self.layers[name](problem.unary, problem.image)
+            logits = scored.unary if name == NETWORK else self.layers[name](scored.unary, scored.image)
             seconds = time.process_time() - began
-            confusion = Confusion(self.problems.classes)
-            confusion.update(logits[0].argmax(0), problem.truth)
+            confusion = Confusion(self.images.classes)
+            confusion.add_logits(logits, scored.truth)
             results[name] = (confusion.counts, seconds)
         return results
 

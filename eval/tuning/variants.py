@@ -14,7 +14,7 @@ Bandwidths = Literal["fixed", "learned"]
 
 @dataclass(frozen=True)
 class Variant:
-    """What of a CRF is learned, in what form, and where it begins."""
+    """Which parameters of a CRF are learned, in which form, and where learning begins."""
 
     kernels: KernelNames = "both"
     kernel_weights: KernelWeights = "scalar"

@@ -1,47 +1,109 @@
-"""Commands of eval in a child process that is killed on the way."""
+"""Kill eval.submit and eval.beliefs at random moments, and compare what they leave with what they write when left alone.
 
+python -m tests.eval.killing --kills 20                         (minutes; ends with 1 where a bit differs)
+
+Whatever stands under a name must be complete at every moment, after a kill, too.
+"""
+
+import argparse
+import random
 import sys
-from collections.abc import Callable
-from typing import Any
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
-from tests.train.children import die, result, server
+import numpy as np
+import torch
+from PIL import Image
+
+from crfrnn import CRFRNN
+from crfrnn.data import VOC_CLASSES
+from crfrnn.nets import build_model, save_checkpoint
+from tests.children import result
+from tests.eval.children import start
+from tests.killing import kill
+
+IMAGES, SIZE = 60, (60, 80)
 
 
-def killed_after(main: str, argv: list[str], patched: str, calls: int) -> int | None:
-    """Run `main` ("module:function") in a child that kills itself after `calls` calls of `patched` ("module:class.method").
+def write_inputs(root: Path) -> tuple[Path, Path]:
+    """A list of photographs of noise, and the checkpoint of a random model; returns the data set and the checkpoint."""
+    data = root / "VOC2012"
+    for folder in ("JPEGImages", "ImageSets/Segmentation"):
+        (data / folder).mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    names = [f"2008_{n:06}" for n in range(IMAGES)]
+    for name in names:
+        Image.fromarray(noise.integers(0, 256, (*SIZE, 3), np.uint8)).save(data / "JPEGImages" / f"{name}.jpg")
+    (data / "ImageSets/Segmentation/test.txt").write_text("\n".join(names))
+    torch.manual_seed(0)
+    model = build_model(num_labels=21, width=0.02, crf=CRFRNN(21))
+    torch.nn.init.normal_(model.network.fc8.weight)  # type: ignore[union-attr, arg-type]
+    architecture = {"num_labels": 21, "width": 0.02}
+    save_checkpoint(root / "model.pt", model, architecture=architecture, classes=list(VOC_CLASSES))
+    return data, root / "model.pt"
 
-    Returns the exit code of the child.
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files in a folder and below by name, without those that are still being written."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def check(out: Path, whole: dict[str, bytes]) -> None:
+    """Raise RuntimeError where a file differs from the one of the same name in `whole`."""
+    for name, content in contents(out).items():
+        if content != whole.get(name):
+            raise RuntimeError(f"{name} is not what the command writes when left alone")
+
+
+def survives(main: str, argv: list[str], root: Path, kills: int, keeps: bool) -> str:
+    """Kill a command `kills` times; returns a line of what happened. Raises RuntimeError where a bit differs.
+
+    Args:
+        main: "module:function".
+        argv: its arguments but for --out.
+        root: where to write.
+        kills: how often.
+        keeps: whether the command continues where it was killed.
     """
-    child = server().Process(target=_run, args=(main, argv, patched, calls))
-    child.start()
-    return result(child)
+    result(start(main, [*argv, "--out", str(root / "warm")]))
+    began = time.monotonic()
+    if result(start(main, [*argv, "--out", str(root / "whole")])) != 0:
+        raise RuntimeError(f"{main} does not get through even when left alone")
+    seconds = time.monotonic() - began
+    whole, out, killed = contents(root / "whole"), root / "killed", 0
+    run = partial(start, main, [*argv, "--out", str(out)])
+    while killed < kills:
+        within = seconds * (4 / kills + 0.2 if keeps else 1)
+        killed += kill(run, kills - killed, within, lambda: check(out, whole))
+        check(out, whole)
+        if contents(out).keys() != whole.keys():
+            raise RuntimeError(f"{main} left other files: {sorted(contents(out).keys() ^ whole.keys())}")
+    return (
+        f"{main}: {seconds:.1f} s when left alone; killed {killed} times; all {len(whole)} files the same in every bit"
+    )
 
 
-def _run(main: str, argv: list[str], patched: str, calls: int) -> None:
-    import importlib
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.eval.killing", description=__doc__)
+    parser.add_argument("--kills", type=int, default=20, help="of each command (20)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    options = parser.parse_args(argv)
+    random.seed(options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        data, checkpoint = write_inputs(root)
+        photo = data / "JPEGImages" / "2008_000000.jpg"
+        submit = ["--data", str(data), "--checkpoint", str(checkpoint)]
+        beliefs = [str(photo), "--label", "cat", "dog", "--checkpoint", str(checkpoint), "--iterations", "2"]
+        for command, arguments, keeps in (("submit", submit, True), ("beliefs", beliefs, False)):
+            print(survives(f"eval.{command}:main", arguments, root / command, options.kills, keeps))
+    return 0
 
-    import torch
 
-    torch.set_num_threads(1)
-    module, _, name = patched.partition(":")
-    *path, attribute = name.split(".")
-    owner: Any = importlib.import_module(module)
-    for part in path:
-        owner = getattr(owner, part)
-    setattr(owner, attribute, _counted(getattr(owner, attribute), calls))
-    module, _, name = main.partition(":")
-    sys.exit(getattr(importlib.import_module(module), name)(argv))
-
-
-def _counted(function: Callable, calls: int) -> Callable:
-    done = 0
-
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        nonlocal done
-        value = function(*args, **kwargs)
-        done += 1
-        if done == calls:
-            die()
-        return value
-
-    return counted
+if __name__ == "__main__":
+    sys.exit(main())

@@ -87,7 +87,7 @@ def test_two_columns_of_all_images(voc: Path, scores: Path, tmp_path: Path) -> N
         ("--scores {scores} {scores}", "wanted different names"),
         ("--scores {scores} --columns best", "there is no column 'best'; the columns are 'scores', 'scores + CRF'"),
         ("--scores {scores} --before best", "there is no column 'best'"),
-        ("--scores {scores} --count 0", "wanted 1 or more"),
+        ("--scores {scores} --count 0", "--count is 0; wanted a whole number of at least 1"),
     ],
 )
 def test_what_cannot_be_compared(

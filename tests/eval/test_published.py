@@ -59,6 +59,11 @@ def test_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     )
     (tmp_path / "scores.json").write_text(json.dumps({"images": 250, "scores": {"a": {"mean_iou": 1}}}))
     assert main(["voc2012_test", "--scores", str(tmp_path / "scores.json")]) == 0
-    (tmp_path / "scores.json").write_text("{}")
-    assert main(["msrc21", "--scores", str(tmp_path / "scores.json")]) == 2
-    assert "holds no scores" in capsys.readouterr().err
+    for content in ("{}", "[]", '{"images": 2, "scores": [1]}', '{"images": 2, "scores": {"a": {"mean_iou": "x"}}}'):
+        (tmp_path / "scores.json").write_text(content)
+        assert main(["voc2012_val", "--scores", str(tmp_path / "scores.json")]) == 2
+        assert "scores.json holds no scores" in capsys.readouterr().err
+    for damaged in (b"{", b"\xff\xfe", b"[" * 100_000):
+        (tmp_path / "scores.json").write_bytes(damaged)
+        assert main(["msrc21", "--scores", str(tmp_path / "scores.json")]) == 2
+        assert "scores.json cannot be read" in capsys.readouterr().err

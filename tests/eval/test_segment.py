@@ -176,7 +176,7 @@ def test_an_image_given_twice_is_segmented_once(checkpoint: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["photo.png", "--iterations", "-1"], "wanted 0 or more"),
+        (["photo.png", "--iterations", "-1"], "--iterations is -1"),
         (["photo.png", "--iterations", "3", "--no-crf"], "--no-crf was given"),
         ([], "no image was given"),
         (["photo.png", "--checkpoint", "nowhere.pt"], "nowhere.pt"),
@@ -195,7 +195,7 @@ def test_a_tile_too_small(checkpoint: Path, tmp_path: Path, capsys: pytest.Captu
     path = tmp_path / "photo.png"
     Image.fromarray(PHOTO).save(path)
     assert main([str(path), "--checkpoint", str(checkpoint), "--out", str(tmp_path / "out"), "--tile", "7"]) == 2
-    assert "tile is 7; wanted at least 8" in capsys.readouterr().err
+    assert "--tile is 7; wanted a whole number of at least 8" in capsys.readouterr().err
 
 
 def test_iterations_without_a_crf(make_checkpoint: Callable, capsys: pytest.CaptureFixture) -> None:

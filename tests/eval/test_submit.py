@@ -1,6 +1,7 @@
 """Submissions to the VOC server: a good archive, seven wrong ones, and a command that continues after an interruption."""
 
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from crfrnn.data import VOC_CLASSES, write_labels
 from crfrnn.nets import build_model, model_from_checkpoint, save_checkpoint
 from eval.submission import problems, write_archive
 from eval.submit import main
+from tests.eval.children import killed_after
 
 SIZES = {"2008_000001": (9, 7), "2008_000002": (5, 8)}
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
@@ -137,13 +139,35 @@ def test_a_submission_from_a_checkpoint(devkit: Path, tmp_path: Path, capsys: py
     assert written.stat().st_mtime_ns == time
     assert main(["--data", str(devkit), "--check", str(out / "comp6_test.tar.gz")]) == 0
     assert main(["--data", str(devkit), "--check", str(out / "comp6_test.tar.gz"), "--competition", "comp5"]) == 1
-    assert main([*command, "--iterations", "3"]) == 2
+    assert main([*command, "--iterations", "0"]) == 2
     assert "made with another iterations" in capsys.readouterr().err
+    assert main([*command, "--iterations", "3"]) == 2
+    assert "--iterations 3 has nothing to act on, since" in capsys.readouterr().err
     torch.nn.init.normal_(model.network.fc8.weight)
     save_checkpoint(checkpoint, model, architecture=architecture, classes=list(VOC_CLASSES))
     assert main(command) == 2
     assert "made with another content" in capsys.readouterr().err
     assert json.loads((out / "labels" / "made_by.json").read_text())["settings"]["iterations"] is None
+
+
+def test_an_archive_follows_from_its_label_maps(tmp_path: Path) -> None:
+    paths = write_maps(tmp_path / "maps")
+    for name in ("first", "second"):
+        write_archive(paths, tmp_path / f"{name}.tar.gz", "comp6", "test")
+        for path in paths.values():
+            os.utime(path, (0, 10**9))
+    assert (tmp_path / "first.tar.gz").read_bytes() == (tmp_path / "second.tar.gz").read_bytes()
+
+
+def test_a_killed_submission_goes_on(devkit: Path, make_checkpoint: Callable, tmp_path: Path) -> None:
+    command = ["--data", str(devkit), "--checkpoint", str(make_checkpoint(classes=VOC_CLASSES)), "--out"]
+    assert main([*command, str(tmp_path / "whole")]) == 0
+    killed = [*command, str(tmp_path / "killed")]
+    assert killed_after("eval.submit:main", killed, "crfrnn.data:write_labels", 1) == -9
+    assert not (tmp_path / "killed" / "comp6_test.tar.gz").exists()
+    assert main(killed) == 0
+    for name in ("comp6_test.tar.gz", *(f"labels/{name}.png" for name in SIZES)):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_what_cannot_be_submitted(

@@ -1,23 +1,15 @@
-"""train.run in processes of its own, started from one that has imported everything once."""
+"""train.run in child processes."""
 
 import multiprocessing
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
-from functools import cache
-from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
+from tests.children import server
+
 Prepare = Callable[[], None]
-
-
-@cache
-def server() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["train.run"])
-    return context
 
 
 def start(argv: list[str], environment: dict[str, str] | None = None, prepare: Prepare | None = None) -> BaseProcess:
@@ -39,12 +31,6 @@ def start_pair(argv: list[str], restarts: int = 0, prepare: Prepare | None = Non
         "TORCHELASTIC_RESTART_COUNT": str(restarts),
     }
     return [start(argv, {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, prepare) for rank in range(2)]
-
-
-def result(child: BaseProcess) -> int | None:
-    """Its exit code, or minus the number of the signal that ended it."""
-    child.join(120)
-    return child.exitcode
 
 
 def without_pictures(patch: Callable[[object, str, object], None]) -> None:
@@ -77,7 +63,3 @@ def _run(argv: list[str], environment: dict[str, str], prepare: Prepare | None) 
     if prepare is not None:
         prepare()
     sys.exit(main(argv))
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)

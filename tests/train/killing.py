@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 import train.steps.loop
 from crfrnn.data import make_toy
 from crfrnn.nets import load_checkpoint
-from tests.train.children import die, result, start
-
-LIMIT = 1800  # seconds for everything
+from tests.children import die, result
+from tests.killing import kill
+from tests.train.children import start
 
 
 def die_at_the_first_step() -> None:
@@ -56,25 +55,6 @@ def differences(got: Path, wanted: Path) -> list[str]:
     return found
 
 
-def kill(argv: list[str], out: Path, count: int, startup: float, work: float) -> int:
-    """Start the run again until it is complete, killing it `count` times at most; returns how often it was killed."""
-    killed, deadline = 0, time.monotonic() + LIMIT
-    with tqdm(total=count, desc="kills", unit="kill") as bar:
-        while time.monotonic() < deadline:
-            child = start([*argv, "--resume"] if (out / "recipe.json").exists() else argv)
-            child.join(random.uniform(0, startup + 2 * work / count) if killed < count else None)
-            if child.exitcode is None:
-                child.kill()
-                child.join()
-                killed += 1
-                bar.update()
-            elif child.exitcode:
-                raise RuntimeError(f"the run ended with {child.exitcode} after {killed} kills")
-            else:
-                return killed
-    raise TimeoutError(f"not through after {LIMIT} seconds")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.train.killing", description=__doc__)
@@ -93,7 +73,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if result(start(arguments(data, root / "whole", options.steps))) != 0:
             raise RuntimeError("the run does not get through even when left alone")
         work = time.monotonic() - began - 2 * startup
-        killed = kill(arguments(data, root / "killed", options.steps), root / "killed", options.kills, startup, work)
+        argv, out = arguments(data, root / "killed", options.steps), root / "killed"
+        killed = kill(
+            lambda: start([*argv, "--resume"] if (out / "recipe.json").exists() else argv),
+            options.kills,
+            startup + 2 * work / options.kills,
+        )
         found = differences(root / "killed", root / "whole")
     print(
         f"{startup:.1f} s to the first step, {work:.1f} s of work; killed {killed} times; different: {found or 'nothing'}"

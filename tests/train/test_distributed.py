@@ -9,7 +9,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train.steps.loop
-from tests.train.children import die, result, start, start_pair
+from tests.children import die, result
+from tests.train.children import start, start_pair
 from tests.train.test_interruption import nth
 
 # A sum in another order is all that may differ, and dropout, which every process draws for itself, would.

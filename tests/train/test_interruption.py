@@ -14,7 +14,8 @@ import torch
 import crfrnn.nets.weights.checkpoint
 import train.steps.loop
 from crfrnn.nets import load_checkpoint
-from tests.train.children import die, result, start
+from tests.children import die, result
+from tests.train.children import start
 from train.interrupt import Interrupted, Stop
 from train.run import main
 

@@ -14,7 +14,7 @@ from crfrnn.nets.inference import IMPOSSIBLE
 from eval.inputs.checkpoints import parts_of
 from eval.run import main as evaluate_main
 from eval.segment import main as segment_main
-from eval.tuning.problems import Problems, ScoreSource
+from eval.tuning.scored_images import ScoredImages, ScoreSource
 from tests.part_files import pascal_object, write_pascal
 from tests.train.children import without_pictures
 from train.recipes import RECIPES, Crf, Stage
@@ -97,8 +97,8 @@ def test_a_checkpoint_says_what_its_labels_are(
     assert again["dense_crf"]["theta_alpha"] == 13
     assert segment_main(["photo.jpg", "--checkpoint", str(finished / "joint.pt")]) == 2
     assert "in crops around objects, at one scale; use eval.parts" in capsys.readouterr().err
-    problem = Problems(ScoreSource(root, checkpoint=finished / "joint.pt", split="own", images=None))[0]
-    impossible = (problem.unary[0] == IMPOSSIBLE).flatten(1).all(1)
+    scored = ScoredImages(ScoreSource(root, checkpoint=finished / "joint.pt", split="own", images=None))[0]
+    impossible = (scored.unary[0] == IMPOSSIBLE).flatten(1).all(1)
     assert 0 < impossible.sum() < len(CLASSES) - 1
 
 

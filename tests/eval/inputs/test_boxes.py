@@ -20,7 +20,6 @@ def test_boxes_by_file_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        "{",
         "[]",
         '{"a.jpg": 3}',
         '{"a.jpg": [[1, 2, 3, 4]]}',
@@ -28,6 +27,8 @@ def test_boxes_by_file_name(tmp_path: Path) -> None:
         '{"a.jpg": [{"class": "cat", "box": [1, 2, 3]}]}',
         '{"a.jpg": [{"class": "cat", "box": [5, 2, 3, 4]}]}',
         '{"a.jpg": [{"class": "cat", "box": ["x", 2, 3, 4]}]}',
+        '{"a.jpg": [{"class": "cat", "box": [1, 2, Infinity, 4]}]}',
+        '{"a.jpg": [{"class": "cat", "box": [1, 2, 1' + "0" * 400 + ", 4]}]}",
     ],
 )
 def test_other_content_is_refused(tmp_path: Path, content: str) -> None:
@@ -35,7 +36,15 @@ def test_other_content_is_refused(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(ValueError, match=r"boxes\.json holds no boxes"):
         read_boxes(path)
-    with pytest.raises(FileNotFoundError, match="no file of boxes"):
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[" * 100_000, b"[" + b"1" * 5000 + b"]"])
+def test_damaged_files_are_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "boxes.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"boxes\.json cannot be read"):
+        read_boxes(path)
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*none\.json"):
         read_boxes(tmp_path / "none.json")
 
 

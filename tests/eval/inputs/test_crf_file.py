@@ -52,8 +52,35 @@ def test_fixed_parameters_for_every_user(tmp_path: Path, problem: tuple) -> None
     np.testing.assert_allclose(beliefs, wanted.detach().numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("content", ["no JSON", "[]", "{}", '{"settings": {"num_labels": 1}, "learned": {}}'])
+GOOD = json.dumps({"settings": FixedCRF().build(3).settings(), "learned": {"cell.kernel_weights": [1, 2]}})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "{}",
+        '{"settings": {"num_labels": 1}, "learned": {}}',
+        GOOD.replace("[1, 2]", "[1, Infinity]"),
+        GOOD.replace("[1, 2]", "[1, 2, 3]"),
+        GOOD.replace("[1, 2]", '"x"'),
+        GOOD.replace("[1, 2]", "[1, 1" + "0" * 400 + "]"),
+        GOOD.replace("cell.kernel_weights", "other"),
+        GOOD.replace('"num_labels": 3', '"num_labels": null'),
+        GOOD.replace('"num_labels": 3', '"num_labels": 3, "unknown": 1'),
+        GOOD.replace("50.0", "NaN"),
+    ],
+)
 def test_other_files_are_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(content)
     with pytest.raises(ValueError, match=r"other\.json does not hold the parameters of a CRF"):
         read_crf(tmp_path / "other.json")
+
+
+@pytest.mark.parametrize("content", [b"no JSON", b"\xff\xfe", b"[" * 100_000, b"[" + b"1" * 5000 + b"]"])
+def test_damaged_files_are_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "crf.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"crf\.json cannot be read"):
+        read_crf(tmp_path / "crf.json")
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        read_crf(tmp_path)

@@ -42,6 +42,60 @@ def test_files_that_are_no_unaries(tmp_path: Path) -> None:
         read_unary(tmp_path / "other.npz", (2, 2))
 
 
+MANY = {
+    "names": np.array(["a", "b"]),
+    "logits": np.ones((2, 2, 3, 4), np.uint8),
+    "scale_zero": np.array([0.5, 3.0]),
+    "canvas_wh": np.array([[9, 9], [9, 9]]),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("names", np.array(["a", "b", "c"]), r"names \[3\]; wanted numbers \[n, h, w, L\] and as many"),
+        ("logits", np.ones((2, 3, 4)), r"logits float64 \[2, 3, 4\]"),
+        ("logits", np.full((2, 2, 3, 4), "x"), r"logits <U1"),
+        ("logits", np.full((2, 2, 3, 4), np.nan), "not finite"),
+        ("logits", np.full((2, 2, 3, 4), 1e300), "not finite"),
+        ("scale_zero", np.ones(3), "wanted two numbers"),
+        ("scale_zero", np.array([np.inf, 0]), "not finite"),
+        ("canvas_wh", np.ones((2, 3), int), "wanted widths and heights"),
+        ("canvas_wh", np.array([[9, 9], [9, 0]]), "wanted widths and heights"),
+        ("canvas_wh", np.array([[9, 9], [9, 2.5]]), "wanted widths and heights"),
+    ],
+)
+def test_arrays_of_other_shapes(tmp_path: Path, name: str, value: np.ndarray, message: str) -> None:
+    path = tmp_path / "scores.npz"
+    np.savez(path, **MANY)
+    assert read_unary(path, (2, 2), "b").shape == (1, 4, 2, 2)
+    np.savez(path, **{**MANY, name: value})
+    with pytest.raises(ValueError, match=rf"scores\.npz holds .*{message}"):
+        read_unary(path, (2, 2), "b")
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "good.npz", **MANY)
+    good = (tmp_path / "good.npz").read_bytes()
+    np.save(tmp_path / "good.npy", np.ones((2, 3, 4)))
+    array = (tmp_path / "good.npy").read_bytes()
+    for content in (
+        b"",
+        b"no array",
+        good[: len(good) // 2],
+        good[:60] + bytes(20) + good[80:],
+        array[:-9],
+        array.replace(b"(2, 3, 4), }              ", b"(2, 375000, 170000), }    "),  # a terabyte
+        array.replace(b"'<f8'", b"'|O' "),
+    ):
+        (tmp_path / "bad.npz").write_bytes(content)
+        with pytest.raises(ValueError, match=r"bad\.npz cannot be read") as caught:
+            read_unary(tmp_path / "bad.npz", (2, 2), "a")
+        assert "allow_pickle" not in str(caught.value)
+    with pytest.raises(FileNotFoundError, match="there is no file of scores"):
+        read_unary(tmp_path, (2, 2))
+
+
 def test_inputs_without_files() -> None:
     image = guide_image(None, (60, 80))
     assert image.shape == (1, 3, 60, 80)

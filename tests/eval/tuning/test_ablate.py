@@ -12,9 +12,9 @@ from eval.scoring.metrics import Confusion
 from eval.tuning.ablate import main
 from eval.tuning.ablation_cells import Running
 from eval.tuning.ablation_report import columns
-from eval.tuning.problems import Problems, ScoreSource
-from tests.eval.killing import killed_after
-from tests.eval.problems import write_folder
+from eval.tuning.scored_images import ScoredImages, ScoreSource
+from tests.eval.children import killed_after
+from tests.eval.stored_scores import write_folder
 
 
 @pytest.fixture
@@ -41,14 +41,14 @@ def test_scores_of_every_number_of_iterations(
     assert main(arguments("out")) == 0
     cells = content(tmp_path / "out")
     assert [(cell["train T"], cell["seed"]) for cell in cells] == [(1, 0), (1, 1), (2, 0), (2, 1)]
-    problems = Problems(ScoreSource(voc, tmp_path / "scores", images=2), rest=True)
+    images = ScoredImages(ScoreSource(voc, tmp_path / "scores", images=2), rest=True)
     crf = read_crf(tmp_path / "out" / "cells" / "T2-both-scalar-potts-after-fixed-1-5-60-1-2-seed1.crf")
     assert crf.num_iterations == 2
     for iterations in range(4):
-        confusion = Confusion(problems.classes)
-        for problem in problems:
-            logits = crf(problem.unary, problem.image, num_iterations=iterations)
-            confusion.update(logits[0].argmax(0), problem.truth)
+        confusion = Confusion(images.classes)
+        for scored in images:
+            logits = crf(scored.unary, scored.image, num_iterations=iterations)
+            confusion.update(logits[0].argmax(0), scored.truth)
         assert cells[3]["mean_iou"][iterations] == confusion.scores().mean_iou
 
     values = [cell["mean_iou"][2] for cell in cells[:2]]
@@ -116,9 +116,9 @@ def test_trained_models(
     ("more", "message"),
     [
         (["--test-iterations", "0"], "--test-iterations is 0"),
-        (["--seeds"], "one or more different"),
-        (["--kernels", "both", "both"], "one or more different"),
-        (["--train-iterations", "0"], "1 or more iterations"),
+        (["--seeds"], "--seeds has no value"),
+        (["--kernels", "both", "both"], "--kernels is both both; wanted one or more different"),
+        (["--train-iterations", "0"], "--train-iterations is 0"),
     ],
 )
 def test_bad_settings(arguments: Callable, capsys: pytest.CaptureFixture, more: list[str], message: str) -> None:

@@ -8,8 +8,8 @@ import torch
 from crfrnn.presets import FixedCRF, GridCRF
 from eval.scoring.metrics import Confusion
 from eval.tuning.grid_crf import DENSE, GRID, UNARY, Noisy, main
-from eval.tuning.problems import Problems, ScoreSource
-from tests.eval.problems import write_folder
+from eval.tuning.scored_images import ScoredImages, ScoreSource
+from tests.eval.stored_scores import write_folder
 
 
 def arguments(voc: Path, tmp_path: Path, *more: str) -> list[str]:
@@ -34,8 +34,8 @@ def test_the_best_parameters_of_some_images_on_the_others(
 
     def accuracy(crf: GridCRF | FixedCRF, rest: bool) -> float:
         confusion = Confusion(("background", "cat", "dog"))
-        for problem in Problems(source, rest):
-            confusion.update(crf.build(3)(problem.unary, problem.image)[0].argmax(0), problem.truth)
+        for scored in ScoredImages(source, rest):
+            confusion.update(crf.build(3)(scored.unary, scored.image)[0].argmax(0), scored.truth)
         return confusion.scores().pixel_accuracy
 
     for name, candidates in tried.items():
@@ -71,15 +71,13 @@ def test_the_grid_crf_of_the_table_is_the_sum_over_edges() -> None:
 
 def test_noise_is_the_same_in_every_round(voc: Path, tmp_path: Path) -> None:
     write_folder(voc, tmp_path / "scores")
-    problems = Problems(ScoreSource(voc, tmp_path / "scores", images=None))
-    noisy = Noisy(problems, 2.0)
-    first, again = ([problem.unary for problem in noisy.walk("")] for _ in range(2))
+    images = ScoredImages(ScoreSource(voc, tmp_path / "scores", images=None))
+    noisy = Noisy(images, 2.0)
+    first, again = ([scored.unary for scored in noisy.walk("")] for _ in range(2))
     assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
-    added = torch.cat([(one - problem.unary).flatten() for one, problem in zip(first, problems, strict=True)])
+    added = torch.cat([(one - scored.unary).flatten() for one, scored in zip(first, images, strict=True)])
     assert float(added.std()) == pytest.approx(2, abs=0.1)
-    assert all(
-        torch.equal(one.unary, two.unary) for one, two in zip(Noisy(problems, 0).walk(""), problems, strict=True)
-    )
+    assert all(torch.equal(one.unary, two.unary) for one, two in zip(Noisy(images, 0).walk(""), images, strict=True))
 
 
 @pytest.mark.parametrize(

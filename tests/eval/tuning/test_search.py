@@ -11,12 +11,12 @@ import eval.tuning.search
 from crfrnn import CRFRNN
 from crfrnn.data import VOCSegmentation, read_labels, write_labels
 from crfrnn.presets import FixedCRF
-from eval.tuning.problems import Problems, ScoreSource
+from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.search import Counting, Search, main
 from eval.tuning.search_grid import Grid, around, first_round, first_steps
 from eval.tuning.search_store import Store
-from tests.eval.killing import killed_after
-from tests.eval.problems import write_folder
+from tests.eval.children import killed_after
+from tests.eval.stored_scores import write_folder
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def test_cells_are_scored_and_the_best_is_kept(arguments: Callable, voc: Path, t
     truths, guesses = [], []
     for sample in VOCSegmentation(voc, "val"):
         if sample.name in found["images"]:
-            problems = Problems(ScoreSource(voc, tmp_path / "scores", images=None))
-            unary = problems[problems.names.index(sample.name)].unary
+            images = ScoredImages(ScoreSource(voc, tmp_path / "scores", images=None))
+            unary = images[images.names.index(sample.name)].unary
             known = sample.labels != 255
             truths.append(sample.labels[known].numpy())
             guesses.append(best(unary, sample.image[None].float())[0].argmax(0)[known].numpy())
@@ -110,10 +110,10 @@ def test_classes_that_no_image_holds(arguments: Callable, voc: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--grid.appearance-weight", "0"], "positive numbers"),
-        (["--grid.appearance-weight"], "positive numbers"),
+        (["--grid.appearance-weight", "0"], "--grid.appearance-weight is 0.0"),
+        (["--grid.appearance-weight"], "--grid.appearance-weight has no value"),
         (["--rounds", "-1"], "--rounds is -1"),
-        (["--workers", "0"], "1 or more"),
+        (["--workers", "0"], "--workers is 0"),
         (["--classes", "zebra"], "no class 'zebra'"),
         (["--images", "9"], "of the 4 images"),
     ],
@@ -160,6 +160,12 @@ def test_store_keeps_matrices(tmp_path: Path) -> None:
         assert torch.equal(store.get("x", cell), counts)
         assert not store.has("x", replace(cell, appearance_weight=2.0))
     (tmp_path / "damaged").mkdir()
-    (tmp_path / "damaged" / "tried.sqlite").write_bytes(b"no data base" * 100)
-    with pytest.raises(OSError, match="another folder"):
-        Store(tmp_path / "damaged", {})
+    damaged = tmp_path / "damaged" / "tried.sqlite"
+    whole = (tmp_path / "tried.sqlite").read_bytes()
+    for content in (b"no data base" * 100, whole[:4096] + bytes(len(whole) - 4096), whole[: len(whole) // 2]):
+        damaged.write_bytes(content)
+        with (
+            pytest.raises(OSError, match=r"tried\.sqlite cannot be used .*another folder"),
+            Store(damaged.parent, {"a": 1}),
+        ):
+            pass

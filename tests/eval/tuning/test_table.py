@@ -8,9 +8,9 @@ import torch
 from crfrnn.presets import PUBLISHED, FixedCRF
 from eval.inputs.crf_file import write_crf
 from eval.scoring.metrics import Confusion
-from eval.tuning.problems import Problems, ScoreSource
+from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.table import main
-from tests.eval.problems import write_folder
+from tests.eval.stored_scores import write_folder
 
 
 @pytest.fixture
@@ -31,15 +31,15 @@ def test_rows_are_scored_on_what_is_left_over(
     assert len(content["images"]) == 3
 
     wanted = {name: Confusion(("background", "cat", "dog")) for name in ("network alone", "mine", "DeepLab")}
-    for problem in Problems(ScoreSource(voc, tmp_path / "scores", images=1), rest=True):
-        unary = problem.unary
+    for scored in ScoredImages(ScoreSource(voc, tmp_path / "scores", images=1), rest=True):
+        unary = scored.unary
         logits = {
             "network alone": unary,
-            "mine": FixedCRF(2, 5, 60, 1, 1.5, 3).build(3)(unary, problem.image),
-            "DeepLab": FixedCRF(5, 50, 10).build(3)(unary, problem.image),
+            "mine": FixedCRF(2, 5, 60, 1, 1.5, 3).build(3)(unary, scored.image),
+            "DeepLab": FixedCRF(5, 50, 10).build(3)(unary, scored.image),
         }
         for name, found in logits.items():
-            wanted[name].update(found[0].argmax(0), problem.truth)
+            wanted[name].update(found[0].argmax(0), scored.truth)
     for name, confusion in wanted.items():
         assert rows[name]["mean_iou"] == confusion.scores().mean_iou
         assert rows[name]["subset_mean_iou"] == confusion.scores().mean_over(["cat", "dog"])

@@ -16,8 +16,9 @@ import train.steps.loop
 from crfrnn.data import VOCSegmentation, write_labels
 from crfrnn.nets import model_from_checkpoint
 from eval.inputs.checkpoints import open_for
+from tests.children import result
 from tests.coco_files import annotation, write_coco
-from tests.train.children import result, start, start_pair, without_pictures
+from tests.train.children import start, start_pair, without_pictures
 from tests.train.interruptions import interrupted_in
 from train.board import write_estimate
 from train.folder import plain

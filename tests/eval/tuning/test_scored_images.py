@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from crfrnn.nets import model_from_checkpoint
-from eval.tuning.problems import Problems, ScoreSource, drawn
-from tests.eval.problems import logits, write_archive, write_folder
+from eval.tuning.scored_images import ScoredImages, ScoreSource, drawn
+from tests.eval.stored_scores import logits, write_archive, write_folder
 
 
 @pytest.fixture
@@ -19,42 +19,42 @@ def source(voc: Path, tmp_path: Path) -> ScoreSource:
 
 
 def test_scores_from_a_folder(voc: Path, source: ScoreSource) -> None:
-    problems = Problems(source)
+    images = ScoredImages(source)
     wanted = logits(voc)
-    assert problems.names == list("abcd")
-    for problem in problems:
-        size = problem.truth.shape
+    assert images.names == list("abcd")
+    for scored in images:
+        size = scored.truth.shape
         stretched = F.interpolate(
-            torch.from_numpy(wanted[problem.name])[None], size, mode="bilinear", align_corners=True
+            torch.from_numpy(wanted[scored.name])[None], size, mode="bilinear", align_corners=True
         )
-        assert torch.equal(problem.unary, stretched)
-        assert problem.image.shape[2:] == size
-        assert problem.image.max() > 2
+        assert torch.equal(scored.unary, stretched)
+        assert scored.image.shape[2:] == size
+        assert scored.image.max() > 2
 
 
 def test_scores_from_one_file(voc: Path, source: ScoreSource, tmp_path: Path) -> None:
-    problems = Problems(replace(source, unaries=write_archive(voc, tmp_path / "all.npz")))
+    images = ScoredImages(replace(source, unaries=write_archive(voc, tmp_path / "all.npz")))
     wanted = torch.from_numpy(logits(voc)["c"][:, :5, :6])[None]
-    found = pickle.loads(pickle.dumps(problems))[2].unary
+    found = pickle.loads(pickle.dumps(images))[2].unary
     assert torch.equal(found, F.interpolate(wanted, found.shape[2:], mode="bilinear", align_corners=True))
 
 
 def test_scores_from_a_checkpoint(voc: Path, make_checkpoint: Callable) -> None:
     path = make_checkpoint()
-    problem = Problems(ScoreSource(voc, checkpoint=path, images=None))[1]
+    scored = ScoredImages(ScoreSource(voc, checkpoint=path, images=None))[1]
     model, _ = model_from_checkpoint(path)
     with torch.no_grad():
-        assert torch.equal(problem.unary, model.eval().unary(problem.image))
+        assert torch.equal(scored.unary, model.eval().unary(scored.image))
 
 
 def test_a_checkpoint_of_as_many_other_labels(voc: Path, make_checkpoint: Callable) -> None:
     path = make_checkpoint(classes=("background", "cat head", "cat body"))
     with pytest.raises(ValueError, match="label 1 is 'cat head'"):
-        Problems(ScoreSource(voc, checkpoint=path, images=None))[0]
+        ScoredImages(ScoreSource(voc, checkpoint=path, images=None))[0]
 
 
 def test_a_draw_and_what_it_leaves(source: ScoreSource) -> None:
-    own, rest = (Problems(replace(source, images=3, draw=1), rest).names for rest in (False, True))
+    own, rest = (ScoredImages(replace(source, images=3, draw=1), rest).names for rest in (False, True))
     assert sorted(own + rest) == list("abcd")
     assert len(own) == 3
     assert drawn(1000, 100, 0) != drawn(1000, 100, 1)
@@ -72,44 +72,44 @@ def test_a_draw_and_what_it_leaves(source: ScoreSource) -> None:
 )
 def test_settings_that_make_no_sense(source: ScoreSource, changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Problems(replace(source, **changes))
+        ScoredImages(replace(source, **changes))
 
 
 def test_nothing_left_over(source: ScoreSource) -> None:
     with pytest.raises(ValueError, match="some left over"):
-        Problems(source, rest=True)
+        ScoredImages(source, rest=True)
 
 
 def test_missing_scores_are_named(source: ScoreSource, voc: Path, tmp_path: Path) -> None:
     assert source.unaries is not None
     (source.unaries / "c.npy").unlink()
     with pytest.raises(FileNotFoundError, match=r"neither c\.npy nor c\.npz"):
-        Problems(source)
+        ScoredImages(source)
     np.savez(tmp_path / "few.npz", names=["a", "c"], logits=np.zeros((2, 4, 4, 3), np.float32))
     with pytest.raises(ValueError, match="no scores for 2 of the 4 images, as 'b'"):
-        Problems(replace(source, unaries=tmp_path / "few.npz"))
+        ScoredImages(replace(source, unaries=tmp_path / "few.npz"))
 
 
 @pytest.mark.parametrize(
     ("scores", "message"),
-    [(np.zeros((4, 5, 5), np.float32), "over 4 labels"), (np.full((3, 5, 5), np.nan, np.float32), "not all finite")],
+    [(np.zeros((4, 5, 5), np.float32), "over 4 labels"), (np.full((3, 5, 5), np.nan, np.float32), "scores that are not finite")],
 )
 def test_scores_that_do_not_fit(source: ScoreSource, scores: np.ndarray, message: str) -> None:
     assert source.unaries is not None
     np.save(source.unaries / "a.npy", scores)
-    with pytest.raises(ValueError, match=f"scores of a are .*{message}|scores of a .*{message}"):
-        Problems(source)[0]
+    with pytest.raises(ValueError, match=message):
+        ScoredImages(source)[0]
 
 
 def test_damaged_files_are_named(voc: Path, source: ScoreSource, tmp_path: Path) -> None:
     whole = write_archive(voc, tmp_path / "all.npz")
     whole.write_bytes(whole.read_bytes()[:200])
     with pytest.raises(ValueError, match=r"all\.npz cannot be read"):
-        Problems(replace(source, unaries=whole))
+        ScoredImages(replace(source, unaries=whole))
     assert source.unaries is not None
     (source.unaries / "a.npy").write_bytes(b"")
     with pytest.raises(ValueError, match=r"a\.npy cannot be read"):
-        Problems(source)[0]
+        ScoredImages(source)[0]
 
 
 def test_fingerprints_tell_scores_apart(source: ScoreSource, tmp_path: Path) -> None:

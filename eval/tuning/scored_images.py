@@ -16,14 +16,21 @@ from torch import Tensor
 from crfrnn.data import VOID, SegmentationSet, allowed_labels, open_set
 from crfrnn.nets import SegmentationModel, restrict
 from eval.inputs.checkpoints import check_labels, load_model, open_for
-from eval.inputs.scores_file import load_arrays, read_unary, unary_among
+from eval.inputs.flags import check_counts
+from eval.inputs.scores_file import read_arrays, read_unary, unary_among
 from eval.scoring.record import fingerprint
 
 ENDINGS = (".npy", ".npz")
 
 
-class Problem(NamedTuple):
-    """One image: unary float32 [1, L, H, W], RGB image float32 [1, 3, H, W] in 0..255, truth uint8 [H, W], its name."""
+class ScoredImage(NamedTuple):
+    """An image with its truth and the scores of a network.
+
+    Attributes:
+        unary: the scores, float32 [1, L, H, W], logits.
+        image: RGB, float32 [1, 3, H, W] in 0..255.
+        truth: labels, uint8 [H, W], 255 for void.
+    """
 
     unary: Tensor
     image: Tensor
@@ -55,7 +62,7 @@ class ScoreSource:
         return None if path is None else fingerprint(path)
 
 
-class Problems(Sequence[Problem]):
+class ScoredImages(Sequence[ScoredImage]):
     """The images that `source` draws from its list; with `rest`, those that it leaves over.
 
     Goes from process to process as a description alone; scores are read where they are asked for.
@@ -70,6 +77,7 @@ class Problems(Sequence[Problem]):
     def __init__(self, source: ScoreSource, rest: bool = False) -> None:
         if (source.unaries is None) == (source.checkpoint is None):
             raise ValueError("wanted one of --unaries and --checkpoint: where the scores of the network come from")
+        check_counts(0, draw=source.draw)
         self.source = source
         self._dataset = (
             open_set(source.data, source.split)
@@ -87,13 +95,13 @@ class Problems(Sequence[Problem]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, number: int) -> Problem:  # type: ignore[override]
+    def __getitem__(self, number: int) -> ScoredImage:  # type: ignore[override]
         index = self.indices[number]
         sample = self._dataset[index]
         image = sample.image[None].float()
         unary = self._unary(index, sample.name, image)
         check_unary(unary, sample.name, self._dataset)
-        return Problem(unary, image, sample.labels, sample.name)
+        return ScoredImage(unary, image, sample.labels, sample.name)
 
     def labels(self) -> set[int]:
         """The labels that the truth of the images holds."""
@@ -143,14 +151,6 @@ def score_file(folder: Path, name: str) -> Path:
         if (folder / f"{name}{ending}").is_file():
             return folder / f"{name}{ending}"
     raise FileNotFoundError(f"{folder} holds neither {name}.npy nor {name}.npz, the scores of an image in the list")
-
-
-def read_arrays(path: Path) -> Mapping[str, np.ndarray]:
-    """The arrays of an .npz file with the scores of many images. Raises ValueError where it is none."""
-    loaded = load_arrays(path)
-    if isinstance(loaded, np.ndarray):
-        raise ValueError(f"{path} holds one array; wanted an .npz with 'names' and 'logits', or a folder of such files")
-    return loaded
 
 
 def check_scores(unaries: Path, names: Sequence[str]) -> None:
