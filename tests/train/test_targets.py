@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import train.targets
+import train.label_maps
 from crfrnn.data import LabeledBox, make_toy, read_labels, write_labels
 from crfrnn.data.coco import COCO_CATEGORIES
 from crfrnn.weak import rect_targets, seg_targets
@@ -46,7 +46,7 @@ def test_what_is_there_is_kept_and_what_is_not_is_made(
 ) -> None:
     """Interrupted after the first image."""
     calls = 0
-    original = train.targets.target
+    original = train.label_maps.target
 
     def target(*args: object) -> torch.Tensor:
         nonlocal calls
@@ -56,7 +56,7 @@ def test_what_is_there_is_kept_and_what_is_not_is_made(
         return original(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train.targets, "target", target)
+        patch.setattr(train.label_maps, "target", target)
         with pytest.raises(KeyboardInterrupt):
             run("--boxes", "regions")
     out = tmp_path / "out"

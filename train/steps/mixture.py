@@ -1,11 +1,10 @@
 """What the batches of a stage are made of: sources of images with different annotations, each with a list of its own."""
 
-import json
 from pathlib import Path
 
 from crfrnn.data import CocoSegmentation, Parts, SegmentationSet, VOCSegmentation, open_set
+from train.label_maps import check_rect
 from train.recipes import Recipe, Source, Stage
-from train.targets import PARAMETERS
 
 ALONE = (Source(count=1, split=""),)
 """What a batch is made of that has nothing but images with masks."""
@@ -47,15 +46,8 @@ def open_source(
             raise ValueError(f"the recipe takes images from COCO (list {source.split}); pass its folder as --coco")
         return CocoSegmentation(coco, source.split, "joint" if source.joint else "voc", masks=masks)
     if source.annotation == "boxes" and masks is not None:
-        check_rect(Path(masks) / PARAMETERS)
+        check_rect(Path(masks))
     return open_set(data, source.split, parts) if masks is None else VOCSegmentation(data, source.split, masks=masks)
-
-
-def check_rect(parameters: Path) -> None:
-    """Raise ValueError where label maps are known to be no boxes: masks would give away more than boxes do."""
-    kind = json.loads(parameters.read_text(encoding="utf-8"))["settings"]["kind"] if parameters.exists() else "rect"
-    if kind != "rect":
-        raise ValueError(f"{parameters.parent} holds maps of the kind {kind!r}; boxes are to be those of `rect`")
 
 
 def check_mixture(recipe: Recipe, name: str, stage: Stage) -> None:
