@@ -22,6 +22,21 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. NaN and infinite numbers, which Python's reader accepts, are for the caller to refuse.
+
+    Raises FileNotFoundError where there is no such file, and ValueError, naming the file, where it is not JSON.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except RecursionError as error:
+        raise ValueError(f"{path} cannot be read: its lists and objects are nested too deeply") from error
+    except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
+        raise ValueError(f"{path} cannot be read ({error}); wanted a complete JSON file in UTF-8") from error
+
+
 def load_torch(path: str | os.PathLike[str], wanted: str) -> Any:
     """The content of a file of torch, tensors on the CPU; nothing in the file is executed (`weights_only=True`).
 

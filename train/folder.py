@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from crfrnn._files import replacing
+from crfrnn._files import read_json, replacing
 from crfrnn.nets import SegmentationModel, load_checkpoint, save_checkpoint
 from train.options import RECIPE
 from train.recipes import Recipe
@@ -39,7 +39,7 @@ def open_folder(out: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | Non
         return None
     if not resume:
         raise ValueError(f"{out} already holds a run; pass --resume to continue it, or another --out")
-    found, wanted = json.loads(description.read_text(encoding="utf-8")), plain(recipe)
+    found, wanted = read_json(description), plain(recipe)
     different = differences(found, wanted)
     if different:
         raise ValueError(f"the run in {out} has another recipe: {', '.join(different)} differ; see {description}")

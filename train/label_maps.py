@@ -1,6 +1,5 @@
 """Label maps made from boxes, a folder for each kind, with a file beside them that says what they were made from."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from crfrnn._files import claim
+from crfrnn._files import claim, read_json
 from crfrnn.data import (
     CocoSegmentation,
     LabeledBox,
@@ -117,6 +116,6 @@ def settings(options: "Options", kind: str) -> dict[str, Any]:
 def check_rect(folder: Path) -> None:
     """Raise ValueError where label maps are known to be no boxes: masks would give away more than boxes do."""
     parameters = folder / PARAMETERS
-    kind = json.loads(parameters.read_text(encoding="utf-8"))["settings"]["kind"] if parameters.exists() else "rect"
+    kind = read_json(parameters)["settings"]["kind"] if parameters.exists() else "rect"
     if kind != "rect":
         raise ValueError(f"{folder} holds maps of the kind {kind!r}; boxes are to be those of `rect`")
