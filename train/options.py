@@ -38,8 +38,8 @@ class Options:
     only: tuple[str, ...] = ()
     """names of the stages to run; all by default"""
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
-    """two steps of every stage and two images of the validation list, into a folder of its own: checks data, shapes and
-    memory, and leaves one of everything to look at"""
+    """check everything that a run checks first, then take two steps of every stage and score two images, in a folder of its
+    own: shows memory, and leaves one of everything to look at"""
 
 
 def parse(argv: Sequence[str]) -> tuple[str, Options]:

@@ -18,6 +18,7 @@ import tyro
 
 from crfrnn._command import exit_code
 from crfrnn.presets import BBOX_SEG_CRF, FixedCRF
+from train.recipes.limits import check_numbers
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: Options, command: str) -> int:
-    """Load what takes seconds to load, then make the label maps. Raises OSError or ValueError where data are no good."""
+    """Load what takes seconds to load, then make the label maps. Raises OSError or ValueError where input is no good."""
+    check_numbers(options.seg, "seg.")
     from train.label_maps import make
 
     return make(options, command)

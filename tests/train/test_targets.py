@@ -74,6 +74,12 @@ def test_what_is_there_is_kept_and_what_is_not_is_made(
     assert "holds files made with another data" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "1e309", "-1", "0"])
+def test_numbers_of_the_crf_that_make_no_sense(run: Callable, value: str, capsys: pytest.CaptureFixture) -> None:
+    assert run("--boxes", "regions", "--seg.theta-beta", value) == 2
+    assert f"--seg.theta-beta is {float(value)}; wanted 0.01 <= theta_beta <= 1,000,000" in capsys.readouterr().err
+
+
 def test_boxes_around_objects(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     root = make_toy(tmp_path / "toy", num_train=1, num_val=1, size=(48, 56))
     argv = ["--data", str(root), "--list", "val", "--out", str(tmp_path / "out")]

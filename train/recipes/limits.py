@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from math import inf
 from typing import Any
 
 from crfrnn.parts import Parts
@@ -13,34 +12,34 @@ from train.recipes.schema import Crf, EStep, Recipe, Source, Stage
 
 @dataclass(frozen=True)
 class Limits:
-    """A number lies from `low` to `high`, ends included where they are finite and `ends` has their bracket."""
+    """A number lies from `low` to `high`, each included where its bracket in `ends` is square."""
 
-    low: float = -inf
-    high: float = inf
+    low: float
+    high: float
     ends: str = "[]"
 
     def allow(self, value: float) -> bool:
-        """Whether `value` lies there; NaN and infinite values never do."""
+        """Whether `value` lies there; NaN never does."""
         above = value > self.low if self.ends[0] == "(" else value >= self.low
-        below = value < self.high if self.ends[1] == ")" else value <= self.high
-        return above and below and -inf < value < inf
+        return above and (value < self.high if self.ends[1] == ")" else value <= self.high)
 
     def describe(self, name: str) -> str:
         """The limits as an inequality of what is called `name`."""
-        before = "<" if self.ends[0] == "(" or self.low == -inf else "<="
-        after = "<" if self.ends[1] == ")" or self.high == inf else "<="
+        before, after = ("<" if end in "()" else "<=" for end in self.ends)
         return f"{self.low:,} {before} {name} {after} {self.high:,}"
 
 
-MANY = 1_000_000_000
-FINITE, POSITIVE, NOT_NEGATIVE, SHARE = Limits(), Limits(0, ends="(]"), Limits(0), Limits(0, 1, "[)")
+# The far ends keep products of a few numbers within float32.
+MILLION, MANY = 1_000_000, 1_000_000_000
+POSITIVE, FACTOR, SHARE = Limits(0, MILLION, "(]"), Limits(0, MILLION), Limits(0, 1, "[)")
 COUNT, COUNT_OR_NONE, PIXELS = Limits(1, MANY), Limits(0, MANY), Limits(1, 100_000)
+BANDWIDTH, WEIGHT = Limits(0.01, MILLION), Limits(-MILLION, MILLION)
 
 LIMITS: dict[type, dict[str, Limits]] = {
     Recipe: {
         "width": Limits(0, 16, "(]"),
         "dropout": SHARE,
-        "input_scale": Limits(0, 4, "(]"),
+        "input_scale": Limits(0.05, 4),
         "extra_labels": Limits(0, 254),
         "val_images": COUNT,
         "seed": Limits(0, 2**63 - 1),
@@ -52,16 +51,16 @@ LIMITS: dict[type, dict[str, Limits]] = {
         "lr": POSITIVE,
         "dropout": SHARE,
         "accumulate": COUNT,
-        "power": NOT_NEGATIVE,
+        "power": FACTOR,
         "step_size": COUNT,
         "warmup": COUNT_OR_NONE,
-        "new_layers_multiplier": NOT_NEGATIVE,
-        "last_layer_multiplier": NOT_NEGATIVE,
-        "kernel_weight_multiplier": NOT_NEGATIVE,
-        "compatibility_multiplier": NOT_NEGATIVE,
-        "bandwidth_multiplier": NOT_NEGATIVE,
+        "new_layers_multiplier": FACTOR,
+        "last_layer_multiplier": FACTOR,
+        "kernel_weight_multiplier": FACTOR,
+        "compatibility_multiplier": FACTOR,
+        "bandwidth_multiplier": FACTOR,
         "momentum": SHARE,
-        "weight_decay": NOT_NEGATIVE,
+        "weight_decay": FACTOR,
         "clip": POSITIVE,
         "loss_stride": PIXELS,
         "crop": PIXELS,
@@ -73,26 +72,26 @@ LIMITS: dict[type, dict[str, Limits]] = {
     },
     Source: {"count": COUNT, "weight": POSITIVE},
     EStep: {
-        "foreground_bias": NOT_NEGATIVE,
-        "background_bias": NOT_NEGATIVE,
+        "foreground_bias": FACTOR,
+        "background_bias": FACTOR,
         "foreground_portion": SHARE,
         "background_portion": SHARE,
         "rounds": Limits(0, 1000),
     },
     Crf: {
-        "theta_alpha": POSITIVE,
-        "theta_beta": POSITIVE,
-        "theta_gamma": POSITIVE,
-        "appearance_weight": FINITE,
-        "smoothness_weight": FINITE,
+        "theta_alpha": BANDWIDTH,
+        "theta_beta": BANDWIDTH,
+        "theta_gamma": BANDWIDTH,
+        "appearance_weight": WEIGHT,
+        "smoothness_weight": WEIGHT,
         "num_iterations": Limits(1, 1000),
     },
     FixedCRF: {
-        "appearance_weight": FINITE,
-        "theta_alpha": POSITIVE,
-        "theta_beta": POSITIVE,
-        "smoothness_weight": FINITE,
-        "theta_gamma": POSITIVE,
+        "appearance_weight": WEIGHT,
+        "theta_alpha": BANDWIDTH,
+        "theta_beta": BANDWIDTH,
+        "smoothness_weight": WEIGHT,
+        "theta_gamma": BANDWIDTH,
         "num_iterations": Limits(0, 1000),
     },
     Parts: {"side": PIXELS, "margin": Limits(0, 100), "smallest": Limits(0, 100_000)},
@@ -122,9 +121,13 @@ def check_recipe(recipe: Recipe) -> None:
 def check_numbers(settings: Any, prefix: str = "") -> None:
     """Raise ValueError, naming the flag, where a number is out of its limits, in `settings` or what it is made of."""
     for kind, field, name, value in numbers(settings, prefix):
-        limits = LIMITS[kind][field]
-        if not all(limits.allow(number) for number in (value if isinstance(value, tuple) else (value,))):
-            raise ValueError(f"{flag(name)} is {show(value)}; wanted {limits.describe(field)}")
+        check_number(name, value, LIMITS[kind][field])
+
+
+def check_number(name: str, value: float | tuple[float, ...], limits: Limits) -> None:
+    """Raise ValueError where a number, or one of several, with the dotted `name` is out of its limits."""
+    if not all(limits.allow(number) for number in (value if isinstance(value, tuple) else (value,))):
+        raise ValueError(f"{flag(name)} is {show(value)}; wanted {limits.describe(name.rpartition('.')[2])}")
 
 
 def numbers(settings: Any, prefix: str = "") -> Iterator[tuple[type, str, str, Any]]:

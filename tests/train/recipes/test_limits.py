@@ -51,10 +51,8 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
 @pytest.mark.parametrize("name", NUMBERS)
 def test_every_number_of_a_recipe_has_its_limits(refused: Callable, name: str) -> None:
     word = name.rpartition(".")[2]
-    for value in ("nan", "inf", "-inf", "1e309"):
+    for value in ("nan", "inf", "-inf", "1e309", "1" + 40 * "0"):
         assert refused(name, value)
-    if isinstance(NUMBERS[name], int):
-        assert refused(name, "9" * 40)
     assert refused(name, "-1") == (word not in MAY_BE_NEGATIVE)
     zero = word in MAY_BE_ZERO or name == "dense_crf.num_iterations"
     assert refused(name, "0") != zero

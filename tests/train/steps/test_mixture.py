@@ -182,13 +182,15 @@ def stage_of(**mixture: Source) -> Stage:
 @pytest.mark.parametrize(
     ("stage", "message"),
     [
-        (replace(stage_of(a=MASKS), batch_size=2), "have 1 images in a batch, its batch_size is 2"),
-        (stage_of(a=MASKS, b=replace(MASKS, count=0)), "'b' of stage 'only' has 0 images in a batch"),
-        (stage_of(a=replace(BOXES, e_step=EStep())), "boxes and the E-step em-adapt"),
-        (stage_of(a=replace(MASKS, joint=True)), "'a' of stage 'only' is joint"),
+        (
+            replace(stage_of(a=MASKS), batch_size=2),
+            "--stages.only.batch-size is 2, and the counts of its mixture come to 1",
+        ),
+        (stage_of(a=replace(BOXES, e_step=EStep())), "--stages.only.mixture.a.annotation is boxes and .* em-adapt"),
+        (stage_of(a=replace(MASKS, joint=True)), "--stages.only.mixture.a.joint goes with the masks of COCO"),
         (stage_of(a=replace(MASKS, data="coco")), "pass its folder as --coco"),
         (stage_of(a=replace(MASKS, data="coco", split="other")), "21 labels, the network scores 6"),
-        (stage_of(a=replace(BOXES, masks=None)), "'a' of stage 'only' has boxes and no `masks`"),
+        (stage_of(a=replace(BOXES, masks=None)), "--stages.only.mixture.a.masks is None"),
     ],
 )
 def test_what_cannot_be_mixed_is_said(toy: Path, tmp_path: Path, stage: Stage, message: str) -> None:
