@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,18 @@ def open_folder(out: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | Non
     for partial in out.glob(".*.pt.*"):
         partial.unlink(missing_ok=True)
     return load_checkpoint(out / LAST) if (out / LAST).exists() else None
+
+
+@contextmanager
+def continuing(path: Path) -> Iterator[None]:
+    """What the content of the checkpoint `path` makes the body raise becomes a ValueError that names the file."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise ValueError(
+            f"the run cannot continue from {path}: {reason}. Restore that file, or remove it to begin its stage again"
+        ) from error
 
 
 def holds_run(out: Path, recipe: Recipe, resume: bool) -> bool:

@@ -116,6 +116,14 @@ def settings(options: "Options", kind: str) -> dict[str, Any]:
 def check_rect(folder: Path) -> None:
     """Raise ValueError where label maps are known to be no boxes: masks would give away more than boxes do."""
     parameters = folder / PARAMETERS
-    kind = read_json(parameters)["settings"]["kind"] if parameters.exists() else "rect"
+    if not parameters.exists():
+        return
+    content = read_json(parameters)
+    settings = content.get("settings") if isinstance(content, dict) else None
+    kind = settings.get("kind") if isinstance(settings, dict) else None
+    if kind is None:
+        raise ValueError(
+            f"{parameters} does not say of which kind the maps beside it are; make them again (train.targets)"
+        )
     if kind != "rect":
         raise ValueError(f"{folder} holds maps of the kind {kind!r}; boxes are to be those of `rect`")

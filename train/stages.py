@@ -3,8 +3,9 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,7 +15,7 @@ from train.checks import check_images, check_run
 from train.distributed import Processes, own_device, processes
 from train.dry import dry_folder, dry_report, ends_of_lists, rehearsal
 from train.finish import finish
-from train.folder import LAST, free_folder, open_folder, plain
+from train.folder import LAST, continuing, free_folder, open_folder, plain
 from train.interrupt import Interrupted, Stop
 from train.options import Options
 from train.start import start_model
@@ -97,16 +98,23 @@ def train(
         last = open_folder(run.out, run.recipe, resume=True)
     else:
         print(json.dumps(plain(run.recipe), indent=2))
+    interrupted = interrupted_stage(run, last)
     for name in names:
         model = made.pop(name, None) or start_model(run, name, init)
-        state = None
-        if last is not None and last["training"]["stage"] == name:
-            model.load_state_dict(last["model"])
-            state = last["training"]
         try:
-            Training(run, name, model, state).finish()
-        except Interrupted as interrupted:
+            Training(run, name, model, last if name == interrupted else None).finish()
+        except Interrupted as signal:
             where = f"; continue with --resume --out {run.out}" if (run.out / LAST).exists() else ""
-            raise Interrupted(interrupted.number, f" in stage {name!r}{where}") from interrupted
+            raise Interrupted(signal.number, f" in stage {name!r}{where}") from signal
     finish(run, argv)
     return 0
+
+
+def interrupted_stage(run: Run, last: Mapping[str, Any] | None) -> str | None:
+    """The stage that the last checkpoint of a run is from. Raises ValueError where it labels other things."""
+    if last is None:
+        return None
+    with continuing(run.out / LAST):
+        if list(last["classes"]) != list(run.dataset.classes):
+            raise ValueError("it was trained on other labels than those of --data")
+        return last["training"]["stage"]

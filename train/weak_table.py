@@ -19,7 +19,7 @@ from typing import Any
 import tyro
 
 from crfrnn._command import exit_code
-from crfrnn._files import claim, replacing
+from crfrnn._files import claim, read_json, replacing
 from eval.scoring.tables import text_table
 from train.recipes.limits import COUNT, check_number
 
@@ -200,7 +200,7 @@ def write_table(options: Options) -> None:
     from eval.scoring.report import JSON_NAME
 
     results = {
-        name: json.loads((options.out / name / JSON_NAME).read_text(encoding="utf-8"))
+        name: read_json(options.out / name / JSON_NAME)
         for name in options.rows
         if (options.out / name / JSON_NAME).exists()
     }

@@ -208,6 +208,15 @@ def test_boxes_are_not_taken_from_finer_maps(toy: Path, tmp_path: Path) -> None:
         open_sets(recipe, VOCSegmentation(toy, "train"), toy, None, tmp_path)
 
 
+@pytest.mark.parametrize(("content", "message"), [("{", "cannot be read"), ("[]", "does not say of which kind")])
+def test_maps_of_unknown_kind_are_not_taken_for_boxes(toy: Path, tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "rect").mkdir()
+    (tmp_path / "rect" / "parameters.json").write_text(content)
+    recipe = replace(RECIPE, stages={"only": stage_of(a=BOXES)})
+    with pytest.raises(ValueError, match=message):
+        open_sets(recipe, VOCSegmentation(toy, "train"), toy, None, tmp_path)
+
+
 def test_as_many_labels_with_other_names(toy: Path, tmp_path: Path) -> None:
     coco = write_coco(tmp_path / "coco", "other", [], (8, 8), (1,))
     data = tmp_path / "toy"
