@@ -41,6 +41,7 @@ def make(options: "Options", command: str) -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     origin = {"command": command, "commit": commit(), "hardware": hardware(device)}
     for kind in options.kinds:
+        remove_leftovers(options.out / kind)
         claim(options.out / kind / PARAMETERS, settings(options, kind), origin)
     written = 0
     for index, name in enumerate(tqdm(names, desc="targets", unit="image", disable=len(names) < 20)):
@@ -57,6 +58,12 @@ def make(options: "Options", command: str) -> int:
             written += 1
     print(f"{written} of {len(names)} images done, the others were there; in {options.out}: {', '.join(options.kinds)}")
     return 0
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a command that was killed left half-written in a folder of label maps."""
+    for partial in [*folder.glob(".*.png.*"), *folder.glob(f".{PARAMETERS}.*")]:
+        partial.unlink(missing_ok=True)
 
 
 def target(kind: str, image: Tensor, boxes: Sequence[LabeledBox], seg: FixedCRF) -> Tensor:

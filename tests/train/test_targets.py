@@ -74,6 +74,20 @@ def test_what_is_there_is_kept_and_what_is_not_is_made(
     assert "holds files made with another data" in capsys.readouterr().err
 
 
+def test_what_was_half_written_when_the_command_was_killed_is_removed(run: Callable, tmp_path: Path) -> None:
+    """Before the parameters were complete, and then among label maps."""
+    folder = tmp_path / "out" / "rect"
+    folder.mkdir(parents=True)
+    (folder / f".parameters.json.{32 * 'a'}").write_text("{")
+    assert run("--boxes", "regions", "--kinds", "rect") == 0
+    complete = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(complete) == {"parameters.json", "val_00000.png", "val_00001.png"}
+    (folder / f".val_00000.png.{32 * 'b'}").write_bytes(complete["val_00000.png"][:40])
+    (folder / "val_00000.png").unlink()
+    assert run("--boxes", "regions", "--kinds", "rect") == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == complete
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "1e309", "-1", "0"])
 def test_numbers_of_the_crf_that_make_no_sense(run: Callable, value: str, capsys: pytest.CaptureFixture) -> None:
     assert run("--boxes", "regions", "--seg.theta-beta", value) == 2
