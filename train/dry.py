@@ -8,36 +8,40 @@ from pathlib import Path
 
 import torch
 
-from crfrnn.data import make_toy, open_set
 from eval.scoring.tables import text_table
 from train.distributed import Processes
 from train.folder import free_folder
-from train.options import Options, shortened
+from train.options import shortened
+from train.state import Run
 
 
-def dry_options(options: Options, device: torch.device, group: Processes) -> Options:
-    """Check the images at both ends of the lists, and print them; returns the options of a short run into a new folder.
+def dry_folder(out: Path | None, group: Processes) -> Path:
+    """A new folder for a rehearsal of a run in `out`; what an earlier one left there is removed."""
+    folder = out / "dry-run" if out else free_folder("dry-run")
+    if group.is_main and folder.exists():
+        shutil.rmtree(folder)
+    group.wait()
+    return folder
 
-    On a GPU batches keep their size, so that the memory is that of a run; on a CPU a pass has one image, for time. Raises
-    as opening data does.
+
+def rehearsal(run: Run) -> Run:
+    """The run with two steps a stage and two images to score.
+
+    On a GPU batches keep their size, so that the memory is that of a run; on a CPU a pass has one image, for time.
     """
-    recipe = options.recipe
-    data = options.data or make_toy(Path("runs") / "toy-data")
+    short = shortened(run.recipe, None if run.device.type == "cuda" else run.group.world)
+    return replace(run, recipe=short, final_images=2)
+
+
+def ends_of_lists(run: Run) -> str:
+    """The images at both ends of the training and of the validation list, as a table."""
     rows = []
-    for name in (recipe.train_list, recipe.val_list):
-        dataset = open_set(data, name, recipe.parts)
+    for name, dataset in ((run.recipe.train_list, run.dataset), (run.recipe.val_list, run.validation)):
         for sample in (dataset[0], dataset[len(dataset) - 1]):
             height, width = sample.labels.shape
             present = [dataset.classes[label] for label in sample.labels.unique().tolist() if label != 255]
             rows.append([name, str(len(dataset)), sample.name, f"{width} x {height}", ", ".join(present)])
-    if group.is_main:
-        print(text_table(["list", "images", "name", "size", "labels"], rows) + "\n")
-    out = options.out / "dry-run" if options.out else free_folder("dry-run")
-    if group.is_main and out.exists():
-        shutil.rmtree(out)
-    group.wait()
-    short = shortened(recipe, None if device.type == "cuda" else group.world)
-    return replace(options, recipe=short, resume=False, out=out)
+    return text_table(["list", "images", "name", "size", "labels"], rows) + "\n"
 
 
 def dry_report(out: Path, seconds: float, device: torch.device) -> str:

@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from crfrnn._files import replacing
+from crfrnn._files import read_json, replacing
 from crfrnn.nets import SegmentationModel, load_checkpoint, save_checkpoint
 from train.options import RECIPE
 from train.recipes import Recipe
@@ -27,25 +29,45 @@ def free_folder(name: str) -> Path:
 def open_folder(out: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | None:
     """Make the folder of a run with its recipe in it, or continue one; returns its last checkpoint, if it has one.
 
-    What a process that was killed left half-written is removed. A folder in which nothing was trained counts as new.
-    Raises ValueError where the folder holds a run that is not to be continued, or one of another recipe, and OSError
-    where it cannot be written to.
+    What a process that was killed left half-written is removed. Raises as `holds_run` does, and OSError where the folder
+    cannot be written to.
     """
-    description = out / RECIPE
-    if not description.exists() or not (resume or any(out.glob("*.pt"))):
+    if not holds_run(out, recipe, resume):
         out.mkdir(parents=True, exist_ok=True)
-        with replacing(description) as partial:
+        with replacing(out / RECIPE) as partial:
             partial.write_text(json.dumps(plain(recipe), indent=2) + "\n", encoding="utf-8")
         return None
-    if not resume:
-        raise ValueError(f"{out} already holds a run; pass --resume to continue it, or another --out")
-    found, wanted = json.loads(description.read_text(encoding="utf-8")), plain(recipe)
-    different = differences(found, wanted)
-    if different:
-        raise ValueError(f"the run in {out} has another recipe: {', '.join(different)} differ; see {description}")
     for partial in out.glob(".*.pt.*"):
         partial.unlink(missing_ok=True)
     return load_checkpoint(out / LAST) if (out / LAST).exists() else None
+
+
+@contextmanager
+def continuing(path: Path) -> Iterator[None]:
+    """What the content of the checkpoint `path` makes the body raise becomes a ValueError that names the file."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise ValueError(
+            f"the run cannot continue from {path}: {reason}. Restore that file, or remove it to begin its stage again"
+        ) from error
+
+
+def holds_run(out: Path, recipe: Recipe, resume: bool) -> bool:
+    """Whether a folder holds a run to continue. A folder in which nothing was trained counts as new.
+
+    Raises ValueError where it holds a run that is not to be continued, or one of another recipe.
+    """
+    description = out / RECIPE
+    if not description.exists() or not (resume or any(out.glob("*.pt"))):
+        return False
+    if not resume:
+        raise ValueError(f"{out} already holds a run; pass --resume to continue it, or another --out")
+    different = differences(read_json(description), plain(recipe))
+    if different:
+        raise ValueError(f"the run in {out} has another recipe: {', '.join(different)} differ; see {description}")
+    return True
 
 
 def differences(found: Any, wanted: Any, name: str = "") -> list[str]:

@@ -1,15 +1,16 @@
 """The command line of train.run: where things are, and every field of a recipe."""
 
 import argparse
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
-from train.recipes import RECIPES, Recipe, Source, Stage
+from train.recipes import RECIPES, Recipe
+from train.recipes.limits import check_recipe
+from train.recipes.reading import read_recipe
 
 RECIPE = "recipe.json"  # in the folder of a run
 DESCRIPTION = f"""Train a network, the parameters of a CRF-RNN on it, or both jointly, in stages. --recipe NAME says what the
@@ -37,8 +38,8 @@ class Options:
     only: tuple[str, ...] = ()
     """names of the stages to run; all by default"""
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
-    """two steps of every stage and two images of the validation list, into a folder of its own: checks data, shapes and
-    memory, and leaves one of everything to look at"""
+    """check everything that a run checks first, then take two steps of every stage and score two images, in a folder of its
+    own: shows memory, and leaves one of everything to look at"""
 
 
 def parse(argv: Sequence[str]) -> tuple[str, Options]:
@@ -48,7 +49,9 @@ def parse(argv: Sequence[str]) -> tuple[str, Options]:
     chosen, rest = chooser.parse_known_args(argv)
     name, recipe = find_recipe(chosen.recipe, resumed(rest))
     default = Options(recipe=recipe)
-    return name, tyro.cli(Options, args=rest, default=default, prog="python -m train.run", description=DESCRIPTION)
+    options = tyro.cli(Options, args=rest, default=default, prog="python -m train.run", description=DESCRIPTION)
+    check_recipe(options.recipe)
+    return name, options
 
 
 def resumed(argv: Sequence[str]) -> Path | None:
@@ -72,41 +75,6 @@ def find_recipe(wanted: str | None, of_run: Path | None) -> tuple[str, Recipe]:
     if not wanted.endswith(".json"):
         raise ValueError(f"there is no recipe {wanted!r}; wanted one of {', '.join(RECIPES)}, or a recipe.json")
     return Path(wanted).resolve().parent.name, read_recipe(Path(wanted))
-
-
-def read_recipe(path: Path) -> Recipe:
-    """A recipe from its JSON file. Raises ValueError where it holds something else; wrong fields end the command."""
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no recipe at {path}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        stages = {name: outline(stage) for name, stage in content["stages"].items()}
-    except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} is no recipe ({error!r}); wanted the recipe.json of a run") from error
-    # The same reader as for the command line, so that types and choices are checked, and told, alike.
-    return tyro.cli(Recipe, args=arguments(content), default=Recipe(stages=stages), prog=str(path))
-
-
-def outline(content: Mapping[str, Any]) -> Stage:
-    """A stage with the sources that `content` names, whose fields are to be filled in."""
-    mixture = {name: Source(count=1, split="") for name in content.get("mixture", {})}
-    return Stage(steps=1, batch_size=1, lr=1.0, mixture=mixture)
-
-
-def arguments(content: Mapping[str, Any], prefix: str = "--") -> list[str]:
-    """A nested dictionary as command line arguments: {"a": {"b": 1}} -> --a.b 1."""
-    found: list[str] = []
-    for key, value in content.items():
-        name = prefix + key
-        if isinstance(value, Mapping):
-            found += arguments(value, f"{name}.")
-        elif isinstance(value, bool):
-            found.append(name if value else f"{prefix}no-{key}")
-        elif isinstance(value, list):
-            found += [name, *map(str, value)]
-        else:
-            found += [name, str(value)]
-    return found
 
 
 def shortened(recipe: Recipe, batch: int | None) -> Recipe:

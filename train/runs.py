@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crfrnn._command import exit_code
-from crfrnn._files import replacing
+from crfrnn._files import read_json, replacing
 from eval.scoring.tables import text_table
 
 if TYPE_CHECKING:  # what is slow to import waits until the options are parsed
@@ -57,7 +57,10 @@ def read_run(folder: Path) -> dict[str, Any]:
     path = folder / JSON_NAME
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}; wanted the folder of a run that has come to its end")
-    return {"name": folder.resolve().name, **json.loads(path.read_text(encoding="utf-8"))}
+    content = read_json(path)
+    if not isinstance(content, dict) or not {"command", "recipe", "seconds", "scores"} <= content.keys():
+        raise ValueError(f"{path} is not the {JSON_NAME} of a run of train.run, which has recipe, seconds and scores")
+    return {"name": folder.resolve().name, **content}
 
 
 def tables(runs: Sequence[dict[str, Any]], classes: Sequence[str]) -> list[str]:
@@ -128,7 +131,9 @@ def curves(folders: Sequence[Path], names: Sequence[str]) -> "Figure":
 
 def stages_of(folder: Path) -> list[str]:
     """The stages of a run that TensorBoard has curves of, in their order."""
-    recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+    recipe = read_json(folder / "recipe.json")
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("stages"), dict):
+        raise ValueError(f"{folder / 'recipe.json'} has no stages; wanted the recipe of a run")
     return [stage for stage in recipe["stages"] if (folder / "tensorboard" / stage).is_dir()]
 
 

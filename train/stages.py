@@ -1,17 +1,21 @@
-"""A run from its options to its table: the stages one after the other, each from where it stands."""
+"""A run from its options to its table: checks first, then the stages one after the other, each from where it stands."""
 
 import json
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from crfrnn.data import make_toy, open_set
+from crfrnn.nets import SegmentationModel
+from train.checks import check_images, check_run
 from train.distributed import Processes, own_device, processes
-from train.dry import dry_options, dry_report
+from train.dry import dry_folder, dry_report, ends_of_lists, rehearsal
 from train.finish import finish
-from train.folder import LAST, free_folder, open_folder, plain
+from train.folder import LAST, continuing, free_folder, open_folder, plain
 from train.interrupt import Interrupted, Stop
 from train.options import Options
 from train.start import start_model
@@ -22,32 +26,39 @@ from train.steps.mixture import open_sets
 
 def start(name: str, options: Options, argv: list[str]) -> int:
     """Join the other processes and do what `options` ask for. Raises as its parts do."""
+    check_options(options)
     device = own_device()
     with processes(device) as group:
         stop = Stop(patient=group.launched)
         try:
             with stop.watching():
-                if options.dry_run:
-                    return rehearse(options, device, group, stop, argv)
-                return train(options, options.out or default_folder(name, group), device, group, stop, argv)
+                run = open_run(options, folder(name, options, group), device, group, stop)
+                return check_and_train(run, options, argv)
         except Interrupted as interrupted:
             print(f"train.run: {interrupted}", file=sys.stderr)
             return interrupted.exit_code
 
 
-def rehearse(options: Options, device: torch.device, group: Processes, stop: Stop, argv: list[str]) -> int:
-    """A dry run. Raises as a run does."""
-    short = dry_options(options, device, group)
-    assert short.out is not None
-    began = time.perf_counter()
-    code = train(short, short.out, device, group, stop, argv)
-    if group.is_main:
-        print(dry_report(short.out, time.perf_counter() - began, device))
-    return code
+def check_options(options: Options) -> None:
+    """Raise ValueError for stages that the recipe does not have, and for a run to continue that is not named."""
+    unknown = [name for name in options.only if name not in options.recipe.stages]
+    if unknown:
+        raise ValueError(f"there is no stage {unknown[0]!r}; the stages are {', '.join(options.recipe.stages)}")
+    if options.resume and options.out is None:
+        raise ValueError("--resume needs --out: the folder of the run to continue")
 
 
-def train(options: Options, out: Path, device: torch.device, group: Processes, stop: Stop, argv: list[str]) -> int:
-    """Run the stages that `options` ask for and show what came out. Raises as its parts do."""
+def folder(name: str, options: Options, group: Processes) -> Path:
+    """The folder to write into. Raises ValueError under torchrun, where restarted processes could not find a new one."""
+    if options.dry_run:
+        return dry_folder(options.out, group)
+    if options.out is None and group.launched:
+        raise ValueError("torchrun needs --out: the folder of the run, so that restarted processes find it again")
+    return options.out or free_folder(name)
+
+
+def open_run(options: Options, out: Path, device: torch.device, group: Processes, stop: Stop) -> Run:
+    """The run with its data sets. Raises as these do."""
     recipe = options.recipe
     data = options.data or make_toy(Path("runs") / "toy-data")
     validation = open_set(data, recipe.val_list, recipe.parts, recipe.coco_labels)
@@ -55,42 +66,55 @@ def train(options: Options, out: Path, device: torch.device, group: Processes, s
     listed = recipe.crf.compatibility == "adjacency" or not all(stage.mixture for stage in recipe.stages.values())
     dataset = open_set(data, recipe.train_list, recipe.parts, recipe.coco_labels) if listed else validation
     sets = open_sets(recipe, dataset, data, options.coco, options.targets)
-    run = Run(recipe, dataset, validation, out, device, group, stop, sets, final_images=2 if options.dry_run else None)
-    check_stages(options)
-    if options.resume and options.out is None:
-        raise ValueError("--resume needs --out: the folder of the run to continue")
-    last = open_folder(out, recipe, options.resume or group.restarts > 0) if group.is_main else None
-    group.wait()
-    if not group.is_main:
-        last = open_folder(out, recipe, resume=True)
+    return Run(recipe, dataset, validation, out, device, group, stop, sets)
+
+
+def check_and_train(run: Run, options: Options, argv: list[str]) -> int:
+    """Check the run as a whole, then do it, or rehearse it. Raises as its parts do."""
+    resume = not options.dry_run and (options.resume or run.group.restarts > 0)
+    names = [name for name in options.only or run.recipe.stages if not (run.out / f"{name}.pt").exists()]
+    check_run(run, names, options.init, resume)
+    made = {name: start_model(run, name, options.init) for name in names[:1]}
+    if not (resume and (run.out / LAST).exists()):
+        check_images(run, names)
+    if not options.dry_run:
+        return train(run, names, made, options.init, resume, argv)
+    if run.group.is_main:
+        print(ends_of_lists(run))
+    began = time.perf_counter()
+    code = train(rehearsal(run), names, made, options.init, resume, argv)
+    if run.group.is_main:
+        print(dry_report(run.out, time.perf_counter() - began, run.device))
+    return code
+
+
+def train(
+    run: Run, names: Sequence[str], made: dict[str, SegmentationModel], init: str | None, resume: bool, argv: list[str]
+) -> int:
+    """Run the stages `names`, with the models that are `made` already, and show what came out. Raises as its parts do."""
+    last = open_folder(run.out, run.recipe, resume) if run.group.is_main else None
+    run.group.wait()
+    if not run.group.is_main:
+        last = open_folder(run.out, run.recipe, resume=True)
     else:
-        print(json.dumps(plain(recipe), indent=2))
-    for name in options.only or recipe.stages:
-        if (out / f"{name}.pt").exists():
-            continue
-        model = start_model(run, name, options.init)
-        state = None
-        if last is not None and last["training"]["stage"] == name:
-            model.load_state_dict(last["model"])
-            state = last["training"]
+        print(json.dumps(plain(run.recipe), indent=2))
+    interrupted = interrupted_stage(run, last)
+    for name in names:
+        model = made.pop(name, None) or start_model(run, name, init)
         try:
-            Training(run, name, model, state).finish()
-        except Interrupted as interrupted:
-            where = f"; continue with --resume --out {out}" if (out / LAST).exists() else ""
-            raise Interrupted(interrupted.number, f" in stage {name!r}{where}") from interrupted
+            Training(run, name, model, last if name == interrupted else None).finish()
+        except Interrupted as signal:
+            where = f"; continue with --resume --out {run.out}" if (run.out / LAST).exists() else ""
+            raise Interrupted(signal.number, f" in stage {name!r}{where}") from signal
     finish(run, argv)
     return 0
 
 
-def check_stages(options: Options) -> None:
-    """Raise ValueError for stages that the recipe does not have."""
-    unknown = [name for name in options.only if name not in options.recipe.stages]
-    if unknown:
-        raise ValueError(f"there is no stage {unknown[0]!r}; the stages are {', '.join(options.recipe.stages)}")
-
-
-def default_folder(name: str, group: Processes) -> Path:
-    """A new folder. Raises ValueError under torchrun, where a restarted process could not find it again."""
-    if group.launched:
-        raise ValueError("torchrun needs --out: the folder of the run, so that restarted processes find it again")
-    return free_folder(name)
+def interrupted_stage(run: Run, last: Mapping[str, Any] | None) -> str | None:
+    """The stage that the last checkpoint of a run is from. Raises ValueError where it labels other things."""
+    if last is None:
+        return None
+    with continuing(run.out / LAST):
+        if list(last["classes"]) != list(run.dataset.classes):
+            raise ValueError("it was trained on other labels than those of --data")
+        return last["training"]["stage"]

@@ -19,7 +19,7 @@ from crfrnn.nets import (
     model_from_checkpoint,
     start_from,
 )
-from train.recipes import Crf
+from train.recipes import Crf, Stage
 from train.state import Run
 from train.validation import some
 
@@ -37,21 +37,32 @@ def start_model(run: Run, name: str, init: str | None) -> SegmentationModel:
     torch.manual_seed(run.recipe.seed)
     crf = None if stage.trains == "network" else build_crf(run.recipe.crf, run.dataset)
     model = build_model(**run.architecture(stage), crf=crf)
-    before = previous(run, name)
-    source = None if before is None else run.out / f"{before}.pt"
-    if source is not None and source.exists():
-        continue_from(model, source, run.dataset.classes)
-    elif init is not None and init.endswith(".pt"):
-        continue_from(model, Path(init), run.dataset.classes)
-    elif before is not None:
-        raise FileNotFoundError(
-            f"stage {name!r} begins where {before!r} ends, and there is no {source}; run {before!r} too, or pass a "
-            "checkpoint (FILE.pt) as --init"
-        )
+    checkpoint = origin(run, name, init)
+    if checkpoint is not None:
+        continue_from(model, checkpoint, run.dataset.classes)
     elif init is not None:
         load_imagenet(model.network, init)
-    freeze(model, stage.trains == "crf", stage.freeze)
+    freeze(model, stage, name)
     return model.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def origin(run: Run, name: str, init: str | None) -> Path | None:
+    """The checkpoint that stage `name` begins from; None for a first stage without one.
+
+    Raises FileNotFoundError where another stage has none.
+    """
+    before = previous(run, name)
+    own = None if before is None else run.out / f"{before}.pt"
+    if own is not None and own.exists():
+        return own
+    if init is not None and init.endswith(".pt"):
+        return Path(init)
+    if before is not None:
+        raise FileNotFoundError(
+            f"stage {name!r} begins where {before!r} ends, and there is no {own}; run {before!r} too, or pass a "
+            "checkpoint (FILE.pt) as --init"
+        )
+    return None
 
 
 def previous(run: Run, name: str) -> str | None:
@@ -60,7 +71,9 @@ def previous(run: Run, name: str) -> str | None:
     earlier = stages[: stages.index(name)]
     start = run.recipe.stages[name].start
     if start is not None and start not in earlier:
-        raise ValueError(f"stage {name!r} begins from {start!r}; wanted one of the stages before it: {earlier}")
+        raise ValueError(
+            f"--stages.{name}.start is {start!r}; wanted one of the stages before it ({', '.join(earlier) or 'none'})"
+        )
     return start or (earlier[-1] if earlier else None)
 
 
@@ -72,13 +85,21 @@ def continue_from(model: SegmentationModel, checkpoint: Path, classes: Sequence[
     those of the labels are taken over.
     """
     trained, names = model_from_checkpoint(checkpoint)
-    tensors = trained.state_dict()
     others = list(names) != list(classes)
     if others:
         print(
             f"{checkpoint} was trained on other labels ({', '.join(names[:3])}, ...); the scores and the CRF keep their "
             "initial values"
         )
+    take_over(model, trained, without_crf=others)
+    if others:
+        model.network.reset_scores()
+
+
+def take_over(model: SegmentationModel, trained: SegmentationModel, without_crf: bool = False) -> None:
+    """Give `model` the weights of `trained`, as `continue_from` says. Raises ValueError where they do not fit."""
+    tensors = trained.state_dict()
+    if without_crf:
         tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("crf.")}
     if trained.network.variant != model.network.variant:
         start_from(model.network, trained.network)
@@ -90,8 +111,6 @@ def continue_from(model: SegmentationModel, checkpoint: Path, classes: Sequence[
         for name in label_groups(model)[0]:
             tensors[name] = grafted(tensors[name], model.state_dict()[name])
     load_tensors(model, tensors, accept_missing=["crf"], accept_left_over=["crf"])
-    if others:
-        model.network.reset_scores()
 
 
 def grafted(theirs: Tensor, ours: Tensor) -> Tensor:
@@ -102,19 +121,20 @@ def grafted(theirs: Tensor, ours: Tensor) -> Tensor:
     return result
 
 
-def freeze(model: SegmentationModel, network: bool, layers: tuple[str, ...]) -> None:
-    """Freeze the whole network, or the layers whose names begin with one of `layers`.
+def freeze(model: SegmentationModel, stage: Stage, name: str) -> None:
+    """Freeze the layers that stage `name` freezes, or the whole network where it trains the CRF alone.
 
-    Raises ValueError where no layer's name does.
+    Raises ValueError where it freezes a layer that there is not.
     """
-    names = [name for name, _ in model.network.named_parameters()]
-    for beginning in layers:
-        if not any(name.startswith(beginning) for name in names):
+    layers = [layer for layer, _ in model.network.named_parameters()]
+    for beginning in stage.freeze:
+        if not any(layer.startswith(beginning) for layer in layers):
             raise ValueError(
-                f"freeze has {beginning!r}, but no layer is called so; wanted the beginning of a layer's name"
+                f"--stages.{name}.freeze has {beginning!r}, but no layer's name begins so; wanted some of "
+                f"{', '.join(dict.fromkeys(layer.split('.')[0] for layer in layers))}"
             )
-    for name, parameter in model.network.named_parameters():
-        if network or (layers and name.startswith(layers)):
+    for layer, parameter in model.network.named_parameters():
+        if stage.trains == "crf" or (stage.freeze and layer.startswith(stage.freeze)):
             parameter.requires_grad_(False)
 
 

@@ -19,8 +19,9 @@ from typing import Any
 import tyro
 
 from crfrnn._command import exit_code
-from crfrnn._files import claim, replacing
+from crfrnn._files import claim, read_json, replacing
 from eval.scoring.tables import text_table
+from train.recipes.limits import COUNT, check_number
 
 SCORES = {"network alone": "network", "network + dense CRF": "with CRF"}
 
@@ -115,6 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options) -> int:
     """Make lists, targets and runs as far as they are not there, then the table. Raises OSError or ValueError."""
+    check_number("steps", options.steps, COUNT)
+    check_number("masks", options.masks, COUNT)
     from crfrnn.data import VOCSegmentation
     from eval.scoring.metrics import check_classes
 
@@ -197,7 +200,7 @@ def write_table(options: Options) -> None:
     from eval.scoring.report import JSON_NAME
 
     results = {
-        name: json.loads((options.out / name / JSON_NAME).read_text(encoding="utf-8"))
+        name: read_json(options.out / name / JSON_NAME)
         for name in options.rows
         if (options.out / name / JSON_NAME).exists()
     }

@@ -1,24 +1,15 @@
 """Recipes: as they are, from the command line, and from the file of a run."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from crfrnn.nets import NETWORKS
 from train.folder import differences, plain
-from train.options import parse, read_recipe, shortened
+from train.options import parse, shortened
 from train.recipes import RECIPES, Stage
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_survives_its_file(name: str, tmp_path: Path) -> None:
-    recipe = RECIPES[name]
-    recipe = replace(recipe, belief_labels=("cat", "potted plant"), crf=replace(recipe.crf, learn_bandwidths=True))
-    path = tmp_path / "recipe.json"
-    path.write_text(json.dumps(plain(recipe)))
-    assert asdict(read_recipe(path)) == asdict(recipe)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -66,21 +57,6 @@ def test_a_file_is_a_recipe_to_begin_with(tmp_path: Path) -> None:
     # to continue a run is to continue with its recipe
     _, options = parse(["--resume", "--out", str(path.parent)])
     assert options.recipe.seed == 7
-
-
-def test_what_is_no_recipe_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "recipe.json"
-    path.write_text("{")
-    with pytest.raises(ValueError, match="is no recipe"):
-        read_recipe(path)
-    with pytest.raises(FileNotFoundError, match="no recipe at"):
-        read_recipe(tmp_path / "other.json")
-    content = plain(RECIPES["toy"])
-    content["stages"]["network"]["steps"] = "many"
-    path.write_text(json.dumps(content))
-    with pytest.raises(SystemExit):
-        read_recipe(path)
-    assert "many" in capsys.readouterr().err
 
 
 def test_differences_are_named_by_their_place() -> None:

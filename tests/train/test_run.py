@@ -187,7 +187,7 @@ def test_missing_things_are_named(arguments: Callable, tmp_path: Path, capsys: p
         (arguments(tmp_path / "run2", "--only", "joint"), "there is no"),
         (arguments(tmp_path / "run2", "--only", "second"), "the stages are network, joint"),
         (arguments(tmp_path / "run3", "--stages.network.freeze", "conv9"), "conv9"),
-        (arguments(tmp_path / "run4", "--stages.network.accumulate", "3"), "batch_size is 2"),
+        (arguments(tmp_path / "run4", "--stages.network.accumulate", "3"), "--stages.network.batch-size is 2"),
         (arguments(tmp_path / "run5", "--stages.joint.start", "crf"), "'crf'; wanted one of the stages"),
         (["--resume"], "--out"),
         (["--recipe", "resnet"], "there is no recipe 'resnet'"),

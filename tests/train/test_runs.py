@@ -63,5 +63,11 @@ def test_unfinished_runs_and_unknown_classes_are_named(
 ) -> None:
     assert main([str(tmp_path), "--out", str(tmp_path / "table")]) == 2
     assert "scores.json; wanted the folder of a run that has come to its end" in capsys.readouterr().err
+    (runs[1] / "scores.json").write_text("[]")
+    assert main([str(runs[1]), "--out", str(tmp_path / "table")]) == 2
+    assert f"{runs[1] / 'scores.json'} is not the scores.json of a run" in capsys.readouterr().err
+    (runs[1] / "scores.json").write_text("{")
+    assert main([str(runs[1]), "--out", str(tmp_path / "table")]) == 2
+    assert f"{runs[1] / 'scores.json'} cannot be read" in capsys.readouterr().err
     assert main([str(runs[0]), "--classes", "fish", "--out", str(tmp_path / "table")]) == 2
     assert "there is no class 'fish'" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import train.targets
+import train.label_maps
 from crfrnn.data import LabeledBox, make_toy, read_labels, write_labels
 from crfrnn.data.coco import COCO_CATEGORIES
 from crfrnn.weak import rect_targets, seg_targets
@@ -46,7 +46,7 @@ def test_what_is_there_is_kept_and_what_is_not_is_made(
 ) -> None:
     """Interrupted after the first image."""
     calls = 0
-    original = train.targets.target
+    original = train.label_maps.target
 
     def target(*args: object) -> torch.Tensor:
         nonlocal calls
@@ -56,7 +56,7 @@ def test_what_is_there_is_kept_and_what_is_not_is_made(
         return original(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train.targets, "target", target)
+        patch.setattr(train.label_maps, "target", target)
         with pytest.raises(KeyboardInterrupt):
             run("--boxes", "regions")
     out = tmp_path / "out"
@@ -72,6 +72,26 @@ def test_what_is_there_is_kept_and_what_is_not_is_made(
     other = make_toy(tmp_path / "other", num_train=1, num_val=2, size=(48, 56))
     assert run("--boxes", "regions", "--data", str(other)) == 2
     assert "holds files made with another data" in capsys.readouterr().err
+
+
+def test_what_was_half_written_when_the_command_was_killed_is_removed(run: Callable, tmp_path: Path) -> None:
+    """Before the parameters were complete, and then among label maps."""
+    folder = tmp_path / "out" / "rect"
+    folder.mkdir(parents=True)
+    (folder / f".parameters.json.{32 * 'a'}").write_text("{")
+    assert run("--boxes", "regions", "--kinds", "rect") == 0
+    complete = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(complete) == {"parameters.json", "val_00000.png", "val_00001.png"}
+    (folder / f".val_00000.png.{32 * 'b'}").write_bytes(complete["val_00000.png"][:40])
+    (folder / "val_00000.png").unlink()
+    assert run("--boxes", "regions", "--kinds", "rect") == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == complete
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e309", "-1", "0"])
+def test_numbers_of_the_crf_that_make_no_sense(run: Callable, value: str, capsys: pytest.CaptureFixture) -> None:
+    assert run("--boxes", "regions", "--seg.theta-beta", value) == 2
+    assert f"--seg.theta-beta is {float(value)}; wanted 0.01 <= theta_beta <= 1,000,000" in capsys.readouterr().err
 
 
 def test_boxes_around_objects(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

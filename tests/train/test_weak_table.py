@@ -107,6 +107,8 @@ def test_a_table_beside_what_is_published(
     for more, message in (
         (["--masks", "9"], "made with another masks"),
         (["--steps", "9"], "made with another steps"),
+        (["--steps", "0"], "--steps is 0; wanted 1 <= steps <= 1,000,000,000"),
+        (["--masks", "-1"], "--masks is -1; wanted 1 <= masks"),
         (["--classes", "cta"], "there is no class 'cta'"),
     ):
         assert main([*argv, *more]) == 2

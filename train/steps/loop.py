@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any, cast
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from crfrnn.nets import SegmentationModel
 from train import board
-from train.folder import LAST, LOG, Log, save
+from train.folder import LAST, LOG, Log, continuing, save
 from train.interrupt import Interrupted
 from train.state import Progress, Run
 from train.steps.loss import QUOTAS, StageLoss, counted, quotas
@@ -28,27 +29,24 @@ PRECISIONS = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float1
 
 
 class Training:
-    """One stage of a run. `state` is what an interrupted run has saved, or None.
+    """One stage of a run. `last` is the checkpoint that it continues from, or None.
 
     Writes `last.pt` every `save_every` steps, `<name>-<step>.pt` every `keep_every`, `<name>-best.pt` where a validation
     is the best so far, and `<name>.pt` at the end.
     """
 
-    def __init__(self, run: Run, name: str, model: SegmentationModel, state: dict[str, Any] | None) -> None:
+    def __init__(self, run: Run, name: str, model: SegmentationModel, last: Mapping[str, Any] | None) -> None:
         self.run, self.name, self.stage, self.model = run, name, run.recipe.stages[name], model
         self.number = list(run.recipe.stages).index(name)
-        self.optimizer = build_optimizer(model, self.stage)
+        self.optimizer = build_optimizer(model, self.stage, name)
         self.scaler = torch.amp.GradScaler(run.device.type, enabled=run.recipe.autocast == "fp16")
         self.average = None
         if self.stage.ema:
             self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(self.stage.ema))
         self.progress = Progress()
-        if state is not None:
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.scaler.load_state_dict(state["scaler"])
-            self.progress = Progress(**state["progress"])
-            if self.average is not None:
-                self.average.load_state_dict(state["average"])
+        if last is not None:
+            with continuing(run.out / LAST):
+                self.restore(last)
         self.clock = time.perf_counter()
         named = sources(run.recipe, self.stage)
         self.source_names, self.sources = list(named), list(named.values())
@@ -62,6 +60,22 @@ class Training:
         self.writer = None
         if run.group.is_main:
             self.writer = SummaryWriter(str(run.out / "tensorboard" / name), purge_step=self.progress.step)
+
+    def restore(self, last: Mapping[str, Any]) -> None:
+        """Stand where the checkpoint `last` was written. Raises where its content does not fit the stage."""
+        training = last["training"]
+        self.model.load_state_dict(last["model"])
+        self.optimizer.load_state_dict(training["optimizer"])
+        self.scaler.load_state_dict(training["scaler"])
+        self.progress = Progress(**training["progress"])
+        if self.average is not None:
+            self.average.load_state_dict(training["average"])
+        if not 0 <= self.progress.step <= self.stage.steps:
+            raise ValueError(f"it is of step {self.progress.step}, and the stage has {self.stage.steps}")
+        for parameter, state in self.optimizer.state.items():
+            momentum = state.get("momentum_buffer")
+            if momentum is not None and momentum.shape != parameter.shape:
+                raise ValueError(f"its momentum has a shape {list(momentum.shape)} for {list(parameter.shape)}")
 
     @property
     def result(self) -> SegmentationModel:

@@ -1,11 +1,10 @@
 """What the batches of a stage are made of: sources of images with different annotations, each with a list of its own."""
 
-import json
 from pathlib import Path
 
 from crfrnn.data import CocoSegmentation, Parts, SegmentationSet, VOCSegmentation, open_set
+from train.label_maps import check_rect
 from train.recipes import Recipe, Source, Stage
-from train.targets import PARAMETERS
 
 ALONE = (Source(count=1, split=""),)
 """What a batch is made of that has nothing but images with masks."""
@@ -47,34 +46,33 @@ def open_source(
             raise ValueError(f"the recipe takes images from COCO (list {source.split}); pass its folder as --coco")
         return CocoSegmentation(coco, source.split, "joint" if source.joint else "voc", masks=masks)
     if source.annotation == "boxes" and masks is not None:
-        check_rect(Path(masks) / PARAMETERS)
+        check_rect(Path(masks))
     return open_set(data, source.split, parts) if masks is None else VOCSegmentation(data, source.split, masks=masks)
-
-
-def check_rect(parameters: Path) -> None:
-    """Raise ValueError where label maps are known to be no boxes: masks would give away more than boxes do."""
-    kind = json.loads(parameters.read_text(encoding="utf-8"))["settings"]["kind"] if parameters.exists() else "rect"
-    if kind != "rect":
-        raise ValueError(f"{parameters.parent} holds maps of the kind {kind!r}; boxes are to be those of `rect`")
 
 
 def check_mixture(recipe: Recipe, name: str, stage: Stage) -> None:
     """Raise ValueError where the sources of a stage do not fit it."""
     for title, source in stage.mixture.items():
-        where = f"source {title!r} of stage {name!r}"
-        if source.count < 1:
-            raise ValueError(f"{where} has {source.count} images in a batch; wanted at least 1, or no such source")
+        flag = f"--stages.{name}.mixture.{title}"
         if source.annotation == "boxes" and source.e_step.method != "em-fixed":
-            raise ValueError(f"{where} has boxes and the E-step {source.e_step.method}; boxes go with em-fixed alone")
+            raise ValueError(
+                f"{flag}.annotation is boxes and {flag}.e-step.method {source.e_step.method}; boxes go with em-fixed alone"
+            )
         if source.annotation == "boxes" and source.masks is None:
-            raise ValueError(f"{where} has boxes and no `masks`; wanted the maps of Bbox-Rect that train.targets makes")
+            raise ValueError(
+                f"{flag}.annotation is boxes, and {flag}.masks is None; wanted the folder of Bbox-Rect that train.targets "
+                "makes (rect)"
+            )
         if source.joint and (source.data != "coco" or source.annotation != "pixels" or stage.trains != "network"):
-            raise ValueError(f"{where} is joint; that goes with the masks of COCO, in a stage that trains a network")
+            raise ValueError(
+                f"{flag}.joint goes with the masks of COCO ({flag}.data coco, {flag}.annotation pixels), in a stage that "
+                "trains the network; pass the --no-joint of this source"
+            )
     total = sum(source.count for source in stage.mixture.values())
     if stage.mixture and total != stage.batch_size:
         raise ValueError(
-            f"the sources of stage {name!r} have {total} images in a batch, its batch_size is {stage.batch_size}; "
-            "wanted equal numbers"
+            f"--stages.{name}.batch-size is {stage.batch_size}, and the counts of its mixture come to {total}; wanted equal "
+            "numbers"
         )
 
 
@@ -84,7 +82,7 @@ def check_labels(opened: SegmentationSet, dataset: SegmentationSet, extra: int, 
     if opened.num_labels != wanted:
         raise ValueError(
             f"the list {source.split} has {opened.num_labels} labels, the network scores {wanted} for it; wanted equal "
-            "numbers: the labels of the validation list, followed by as many as `extra_labels` for a joint source"
+            "numbers: the labels of the validation list, followed by as many as --extra-labels for a joint source"
         )
     for label, (ours, theirs) in enumerate(zip(dataset.classes, opened.classes, strict=False)):
         if ours != theirs:
@@ -94,17 +92,20 @@ def check_labels(opened: SegmentationSet, dataset: SegmentationSet, extra: int, 
             )
 
 
-def shares(stage: Stage, world: int) -> int:
-    """Images per pass of one of `world` processes. Raises ValueError where the batch cannot be shared out evenly."""
+def shares(stage: Stage, world: int, name: str = "NAME") -> int:
+    """Images per pass of one of `world` processes.
+
+    Raises ValueError, in the name of the stage, where the batch cannot be shared out evenly.
+    """
     size, rest = divmod(stage.batch_size, world * stage.accumulate)
     if rest or not size:
         raise ValueError(
-            f"batch_size is {stage.batch_size}; wanted a multiple of the {world} processes times the {stage.accumulate} "
-            "passes of a step, so that all of them have equally much to do"
+            f"--stages.{name}.batch-size is {stage.batch_size}; wanted a multiple of {world * stage.accumulate}: the "
+            f"processes ({world}) times the passes of a step (--stages.{name}.accumulate {stage.accumulate})"
         )
     if stage.crop is None and size > 1:
         raise ValueError(
-            f"crop is None, so images keep their sizes, but a pass has {size} of them; wanted one: raise accumulate to "
-            f"{stage.batch_size // world}, or set a crop"
+            f"--stages.{name}.crop is None, so images keep their sizes, but a pass has {size} of them; wanted one: pass "
+            f"--stages.{name}.accumulate {stage.batch_size // world}, or a crop"
         )
     return size

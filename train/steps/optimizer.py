@@ -7,18 +7,19 @@ from crfrnn.nets.variants import CONVOLUTIONS
 from train.recipes import Stage
 
 
-def build_optimizer(model: SegmentationModel, stage: Stage) -> torch.optim.SGD:
+def build_optimizer(model: SegmentationModel, stage: Stage, name: str = "NAME") -> torch.optim.SGD:
     """SGD over the parameters that require a gradient, in groups named for logs ("trunk", "new layers", ...).
 
     As in DeepLab, a bias learns at twice the rate of its weight and has no decay. CRF parameters have no decay. Raises
-    ValueError where nothing is left to learn.
+    ValueError, in the name of the stage, where nothing is left to learn.
     """
     groups: dict[tuple[str, bool], list[torch.nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
+    for parameter_name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((family(model, name), name.endswith(".bias")), []).append(parameter)
+            kind = family(model, parameter_name)
+            groups.setdefault((kind, parameter_name.endswith(".bias")), []).append(parameter)
     if not groups:
-        raise ValueError("every parameter is frozen; wanted something to train: see `trains` and `freeze` of the stage")
+        raise ValueError(f"--stages.{name}.freeze leaves nothing to learn; wanted fewer layers there")
     multiplier = {
         "trunk": 1.0,
         "new layers": stage.new_layers_multiplier,

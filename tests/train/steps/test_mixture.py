@@ -183,13 +183,15 @@ def stage_of(**mixture: Source) -> Stage:
 @pytest.mark.parametrize(
     ("stage", "message"),
     [
-        (replace(stage_of(a=MASKS), batch_size=2), "have 1 images in a batch, its batch_size is 2"),
-        (stage_of(a=MASKS, b=replace(MASKS, count=0)), "'b' of stage 'only' has 0 images in a batch"),
-        (stage_of(a=replace(BOXES, e_step=EStep())), "boxes and the E-step em-adapt"),
-        (stage_of(a=replace(MASKS, joint=True)), "'a' of stage 'only' is joint"),
+        (
+            replace(stage_of(a=MASKS), batch_size=2),
+            "--stages.only.batch-size is 2, and the counts of its mixture come to 1",
+        ),
+        (stage_of(a=replace(BOXES, e_step=EStep())), "--stages.only.mixture.a.annotation is boxes and .* em-adapt"),
+        (stage_of(a=replace(MASKS, joint=True)), "--stages.only.mixture.a.joint goes with the masks of COCO"),
         (stage_of(a=replace(MASKS, data="coco")), "pass its folder as --coco"),
         (stage_of(a=replace(MASKS, data="coco", split="other")), "21 labels, the network scores 6"),
-        (stage_of(a=replace(BOXES, masks=None)), "'a' of stage 'only' has boxes and no `masks`"),
+        (stage_of(a=replace(BOXES, masks=None)), "--stages.only.mixture.a.masks is None"),
     ],
 )
 def test_what_cannot_be_mixed_is_said(toy: Path, tmp_path: Path, stage: Stage, message: str) -> None:
@@ -204,6 +206,15 @@ def test_boxes_are_not_taken_from_finer_maps(toy: Path, tmp_path: Path) -> None:
     assert make_targets([*data, "--boxes", "regions", "--kinds", "seg", "--seg.num-iterations", "1"]) == 0
     recipe = replace(RECIPE, stages={"only": stage_of(a=replace(BOXES, masks="seg"))})
     with pytest.raises(ValueError, match="maps of the kind 'seg'; boxes are to be those of `rect`"):
+        open_sets(recipe, VOCSegmentation(toy, "train"), toy, None, tmp_path)
+
+
+@pytest.mark.parametrize(("content", "message"), [("{", "cannot be read"), ("[]", "does not say of which kind")])
+def test_maps_of_unknown_kind_are_not_taken_for_boxes(toy: Path, tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "rect").mkdir()
+    (tmp_path / "rect" / "parameters.json").write_text(content)
+    recipe = replace(RECIPE, stages={"only": stage_of(a=BOXES)})
+    with pytest.raises(ValueError, match=message):
         open_sets(recipe, VOCSegmentation(toy, "train"), toy, None, tmp_path)
 
 

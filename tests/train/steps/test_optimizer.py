@@ -79,8 +79,8 @@ def test_branches_are_new_and_their_scores_last() -> None:
 
 def test_nothing_to_learn_is_said() -> None:
     model = build_model(num_labels=3, width=0.05).requires_grad_(False)
-    with pytest.raises(ValueError, match="every parameter is frozen"):
-        build_optimizer(model, STAGE)
+    with pytest.raises(ValueError, match=r"--stages.joint.freeze leaves nothing to learn"):
+        build_optimizer(model, STAGE, "joint")
 
 
 def test_clipping_each_group() -> None:

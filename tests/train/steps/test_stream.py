@@ -87,10 +87,12 @@ def test_whole_images_are_not_cut(toy: Path) -> None:
 
 
 def test_batches_that_cannot_be_shared_out_are_refused() -> None:
-    with pytest.raises(ValueError, match="batch_size is 6; wanted a multiple of the 2 processes times the 2 passes"):
-        shares(Stage(steps=1, batch_size=6, lr=1.0, accumulate=2), 2)
-    with pytest.raises(ValueError, match="raise accumulate to 4"):
-        shares(Stage(steps=1, batch_size=4, lr=1.0, crop=None), 1)
+    with pytest.raises(
+        ValueError, match=r"--stages.joint.batch-size is 6; wanted a multiple of 4: the processes \(2\)"
+    ):
+        shares(Stage(steps=1, batch_size=6, lr=1.0, accumulate=2), 2, "joint")
+    with pytest.raises(ValueError, match=r"pass --stages.joint.accumulate 4"):
+        shares(Stage(steps=1, batch_size=4, lr=1.0, crop=None), 1, "joint")
     assert shares(Stage(steps=1, batch_size=4, lr=1.0, accumulate=2, crop=None), 2) == 1
 
 

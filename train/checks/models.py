@@ -1,0 +1,65 @@
+"""Whether the models of all stages can be made and follow one another, found out on models without memory."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from crfrnn.nets import SegmentationModel, build_model
+from train.start import build_crf, freeze, origin, previous, take_over
+from train.state import Run
+from train.steps.mixture import shares
+from train.steps.optimizer import build_optimizer
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a stage writes, in bytes."""
+
+    model: int
+    last: int
+    """a checkpoint to continue from, which holds momentum and averaged weights, too"""
+
+
+def check_models(run: Run, names: Sequence[str], init: str | None) -> dict[str, Size]:
+    """What the checkpoints of each of the stages `names` will take.
+
+    Raises ValueError where a batch cannot be shared out, a network is unknown, does not follow from the stage before, or has
+    nothing to learn, and FileNotFoundError where a stage has nothing to begin from.
+    """
+    models: dict[str, SegmentationModel] = {}
+    sizes = {}
+    for name in names:
+        stage = run.recipe.stages[name]
+        shares(stage, run.group.world, name)
+        before = previous(run, name)
+        with torch.device("meta"):
+            crf = None
+            if stage.trains != "network":
+                crf = build_crf(replace(run.recipe.crf, compatibility="potts"), run.dataset)
+            models[name] = build_model(**run.architecture(stage), crf=crf)
+        if before in models:
+            check_succession(run, name, before, models)
+        else:
+            origin(run, name, init)
+        freeze(models[name], stage, name)
+        optimizer = build_optimizer(models[name], stage, name)
+        learned = sum(number_of_bytes(group["params"]) for group in optimizer.param_groups)
+        own = number_of_bytes(models[name].state_dict().values())
+        sizes[name] = Size(own, own + (learned if stage.momentum else 0) + (own if stage.ema else 0))
+    return sizes
+
+
+def check_succession(run: Run, name: str, before: str, models: Mapping[str, SegmentationModel]) -> None:
+    """Raise ValueError where stage `name` cannot take over the weights of the stage `before` it."""
+    try:
+        take_over(models[name], models[before])
+    except ValueError as error:
+        old, new = (run.architecture(run.recipe.stages[each])["name"] for each in (before, name))
+        raise ValueError(
+            f"--stages.{name}.network is {new}, which cannot begin from {old} of stage {before!r}: {error}"
+        ) from error
+
+
+def number_of_bytes(tensors: Iterable[torch.Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
