@@ -92,7 +92,7 @@ def test_missing_scores_are_named(source: ScoreSource, voc: Path, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("scores", "message"),
-    [(np.zeros((4, 5, 5), np.float32), "over 4 labels"), (np.full((3, 5, 5), np.nan, np.float32), "scores that are not finite")],
+    [(np.zeros((4, 5, 5), np.float32), "over 4 labels"), (np.full((3, 5, 5), np.nan, np.float32), "are not finite")],
 )
 def test_scores_that_do_not_fit(source: ScoreSource, scores: np.ndarray, message: str) -> None:
     assert source.unaries is not None
