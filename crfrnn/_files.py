@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -50,6 +48,8 @@ def load_arrays(path: str | os.PathLike[str]) -> Any:
 
     Raises FileNotFoundError where there is no such file, and ValueError, naming the file, where NumPy cannot read it.
     """
+    import numpy as np  # the commands that read no arrays start without it
+
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no file {os.fspath(path)}")
     try:

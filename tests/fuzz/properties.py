@@ -1,5 +1,13 @@
 """All properties."""
 
-from tests.fuzz import lattices, layers
+from tests.fuzz import arguments, conversions, drop_in, files, lattices, layers, weak_labels
 
-PROPERTIES = [*layers.PROPERTIES, *lattices.PROPERTIES]
+PROPERTIES = [
+    *arguments.PROPERTIES,
+    *layers.PROPERTIES,
+    *lattices.PROPERTIES,
+    *drop_in.PROPERTIES,
+    *conversions.PROPERTIES,
+    *weak_labels.PROPERTIES,
+    *files.PROPERTIES,
+]
