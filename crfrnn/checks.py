@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from crfrnn._numbers import whole_number
 from crfrnn.kernels import IMAGE, Kernel
 from crfrnn.kernels.normalizers import NORMALIZATIONS
 from crfrnn.lattice.checks import all_finite
@@ -73,8 +74,9 @@ def _check_penalties(compatibility: Tensor, num_labels: int) -> None:
 
 def check_iterations(num_iterations: int) -> None:
     """Raise unless `num_iterations` is a whole number of at least 0."""
-    if not _is_whole(num_iterations) or num_iterations < 0:
+    if not _is_whole(num_iterations):
         raise ValueError(f"num_iterations is {num_iterations!r}; wanted a whole number of at least 0")
+    whole_number("num_iterations", num_iterations, 0)
 
 
 def check_tolerance(tolerance: float | None) -> None:

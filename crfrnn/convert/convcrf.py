@@ -1,5 +1,6 @@
 """Configurations and trained weights of ConvCRF's GaussCRF as a layer, and back."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from crfrnn._numbers import real_number, whole_number
 from crfrnn.convert.layer import (
     check_transferable,
     compat_of,
@@ -14,7 +16,7 @@ from crfrnn.convert.layer import (
     smoothness_and_appearance,
     with_weights,
 )
-from crfrnn.densecrf.arrays import as_tensor, check_finite, whole_number
+from crfrnn.densecrf.arrays import as_tensor, check_finite
 from crfrnn.kernels import appearance_kernel, smoothness_kernel
 from crfrnn.meanfield import CRFRNN
 
@@ -211,4 +213,7 @@ def to_convcrf(crf: CRFRNN, filter_size: int = 11) -> dict[str, Any]:
 
 def gray_levels(bandwidth: float, std: float = 1.0) -> float:
     """theta_beta, srgb or schan in gray levels of 0..255, from one for images (gray / 255 - mean) / std."""
+    bandwidth, std = real_number("bandwidth", bandwidth), real_number("std", std)
+    if not (0 < bandwidth < math.inf and 0 < std < math.inf):
+        raise ValueError(f"bandwidth is {bandwidth}, std {std}; wanted finite numbers above 0")
     return 255 * std * bandwidth

@@ -5,8 +5,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from crfrnn._numbers import whole_number
 from crfrnn.convert.layer import check_transferable, smoothness_and_appearance, weight_matrices, with_weights
-from crfrnn.densecrf.arrays import as_matrix, check_finite, whole_number
+from crfrnn.densecrf.arrays import as_matrix, check_finite
 from crfrnn.kernels import appearance_kernel, smoothness_kernel
 from crfrnn.meanfield import CRFRNN
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from crfrnn._numbers import whole_number
 from crfrnn.convert.layer import check_transferable, compat_of, penalties_of, with_weights
 from crfrnn.densecrf import NORMALIZE_SYMMETRIC, NormalizationType
-from crfrnn.densecrf.arrays import standard_deviations, whole_number
+from crfrnn.densecrf.arrays import standard_deviations
 from crfrnn.densecrf.terms import NAMES, choice, penalty, stacked
 from crfrnn.kernels import Kernel, appearance_kernel, smoothness_kernel
 from crfrnn.meanfield import CRFRNN
@@ -32,6 +33,9 @@ def from_pydensecrf(num_labels: int, terms: Sequence[PairwiseTerm], num_iteratio
     "diagonal" or "matrix" under mu = I.
     """
     num_labels = whole_number("num_labels", num_labels, 2)
+    foreign = [term for term in terms if not isinstance(term, PairwiseTerm)]
+    if foreign:
+        raise TypeError(f"one of the terms is a {type(foreign[0]).__name__}; wanted PairwiseTerm(sxy, compat, srgb)")
     normalizations = {NAMES[choice("normalization", term.normalization, NormalizationType)] for term in terms}
     if len(normalizations) != 1:
         raise ValueError(

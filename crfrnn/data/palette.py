@@ -34,7 +34,8 @@ def colorize(labels: Tensor) -> Tensor:
         TypeError: `labels` is not an integer tensor.
         ValueError: a label lies outside 0..255.
     """
-    return voc_palette().to(labels.device)[_checked(labels).long()].movedim(-1, -3).contiguous()
+    whole = _checked(labels).long()
+    return voc_palette().to(whole.device)[whole].movedim(-1, -3).contiguous()
 
 
 def read_labels(path: str | PathLike[str]) -> Tensor:
@@ -76,6 +77,8 @@ def write_labels(path: str | PathLike[str], labels: Tensor) -> None:
 
 
 def _checked(labels: Tensor) -> Tensor:
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"labels is a {type(labels).__name__}; wanted a tensor: torch.as_tensor(labels)")
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise TypeError(f"got labels of type {labels.dtype}; wanted integers: take the argmax of scores first")
     if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) <= 255:

@@ -1,9 +1,7 @@
 """Turn what callers pass into tensors and numbers, or raise an error that names the argument."""
 
 import math
-import operator
 import warnings
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -110,25 +108,6 @@ def _warn_of_count(name: str, value: Any, count: int, what: str) -> None:
     warnings.warn(
         f"{name} is {value!r} for {count} axes or channels; {what}. Pass one number, or one for each", stacklevel=4
     )
-
-
-def whole_number(name: str, value: Any, least: int) -> int:
-    """`value` as an int; 5.0 counts as 5. Raises TypeError unless it is whole, ValueError if it is below `least`."""
-    try:
-        floating = isinstance(value, float | np.floating)
-        number = int(value) if floating and value.is_integer() else operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}; wanted a whole number") from None
-    if number < least:
-        raise ValueError(f"{name} is {number}; wanted a whole number of at least {least}")
-    return number
-
-
-def real_number(name: str, value: Any) -> float:
-    """`value` as a float. Raises TypeError unless it is one real number."""
-    if isinstance(value, Real) or (isinstance(value, np.ndarray | Tensor) and value.ndim == 0):
-        return float(value)
-    raise TypeError(f"{name} is {value!r}; wanted one real number")
 
 
 def same_kind(tensor: Tensor, *given: Any) -> np.ndarray | Tensor:

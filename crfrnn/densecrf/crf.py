@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crfrnn.densecrf.arrays import as_matrix, as_tensor, bandwidths, check_finite, whole_number
+from crfrnn._numbers import whole_number
+from crfrnn.densecrf.arrays import as_matrix, as_tensor, bandwidths, check_finite
 from crfrnn.densecrf.eigen import MatrixXf
 from crfrnn.densecrf.inference import Pairwise, as_rows, beliefs_after, softmax_of_rows
 from crfrnn.densecrf.points import FeaturePoints, Pixels, Points, pixel_features

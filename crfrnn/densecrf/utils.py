@@ -13,7 +13,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from crfrnn.densecrf.arrays import as_tensor, check_finite, leading_bandwidths, real_number, same_kind, whole_number
+from crfrnn._numbers import real_number, whole_number
+from crfrnn.densecrf.arrays import as_tensor, check_finite, leading_bandwidths, same_kind
 
 
 def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: bool = True) -> np.ndarray | Tensor:
@@ -29,6 +30,8 @@ def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: b
     """
     count = whole_number("n_labels", n_labels, 1)
     gt_prob = real_number("gt_prob", gt_prob)
+    if not isinstance(zero_unsure, int | np.integer | np.bool_):
+        raise TypeError(f"zero_unsure is {zero_unsure!r}; wanted True or False")
     if not 0 < gt_prob < 1:
         raise ValueError(f"gt_prob is {gt_prob}; wanted a probability between 0 and 1, both excluded")
     given = labels if isinstance(labels, Tensor) else np.asarray(labels)

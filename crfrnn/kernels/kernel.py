@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Literal
 
 IMAGE = "image"
@@ -48,7 +48,7 @@ class Kernel:
             raise ValueError(f"guide is {self.guide!r} and theta_guide {self.theta_guide}; wanted both or none of them")
         if self.neighbors is None:
             return
-        if self.neighbors not in GRID_NEIGHBORS:
+        if not isinstance(self.neighbors, Integral) or self.neighbors not in GRID_NEIGHBORS:
             raise ValueError(f"neighbors is {self.neighbors!r}; a pixel of the grid has 4, or 8 with the diagonal ones")
         if self.guide is None or self.theta_position is not None:
             raise ValueError("a grid kernel compares the colors of neighbors; wanted theta_guide and no theta_position")

@@ -12,6 +12,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from crfrnn._numbers import real_number, whole_number
+
 MARGIN = 1e-5
 """by how much EM-Adapt puts absent labels below the weakest label that is present"""
 LARGEST_SCORE = 1e30
@@ -30,6 +32,8 @@ def em_fixed(scores: Tensor, present: Tensor, foreground_bias: float = 5.0, back
     is negative.
     """
     scores = check_scores(scores, present)
+    foreground_bias = real_number("foreground_bias", foreground_bias)
+    background_bias = real_number("background_bias", background_bias)
     if not (0 <= foreground_bias < float("inf") and 0 <= background_bias < float("inf")):
         raise ValueError(f"got biases of {foreground_bias} and {background_bias}; wanted finite numbers of at least 0")
     where = present if present.ndim == 4 else rearrange(present, "b l -> b l 1 1")
@@ -94,10 +98,13 @@ def adapted_scores(
         raise ValueError(
             f"present has shape {list(present.shape)}; wanted [B, L]: EM-Adapt takes labels of whole images, not of boxes"
         )
-    if not (0 <= foreground_portion < 1 and 0 <= background_portion < 1) or rounds < 0:
+    rounds = whole_number("rounds", rounds, 0)
+    foreground_portion = real_number("foreground_portion", foreground_portion)
+    background_portion = real_number("background_portion", background_portion)
+    if not (0 <= foreground_portion < 1 and 0 <= background_portion < 1):
         raise ValueError(
-            f"got portions of {foreground_portion} and {background_portion} in {rounds} rounds; "
-            "wanted shares of the image of at least 0 and below 1, and at least 0 rounds"
+            f"got portions of {foreground_portion} and {background_portion}; "
+            "wanted shares of the image of at least 0 and below 1"
         )
     if order is None:
         order = torch.rand(batch, rounds, labels, device=scores.device)

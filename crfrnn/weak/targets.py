@@ -86,11 +86,13 @@ def seg_targets(image: Tensor, boxes: Sequence[LabeledBox], crf: FixedCRF = BBOX
 
     Raises as `rect_targets` and CRFRNN.
     """
+    if not isinstance(image, Tensor):
+        raise TypeError(f"image is a {type(image).__name__}; wanted a tensor: torch.as_tensor(image)")
     if image.ndim != 3:
         raise ValueError(f"image has shape {list(image.shape)}; wanted [3, H, W], without a batch")
     height, width = image.shape[1:]
-    known = [box for box in boxes if box.label != VOID]
     labels = rect_targets(boxes, height, width)
+    known = [box for box in boxes if box.label != VOID]
     present = sorted({0, *(box.label for box in known)})
     if len(present) == 1:
         return labels
@@ -104,6 +106,8 @@ def seg_targets(image: Tensor, boxes: Sequence[LabeledBox], crf: FixedCRF = BBOX
 
 def _largest_first(boxes: Sequence[LabeledBox], height: int, width: int) -> list[LabeledBox]:
     for box in boxes:
+        if not isinstance(box, LabeledBox):
+            raise TypeError(f"one of the boxes is a {type(box).__name__}; wanted a LabeledBox")
         if not 0 <= box.label <= VOID:
             raise ValueError(f"{box} has label {box.label}; wanted one of 0..{VOID}, {VOID} for void")
         if not (0 <= box.top < box.bottom <= height and 0 <= box.left < box.right <= width):

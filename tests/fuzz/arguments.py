@@ -25,10 +25,14 @@ PRESENT = torch.tensor([[True, False, True]])
 
 
 def layer(**changed: Any) -> CRFRNN:
-    return CRFRNN(**{"num_labels": 3, "kernels": [smoothness_kernel(3, 1.0), appearance_kernel(60, 10, 1.0)], **changed})
+    return CRFRNN(
+        **{"num_labels": 3, "kernels": [smoothness_kernel(3, 1.0), appearance_kernel(60, 10, 1.0)], **changed}
+    )
 
 
-def drop_in(w: Any, h: Any, nlabels: Any, u: Any, sxy: Any, srgb: Any, rgbim: Any, compat: Any, niter: Any, kernel: Any) -> Any:
+def drop_in(
+    w: Any, h: Any, nlabels: Any, u: Any, sxy: Any, srgb: Any, rgbim: Any, compat: Any, niter: Any, kernel: Any
+) -> Any:
     crf = dcrf.DenseCRF2D(w, h, nlabels)
     crf.setUnaryEnergy(u)
     crf.addPairwiseGaussian(sxy=sxy, compat=compat, kernel=kernel)
@@ -89,12 +93,14 @@ CALLS: dict[Callable[..., Any], dict[str, Any]] = {
     colorize: {"labels": LABELS[0].byte()},
 }  # fmt: skip
 ODD: list[Any] = [
-    None, True, -1, 0, 1, 2.5, 10**30, float("nan"), float("inf"), 1e38, 1e-40, "3", "", b"x", [], (), {}, [3], (3, 3), [None],
+    None, True, -1, 0, 1, 2.5, 10**30, float("nan"), float("inf"), 1e38, 1e-40, "3", "", b"x", [], (),
+    {}, [3], (3, 3), [None],
     {"depth": 3}, object(), int, np.int64(2), np.float32(0.5), np.array("x"), np.zeros(0), np.ones(3), np.ones((3, 3), bool),
     np.full((3, 3), np.nan), np.ones((4, 5, 3), complex), np.array([[1], [2]], object), np.ma.masked_all((4, 5)),
     torch.zeros(()), torch.zeros(0), torch.ones(3, dtype=torch.complex64), torch.ones(1, 3, 4, 5, dtype=torch.int8),
     torch.ones(1, 3, 4, 5, dtype=torch.float16), torch.ones(1, 3, 4, 5, device="meta"), torch.ones(3, 20).to_sparse(),
-    torch.full((1, 3, 4, 5), float("nan")), torch.full((1, 3, 4, 5), 3e38), torch.ones(1, 3, 4, 5).double(), torch.ones(2, 3, 9, 1),
+    torch.full((1, 3, 4, 5), float("nan")), torch.full((1, 3, 4, 5), 3e38), torch.ones(1, 3, 4, 5).double(),
+    torch.ones(2, 3, 9, 1),
     torch.ones(1, 3, 0, 5), UNARY, UNARY.requires_grad_(False).transpose(2, 3), torch.ones(3, 3), smoothness_kernel(3, 1.0),
 ]  # fmt: skip
 

@@ -57,11 +57,13 @@ class Property:
         return counts
 
 
-def answer_or_refusal(function: Callable[[], Any]) -> tuple[Any, Exception | None]:
-    """What the call returns, or the ValueError or TypeError with which it refuses; a refusal has to say something."""
+def answer_or_refusal(
+    function: Callable[[], Any], refusals: tuple[type[Exception], ...] = (ValueError, TypeError)
+) -> tuple[Any, Exception | None]:
+    """What the call returns, or the error of these types with which it refuses; a refusal has to say something."""
     try:
         return function(), None
-    except (ValueError, TypeError) as error:
+    except refusals as error:
         refusal = error
     assert len(str(refusal)) > 10, f"a refusal without words: {refusal!r}"
     return None, refusal

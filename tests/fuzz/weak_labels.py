@@ -33,9 +33,9 @@ CASES = st.builds(
     Case,
     shape=st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.integers(1, 4)),
     dtype=DTYPES,
-    scale=exponents(-30, 38),
+    scale=exponents(-30, 31),
     levels=st.integers(1, 50),
-    odd=st.sampled_from(["", "", "", "nan", "inf", "-inf"]),
+    odd=st.sampled_from(["", "", "", "", "", "", "nan", "inf", "-inf"]),
     share=st.floats(0, 1),
     boxes=st.booleans(),
     biases=st.tuples(st.floats(-0.5, 10), st.floats(0, 10)),
@@ -79,7 +79,7 @@ def check(case: Case) -> str:
 
 
 def check_fixed(case: Case, scores: Tensor, present: Tensor, fixed: Tensor) -> None:
-    """By the definition; sums are exact in Python only where they are in the type of the scores, so biases are kept apart."""
+    """By the definition, in float64: no label has more than the winner but for the rounding of the scores' type."""
     where = present if case.boxes else present[:, :, None, None].expand(case.shape)
     for own, here, found in zip(scores, where, fixed, strict=True):
         biases = torch.where(here, case.biases[0], 0.0)
@@ -91,32 +91,28 @@ def check_fixed(case: Case, scores: Tensor, present: Tensor, fixed: Tensor) -> N
 
 
 def check_adapted(case: Case, scores: Tensor, present: Tensor, order: Tensor, adapted: Tensor) -> None:
-    """In exact fractions, for one image whose labels have no ties that rounding decides: scores of few bits."""
-    if case.dtype != torch.float64 or case.levels & (case.levels - 1) or case.scale > 1e6 or case.scale < 1e-6:
+    """In exact fractions, for the first image: no other label that is present has more than the winner."""
+    if case.dtype != torch.float64 or not 1e-3 < case.scale < 1e6:
         return
-    exact = torch.tensor(literal.argmax(
-        literal.adapt(
-            scores[0].flatten(1).tolist(),
-            {label for label, here in enumerate(present[0].tolist()) if here},
-            *case.portions,
-            [turn.argsort().tolist() for turn in order[0]],
-        )
-    ))  # fmt: skip
-    agree = exact == adapted[0].flatten()
-    assert agree.float().mean() > 0.5, f"{(~agree).sum()} of {agree.numel()} pixels have another label"
+    here = {label for label, known in enumerate(present[0].tolist()) if known}
+    turns = [turn.argsort().tolist() for turn in order[0]]
+    f = literal.adapt(scores[0].flatten(1).tolist(), here, *case.portions, turns)
+    for pixel, label in enumerate(adapted[0].flatten().tolist()):
+        best = max(f[other][pixel] for other in here or range(len(f)))
+        assert f[label][pixel] >= best - 1e-9 * case.scale, f"pixel {pixel} has label {label}, though another is larger"
 
 
 BOXES = st.tuples(
     st.lists(
         st.builds(
             LabeledBox,
-            label=st.integers(-2, 258),
-            top=st.integers(-1, 6), left=st.integers(-1, 6), bottom=st.integers(0, 8), right=st.integers(0, 8),
+            label=st.sampled_from([*range(24), 255, 255, 256, -1]),
+            top=st.integers(0, 2), left=st.integers(0, 2), bottom=st.integers(2, 6), right=st.integers(2, 6),
         ),
         max_size=4,
     ),
-    st.integers(1, 7),
-    st.integers(1, 7),
+    st.integers(5, 7),
+    st.integers(5, 7),
 )  # fmt: skip
 
 

@@ -1,0 +1,38 @@
+"""Turn the numbers that callers pass into Python's, or raise an error that names the argument."""
+
+import math
+import operator
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+LARGEST = 2**31 - 1
+
+
+def whole_number(name: str, value: Any, least: int, most: int = LARGEST) -> int:
+    """`value` as an int; 5.0 counts as 5. Raises TypeError unless it is whole, ValueError if it is out of bounds."""
+    try:
+        floating = isinstance(value, float | np.floating)
+        number = int(value) if floating and value.is_integer() else operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}; wanted a whole number") from None
+    if number < least:
+        raise ValueError(f"{name} is {number}; wanted a whole number of at least {least}")
+    if number > most:
+        raise ValueError(f"{name} is {number}; wanted a whole number of at most {most}")
+    return number
+
+
+def real_number(name: str, value: Any) -> float:
+    """`value` as a float. Raises TypeError unless it is one real number, ValueError if it is too large for a float."""
+    if isinstance(value, np.ndarray | Tensor) and value.ndim == 0:
+        value = value.item()
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} is {value!r}; wanted one real number")
+    try:
+        return float(value)
+    except OverflowError:
+        digits = int(math.log10(abs(value))) + 1
+        raise ValueError(f"{name} has {digits} digits; wanted a number that a float holds, below 1e308") from None
