@@ -7,8 +7,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from numpy.lib.npyio import NpzFile
 from torch import Tensor
+
+from crfrnn._files import load_arrays
 
 CANVAS_STRIDE = 16  # pixels of the canvas between two cells of the scores: 33 cells span 513 pixels
 
@@ -37,28 +38,8 @@ def read_unary(path: Path, size: tuple[int, int], name: str | None = None) -> Te
     return unary_among(loaded, path, size, name)
 
 
-def load_arrays(path: Path) -> np.ndarray | dict[str, np.ndarray]:
-    """The array in an .npy file, or the arrays in an .npz file by name.
-
-    Raises FileNotFoundError where there is no such file, and ValueError where NumPy cannot read it.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file of scores {path}; wanted an .npy or .npz file")
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, NpzFile):
-            return loaded
-        with loaded:
-            return dict(loaded)
-    except OSError:
-        raise
-    except Exception as error:  # NumPy lets out whatever its readers trip over, from zlib.error to MemoryError
-        reason = "it is none, or holds objects" if "pickle" in str(error) else (str(error) or type(error).__name__)
-        raise ValueError(f"{path} cannot be read ({reason}); wanted a complete .npy or .npz file of numbers") from error
-
-
 def read_arrays(path: Path) -> Mapping[str, np.ndarray]:
-    """The arrays of a file of many images, see `read_unary`. Raises as `load_arrays`, and ValueError for a single array."""
+    """The arrays of a file of many images, see `read_unary`. Raises FileNotFoundError or ValueError where it is none."""
     loaded = load_arrays(path)
     if isinstance(loaded, np.ndarray):
         raise ValueError(f"{path} holds one array; wanted an .npz with 'names' and 'logits' of many images")

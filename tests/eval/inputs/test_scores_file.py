@@ -92,7 +92,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"bad\.npz cannot be read") as caught:
             read_unary(tmp_path / "bad.npz", (2, 2), "a")
         assert "allow_pickle" not in str(caught.value)
-    with pytest.raises(FileNotFoundError, match="there is no file of scores"):
+    with pytest.raises(FileNotFoundError, match="there is no file"):
         read_unary(tmp_path, (2, 2))
 
 
