@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crfrnn.kernels import Kernel, appearance_kernel, feature_kernel, grid_kernel, smoothness_kernel
     from crfrnn.meanfield import CRFRNN, MeanFieldCell
+    from crfrnn.refinement import refine
     from crfrnn.state import MeanFieldState
 
 __version__ = "0.1.0"
@@ -21,10 +22,11 @@ __all__ = [
     "appearance_kernel",
     "feature_kernel",
     "grid_kernel",
+    "refine",
     "smoothness_kernel",
 ]
 
-_HOMES = {"CRFRNN": "meanfield", "MeanFieldCell": "meanfield", "MeanFieldState": "state"}
+_HOMES = {"CRFRNN": "meanfield", "MeanFieldCell": "meanfield", "MeanFieldState": "state", "refine": "refinement"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ Energies, as in pydensecrf: lower is likelier, U = -log p. Everywhere else in th
 """
 
 from crfrnn.densecrf import eigen
+from crfrnn.densecrf.batches import batched
 from crfrnn.densecrf.crf import DenseCRF, DenseCRF2D
 from crfrnn.densecrf.terms import (
     CONST_KERNEL,
@@ -46,6 +47,7 @@ __all__ = [
     "LogisticUnary",
     "NormalizationType",
     "Unary",
+    "batched",
     "compute_unary",
     "create_pairwise_bilateral",
     "create_pairwise_gaussian",

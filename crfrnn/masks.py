@@ -1,0 +1,147 @@
+"""Photographs and probabilities in the forms in which people have them, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Photo = Tensor
+"""RGB, float32 [3, H, W] in 0..255; of a gray image all three are equal"""
+CHANNELS = (1, 3)
+ROUNDING = 1e-3
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """Probabilities of L >= 2 labels, float32 [L, H, W]; `like` puts others of this shape into the form of the caller's."""
+
+    values: Tensor
+    like: Callable[[Tensor], Any]
+
+
+def read_photo(name: str, image: Any) -> Photo:
+    """A photograph from an image of Pillow, an array or a tensor; see `crfrnn.refine`.
+
+    Raises TypeError or ValueError, calling it `name`, for anything else.
+    """
+    if hasattr(image, "convert") and hasattr(image, "mode"):
+        image = np.array(image.convert("RGB"))
+    values = _tensor(name, image)
+    if values.ndim == 2:
+        values = values[None]
+    elif values.ndim == 3:
+        # Where both ends could be channels, arrays end in them, as images that were read do, and tensors begin with them.
+        ends = (values.shape[0] in CHANNELS, values.shape[2] in CHANNELS)
+        if ends[1] and not (ends[0] and isinstance(image, Tensor)):
+            values = values.movedim(2, 0)
+    if values.ndim != 3 or values.shape[0] not in CHANNELS or 0 in values.shape:
+        raise ValueError(f"{name} has shape {list(values.shape)}; wanted [H, W, 3], [3, H, W] or [H, W]")
+    values = values.expand(3, -1, -1)
+    if values.dtype == torch.uint8:
+        return values.float()
+    if not values.is_floating_point():
+        raise TypeError(f"{name} is {values.dtype}; wanted uint8, or floating point in 0..1 or 0..255")
+    low, high = (float(end) for end in values.aminmax())
+    if not (low >= 0 and high <= 255):
+        raise ValueError(
+            f"{name} lies in {low:.3g}..{high:.3g}; wanted 0..1 or 0..255: the photograph itself, before it is normalized"
+        )
+    return values.float() * (255 if high <= 1 else 1)
+
+
+def read_probabilities(name: str, given: Any, size: tuple[int, int]) -> Probabilities:
+    """Probabilities over an image of `size` (H, W) from an image of Pillow, an array or a tensor; see `crfrnn.refine`.
+
+    Raises TypeError or ValueError, calling them `name`, where they are none, or do not fit.
+    """
+    if hasattr(given, "convert") and hasattr(given, "mode"):
+        return _of_pillow(name, given, size)
+    values = _tensor(name, given)
+    axis = _label_axis(name, values, size)
+    rows = values[None] if axis is None else values.movedim(axis, 0)
+    rows = _in_0_to_1(name, rows)
+    single = len(rows) == 1
+    if single:
+        rows = torch.cat([1 - rows, rows])
+    else:
+        sums = rows.sum(0)
+        if float((sums - 1).abs().max()) > (ROUNDING if values.is_floating_point() else len(rows) / 255):
+            raise ValueError(
+                f"{name} sum to {float(sums.min()):.3g}..{float(sums.max()):.3g} over labels; wanted 1: take the softmax of "
+                "logits, or refine one class at a time, as [H, W]"
+            )
+        rows = rows / sums
+
+    def like(refined: Tensor) -> Any:
+        refined = refined[1:] if single else refined
+        shaped = refined[0] if axis is None else refined.movedim(0, axis)
+        shaped = _as_type(shaped, values.dtype).contiguous()
+        return shaped if isinstance(given, Tensor) else shaped.numpy()
+
+    return Probabilities(rows, like)
+
+
+def _of_pillow(name: str, given: Any, size: tuple[int, int]) -> Probabilities:
+    if given.mode not in ("L", "1"):
+        raise ValueError(f"{name} is an image of mode {given.mode!r}; wanted a mask of mode 'L' or '1'")
+    of_array = read_probabilities(name, np.array(given), size)
+
+    def like(refined: Tensor) -> Any:
+        from PIL import Image
+
+        return Image.fromarray(of_array.like(refined))
+
+    return Probabilities(of_array.values, like)
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    if not isinstance(value, np.ndarray | Tensor):
+        raise TypeError(f"{name} is a {type(value).__name__}; wanted a NumPy array, a tensor or an image of Pillow")
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "bfui" or np.ma.isMaskedArray(value):
+            raise TypeError(f"{name} is an array of {value.dtype}; wanted one of numbers, without a mask")
+        value = torch.from_numpy(np.ascontiguousarray(value))
+    if value.layout != torch.strided or value.is_meta or value.is_complex():
+        raise TypeError(
+            f"{name} is a {value.layout} tensor of {value.dtype} on {value.device}; wanted a dense one of numbers"
+        )
+    return value.detach()
+
+
+def _label_axis(name: str, values: Tensor, size: tuple[int, int]) -> int | None:
+    """Which of the axes counts labels; None where there is none."""
+    if tuple(values.shape) == size:
+        return None
+    if values.ndim == 3 and values.numel():
+        if tuple(values.shape[1:]) == size:
+            return 0
+        if tuple(values.shape[:2]) == size:
+            return 2
+    raise ValueError(
+        f"{name} have shape {list(values.shape)}, the image has {size[0]} rows and {size[1]} columns; wanted [H, W], "
+        "[L, H, W] or [H, W, L] of that size: torch.nn.functional.interpolate stretches a map to the image"
+    )
+
+
+def _in_0_to_1(name: str, rows: Tensor) -> Tensor:
+    if rows.dtype == torch.bool:
+        return rows.float()
+    if rows.dtype == torch.uint8:
+        return rows.float() / 255
+    if not rows.is_floating_point():
+        raise TypeError(f"{name} are {rows.dtype}; wanted floating point in 0..1, uint8 in 0..255, or bool")
+    low, high = (float(end) for end in rows.aminmax())
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+        raise ValueError(f"{name} lie in {low:.3g}..{high:.3g}; wanted 0..1: take the sigmoid or softmax of logits")
+    return rows.float().clamp(0, 1)
+
+
+def _as_type(values: Tensor, dtype: torch.dtype) -> Tensor:
+    if dtype == torch.bool:
+        return values > 0.5
+    return (255 * values).round().to(dtype) if dtype == torch.uint8 else values.to(dtype)

@@ -1,0 +1,109 @@
+"""One call that sharpens the masks of any network: arrays, images of Pillow or tensors in, the same out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crfrnn.masks import Photo, Probabilities, read_photo, read_probabilities
+from crfrnn.presets import MASKS, PUBLISHED, FixedCRF
+
+UNCERTAIN = 0.01
+"""the least that the other labels of a pixel share, so that masks of 0 and 1 can change, too"""
+IMAGES_AT_ONCE = 16
+
+
+def refine(
+    image: Any, probabilities: Any, crf: FixedCRF | str = MASKS, device: str | torch.device | None = None
+) -> Any:
+    """Probabilities, or a mask, with borders that follow the image.
+
+    Example:
+        >>> mask = crfrnn.refine(photo, mask)                      # [H, W], how likely each pixel is the object
+        >>> probabilities = crfrnn.refine(photo, probabilities)    # [L, H, W] or [H, W, L], sums of 1
+        >>> masks = crfrnn.refine(photos, masks)                   # lists of them, of any sizes
+
+    Args:
+        image: RGB or gray; an array or tensor [H, W, C], [C, H, W] or [H, W], uint8 in 0..255 or floating point in 0..1 or
+            0..255, or an image of Pillow. Or a list of these, or an array or tensor of four axes.
+        probabilities: of one class, [H, W], [1, H, W] or [H, W, 1], or of L labels, [L, H, W] or [H, W, L]: floating point
+            in 0..1, uint8 in 0..255, or bool. As many as there are images.
+        crf: the numbers of the CRF, or the name of a set in `crfrnn.presets.PUBLISHED`. The default suits masks that a
+            network computed at every 4th to 16th pixel.
+        device: where to compute; by default where the probabilities are.
+
+    Returns what `probabilities` is: the same type, layout and kind of numbers, without gradients.
+
+    Raises TypeError or ValueError where the two do not fit, or numbers are no probabilities.
+    """
+    numbers = _numbers(crf)
+    if not _are_many(image, probabilities):
+        photo, given = _pair(image, probabilities, "")
+        return given.like(_refined([(photo, given)], numbers, device)[0])
+    pairs = [
+        _pair(photo, given, f" {number}")
+        for number, (photo, given) in enumerate(zip(image, probabilities, strict=True))
+    ]
+    refined = [given.like(values) for (_, given), values in zip(pairs, _refined(pairs, numbers, device), strict=True)]
+    if isinstance(probabilities, Tensor):
+        return torch.stack(refined)
+    return np.stack(refined) if isinstance(probabilities, np.ndarray) else type(probabilities)(refined)
+
+
+def _numbers(crf: FixedCRF | str) -> FixedCRF:
+    if isinstance(crf, str):
+        if crf not in PUBLISHED:
+            raise ValueError(f"crf is {crf!r}; wanted one of {', '.join(map(repr, PUBLISHED))}, or a FixedCRF")
+        return PUBLISHED[crf]
+    if not isinstance(crf, FixedCRF):
+        raise TypeError(f"crf is a {type(crf).__name__}; wanted crfrnn.presets.FixedCRF or the name of a published one")
+    return crf
+
+
+def _are_many(image: Any, probabilities: Any) -> bool:
+    """Whether these are lists or batches. Raises ValueError where one is and the other is not, or their lengths differ."""
+    many = [isinstance(value, list | tuple) or getattr(value, "ndim", 0) == 4 for value in (image, probabilities)]
+    if many[0] != many[1]:
+        one, other = ("images are", "probabilities are") if many[0] else ("probabilities are", "image is")
+        raise ValueError(
+            f"the {one} several but the {other} not; wanted a list of each, of the same length, or one of each"
+        )
+    if many[0] and len(image) != len(probabilities):
+        raise ValueError(f"got {len(image)} images for {len(probabilities)} probabilities; wanted as many")
+    return many[0]
+
+
+def _pair(image: Any, probabilities: Any, which: str) -> tuple[Photo, Probabilities]:
+    photo = read_photo(f"image{which}", image)
+    return photo, read_probabilities(f"probabilities{which}", probabilities, (photo.shape[1], photo.shape[2]))
+
+
+def _refined(
+    pairs: Sequence[tuple[Photo, Probabilities]], numbers: FixedCRF, device: str | torch.device | None
+) -> list[Tensor]:
+    """Probabilities [L, H, W] of every pair; those of one shape go through the CRF together."""
+    groups: dict[tuple, list[int]] = defaultdict(list)
+    for number, (_, given) in enumerate(pairs):
+        groups[(given.values.shape, given.values.device)].append(number)
+    found: dict[int, Tensor] = {}
+    for members in groups.values():
+        for first in range(0, len(members), IMAGES_AT_ONCE):
+            chosen = members[first : first + IMAGES_AT_ONCE]
+            values = torch.stack([pairs[number][1].values for number in chosen])
+            photos = torch.stack([pairs[number][0].to(values.device) for number in chosen])
+            found |= zip(chosen, _beliefs(photos, values, numbers, device), strict=True)
+    return [found[number] for number in range(len(pairs))]
+
+
+@torch.no_grad()
+def _beliefs(photos: Tensor, values: Tensor, numbers: FixedCRF, device: str | torch.device | None) -> Tensor:
+    home = values.device
+    photos, values = photos.to(device or home), values.to(device or home)
+    logits = values.clamp(min=UNCERTAIN / (values.shape[1] - 1)).log()
+    crf = numbers.build(values.shape[1]).to(values.device)
+    return crf(logits, photos).softmax(1).to(home)

@@ -1,0 +1,63 @@
+"""Beliefs of many images are those of a loop that is written out over pydensecrf2."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pydensecrf.densecrf
+import pytest
+import torch
+
+import crfrnn.densecrf as dcrf
+
+RANDOM = np.random.default_rng(0)
+SIZES = [(6, 8), (4, 5), (6, 8)]
+IMAGES = [RANDOM.integers(0, 256, (*size, 3), dtype=np.uint8) for size in SIZES]
+UNARIES = [RANDOM.random((3, *size)).astype(np.float32) * 4 for size in SIZES]
+GAUSSIAN, BILATERAL = {"sxy": 3, "compat": 3}, {"sxy": 8, "srgb": 40, "compat": 4}
+
+
+def by_hand(image: np.ndarray, unary: np.ndarray) -> np.ndarray:
+    labels, height, width = unary.shape
+    crf = pydensecrf.densecrf.DenseCRF2D(width, height, labels)
+    crf.setUnaryEnergy(unary.reshape(labels, -1))
+    crf.addPairwiseGaussian(sxy=3, compat=3)
+    crf.addPairwiseBilateral(sxy=8, srgb=40, rgbim=image, compat=4)
+    return np.array(crf.inference(4)).reshape(unary.shape)
+
+
+def test_images_of_several_sizes() -> None:
+    found = list(dcrf.batched(IMAGES, UNARIES, 4, GAUSSIAN, BILATERAL, device="cpu"))
+    for image, unary, beliefs in zip(IMAGES, UNARIES, found, strict=True):
+        np.testing.assert_allclose(beliefs, by_hand(image, unary), atol=1e-5)
+    torch_beliefs = next(dcrf.batched(IMAGES, map(torch.from_numpy, UNARIES[:1]), 4, GAUSSIAN, BILATERAL))
+    np.testing.assert_array_equal(torch_beliefs, found[0])
+
+
+def test_terms_may_be_left_out() -> None:
+    alone = next(dcrf.batched(IMAGES, UNARIES))
+    wanted = np.exp(-UNARIES[0]) / np.exp(-UNARIES[0]).sum(0)
+    np.testing.assert_allclose(alone, wanted, rtol=1e-5)
+
+
+def test_images_are_taken_as_they_are_needed() -> None:
+    taken = []
+
+    def images() -> Iterator[np.ndarray]:
+        for number, image in enumerate(IMAGES):
+            taken.append(number)
+            yield image
+
+    next(dcrf.batched(images(), UNARIES, 1, GAUSSIAN))
+    assert taken == [0]
+
+
+def test_errors_name_the_image() -> None:
+    images = [IMAGES[0], IMAGES[1][:, :-1]]
+    loop = dcrf.batched(images, UNARIES[:2], 2, GAUSSIAN, BILATERAL)
+    next(loop)
+    with pytest.raises(ValueError, match=r"image 1: rgbim has shape \[4, 4, 3\]"):
+        next(loop)
+    with pytest.raises(ValueError, match=r"image 0: the unary has shape \[3, 48\]"):
+        next(dcrf.batched(IMAGES, [UNARIES[0].reshape(3, -1)], 2, GAUSSIAN))
+    with pytest.raises(ValueError, match="shorter"):
+        list(dcrf.batched(IMAGES, UNARIES[:2], 1))
