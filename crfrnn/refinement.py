@@ -41,7 +41,7 @@ def refine(
 
     Raises TypeError or ValueError where the two do not fit, or numbers are no probabilities.
     """
-    numbers = _numbers(crf)
+    numbers, device = _numbers(crf), _usable(device)
     if not _are_many(image, probabilities):
         photo, given = _pair(image, probabilities, "")
         return given.like(_refined([(photo, given)], numbers, device)[0])
@@ -65,6 +65,14 @@ def _numbers(crf: FixedCRF | str) -> FixedCRF:
     return crf
 
 
+def _usable(device: str | torch.device | None) -> torch.device | None:
+    try:
+        return None if device is None else torch.zeros(0).to(device).device
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device is {device!r}, which torch cannot use ({reason}); wanted 'cpu' or 'cuda'") from error
+
+
 def _are_many(image: Any, probabilities: Any) -> bool:
     """Whether these are lists or batches. Raises ValueError where one is and the other is not, or their lengths differ."""
     many = [isinstance(value, list | tuple) or getattr(value, "ndim", 0) == 4 for value in (image, probabilities)]
@@ -84,7 +92,7 @@ def _pair(image: Any, probabilities: Any, which: str) -> tuple[Photo, Probabilit
 
 
 def _refined(
-    pairs: Sequence[tuple[Photo, Probabilities]], numbers: FixedCRF, device: str | torch.device | None
+    pairs: Sequence[tuple[Photo, Probabilities]], numbers: FixedCRF, device: torch.device | None
 ) -> list[Tensor]:
     """Probabilities [L, H, W] of every pair; those of one shape go through the CRF together."""
     groups: dict[tuple, list[int]] = defaultdict(list)
@@ -101,7 +109,7 @@ def _refined(
 
 
 @torch.no_grad()
-def _beliefs(photos: Tensor, values: Tensor, numbers: FixedCRF, device: str | torch.device | None) -> Tensor:
+def _beliefs(photos: Tensor, values: Tensor, numbers: FixedCRF, device: torch.device | None) -> Tensor:
     home = values.device
     photos, values = photos.to(device or home), values.to(device or home)
     logits = values.clamp(min=UNCERTAIN / (values.shape[1] - 1)).log()

@@ -45,6 +45,10 @@ def pydensecrf(variables: dict, output: str) -> None:
     assert variables["labels"].shape == (60, 80)
 
 
+def a_mask(variables: dict, output: str) -> None:
+    assert variables["mask"].shape == (60, 80)
+
+
 def parameters(variables: dict, output: str) -> None:
     assert variables["crf"].num_labels == 21
 
@@ -52,7 +56,7 @@ def parameters(variables: dict, output: str) -> None:
 # What the blocks that run have to leave behind, in the order of the page.
 EXPECTED: dict[str, list[Callable[[dict, str], None]]] = {
     "README.md": [three_lines],
-    "crfrnn/README.md": [the_layer, pydensecrf, parameters],
+    "crfrnn/README.md": [a_mask, the_layer, pydensecrf, pydensecrf, parameters],
 }
 
 

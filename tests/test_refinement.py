@@ -166,6 +166,7 @@ def test_a_blurred_mask_gets_its_border_back() -> None:
         ([PHOTO, PHOTO], [MASK], {}, r"got 2 images for 1 probabilities"),
         ([PHOTO, PHOTO], [MASK, MASK - 1], {}, r"probabilities 1 lie in"),
         (PHOTO, MASK, {"crf": "deeplab"}, r"crf is 'deeplab'; wanted one of 'Kraehenbuehl"),
+        (PHOTO, MASK, {"device": "gpu"}, r"device is 'gpu', which torch cannot use"),
         (PHOTO, MASK, {"crf": 3}, r"crf is a int; wanted crfrnn\.presets\.FixedCRF"),
         (
             PHOTO,

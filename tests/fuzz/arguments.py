@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import crfrnn.densecrf as dcrf
-from crfrnn import CRFRNN, appearance_kernel, feature_kernel, grid_kernel, smoothness_kernel
+from crfrnn import CRFRNN, appearance_kernel, feature_kernel, grid_kernel, refine, smoothness_kernel
 from crfrnn.convert import PairwiseTerm, from_pydensecrf, gray_levels
 from crfrnn.data import colorize, region_boxes
 from crfrnn.lattice import Lattice, exact_gaussian_filter
+from crfrnn.presets import MASKS
 from crfrnn.weak import annotated_labels, box_labels, em_adapt, em_fixed, mil_peaks, seg_targets
 from tests.fuzz.property import REFUSED, RIGHT, Property, answer_or_refusal
 
@@ -77,6 +78,7 @@ CALLS: dict[Callable[..., Any], dict[str, Any]] = {
         "kernel": dcrf.DIAG_KERNEL,
     },
     steps: {"nvar": 20, "nlabels": 3, "u": ENERGIES, "features": ENERGIES, "compat": 3},
+    refine: {"image": PHOTO, "probabilities": UNARY[0].softmax(0), "crf": MASKS, "device": None},
     dcrf.unary_from_labels: {"labels": LABELS.numpy(), "n_labels": 3, "gt_prob": 0.7, "zero_unsure": False},
     dcrf.unary_from_softmax: {"sm": UNARY[0].softmax(0).numpy(), "scale": None, "clip": 1e-5},
     dcrf.create_pairwise_gaussian: {"sdims": (3, 3), "shape": (4, 5)},
