@@ -1,11 +1,18 @@
-"""What the tests share: a fixed seed, memory that holds NaN until it is written, and a count of fused runs."""
+"""What the tests share: a fixed seed, memory that holds NaN until it is written, and a count of fused runs.
 
+With `CRFRNN_TEST_DEVICE=cuda` the tests of the layer, its kernels and lattices put their tensors there.
+"""
+
+import os
 from collections.abc import Iterator
 
 import pytest
 import torch
 
 from tests.threads import poisoned_memory
+
+if "CRFRNN_TEST_DEVICE" in os.environ:
+    torch.set_default_device(os.environ["CRFRNN_TEST_DEVICE"])
 
 
 @pytest.fixture(autouse=True)
