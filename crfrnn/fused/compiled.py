@@ -10,12 +10,45 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from crfrnn import native
+from crfrnn.kernels import LatticeKernels
 from crfrnn.native.interface import Buffers, LabelMap, Matrices, Model, count, padded, pointer, pointers, view_tables
 
 
-def takes(unary: Tensor) -> bool:
-    """Whether there is compiled code for numbers of this type."""
-    return native.library(unary.dtype) is not None
+def run(
+    unary: Tensor,
+    kernels: LatticeKernels,
+    matrices: Tensor,
+    iterations: int,
+    tolerance: float | None,
+    min_belief: float,
+) -> Tensor | None:
+    """As `mean_field`; None with both options, and with one where a gradient is wanted."""
+    tables: Any = kernels.stack.tables
+    gradient = torch.is_grad_enabled() and (unary.requires_grad or matrices.requires_grad)
+    options = (tolerance is not None) + (min_belief > 0)
+    if native.library(unary.dtype) is None or options > (0 if gradient else 1):
+        return None
+    start, labels = unary, None
+    if min_belief > 0:
+        present = peak_beliefs(unary) >= min_belief
+        labels = present.any(0).nonzero().squeeze(1)
+        start = unary[:, labels]
+        if len(unary) > 1:
+            start = start.masked_fill(~present[:, labels, None, None], -torch.inf)
+    out, _, _ = all_iterations(
+        unary,
+        start,
+        labels,
+        matrices.new_tensor(kernels.alphas)[:, None, None] * matrices,
+        kernels.splat_weights.contiguous(),
+        kernels.slice_weights.contiguous(),
+        tables.as_list(),
+        [0, *(segment.stop for segment in kernels.stack.segments)],
+        iterations,
+        -1.0 if tolerance is None else tolerance,
+        gradient,
+    )
+    return out
 
 
 @torch.library.custom_op("crfrnn::mean_field", mutates_args=(), device_types="cpu")

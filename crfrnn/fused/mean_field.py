@@ -1,4 +1,4 @@
-"""All mean-field iterations of crfrnn/meanfield.py in one call of compiled CPU code.
+"""All mean-field iterations of crfrnn/meanfield.py in one call, by code that a backend has for it.
 
 With S_m and D_m the splat and slice of kernel m, normalizers folded in, B_m its blur and A_m = alpha_m mu W_m,
 
@@ -13,16 +13,16 @@ g_t the derivative of the loss to x_t, the derivative runs through the same step
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from crfrnn.fused import compiled
+from crfrnn.fused import compiled, on_gpu
 from crfrnn.kernels import AnyKernels, LatticeKernels
 from crfrnn.lattice.compiled import CompiledTables
+from crfrnn.lattice.tables import Tables
 
 
 def label_matrices(compatibility: Tensor, kernel_weights: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ def label_matrices(compatibility: Tensor, kernel_weights: Tensor) -> Tensor:
 
 
 # The code that runs all iterations over the tables of a backend. A backend without a line here has none.
-CODE: dict[type, ModuleType] = {CompiledTables: compiled}
+CODE: dict[type, Callable[..., Tensor | None]] = {CompiledTables: compiled.run, Tables: on_gpu.run}
 
 
 def mean_field(
@@ -60,33 +60,10 @@ def mean_field(
     """
     if not isinstance(kernels, LatticeKernels):
         return None
-    tables: Any = kernels.stack.tables
-    code = CODE.get(type(tables))
-    gradient = torch.is_grad_enabled() and (unary.requires_grad or matrices.requires_grad)
-    options = (tolerance is not None) + (min_belief > 0)
-    if code is None or not code.takes(unary) or not _constant(kernels) or options > (0 if gradient else 1):
+    run = CODE.get(type(kernels.stack.tables))
+    if run is None or not _constant(kernels):
         return None
-    start, labels = unary, None
-    if min_belief > 0:
-        present = code.peak_beliefs(unary) >= min_belief
-        labels = present.any(0).nonzero().squeeze(1)
-        start = unary[:, labels]
-        if len(unary) > 1:
-            start = start.masked_fill(~present[:, labels, None, None], -torch.inf)
-    out, _, _ = code.all_iterations(
-        unary,
-        start,
-        labels,
-        matrices.new_tensor(kernels.alphas)[:, None, None] * matrices,
-        kernels.splat_weights.contiguous(),
-        kernels.slice_weights.contiguous(),
-        tables.as_list(),
-        [0, *(segment.stop for segment in kernels.stack.segments)],
-        iterations,
-        -1.0 if tolerance is None else tolerance,
-        gradient,
-    )
-    return out
+    return run(unary, kernels, matrices, iterations, tolerance, min_belief)
 
 
 def _constant(kernels: LatticeKernels) -> bool:

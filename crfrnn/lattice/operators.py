@@ -1,8 +1,7 @@
 """Splat, blur and slice as differentiable linear operators over the tables of a lattice.
 
-All three are sums of few weighted rows, which `embedding_bag` computes without materialising the rows, in the same order
-in every run, on the CPU and on CUDA. Each is the adjoint of another, so that the backward of every function below is
-written with these functions and may itself be differentiated.
+All three are sums of few weighted rows, see sums.py. Each is the adjoint of another, so that the backward of every function
+below is written with these functions and may itself be differentiated.
 """
 
 from __future__ import annotations
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.nn.functional import embedding_bag
+
+from crfrnn import gpu
+from crfrnn.lattice.sums import blur_axis, sum_bags, sum_parts, sum_rows
 
 if TYPE_CHECKING:
     from crfrnn.lattice.tables import Tables
@@ -49,7 +50,7 @@ class _Splat(Function):
     def forward(ctx: Any, tables: Tables, values: Tensor, weights: Tensor) -> Tensor:
         ctx.tables = tables
         ctx.save_for_backward(values if ctx.needs_input_grad[2] else None, weights)
-        return _sum_bags(tables, values.contiguous(), tables.sorted_weights(weights), in_parts=values.is_cuda)
+        return _sum_bags(tables, values, tables.sorted_weights(weights), in_parts=values.is_cuda or gpu.runs(values))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -69,7 +70,7 @@ class _Blur(Function):
         axes = zip(tables.blur_index, tables.blur_weights, strict=True)
         vertices = vertices.contiguous()
         for index, weights in reversed(list(axes)) if reverse else axes:
-            vertices = embedding_bag(index, vertices, mode="sum", per_sample_weights=weights)
+            vertices = blur_axis(index, weights, vertices)
         return vertices
 
     @staticmethod
@@ -82,9 +83,7 @@ class _Slice(Function):
     def forward(ctx: Any, tables: Tables, vertices: Tensor, weights: Tensor) -> Tensor:
         ctx.tables = tables
         ctx.save_for_backward(vertices if ctx.needs_input_grad[2] else None, weights)
-        return embedding_bag(
-            tables.slice_index, vertices.contiguous(), mode="sum", per_sample_weights=weights.contiguous()
-        )
+        return sum_rows(tables.slice_index, vertices, weights)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -123,8 +122,5 @@ def _sum_bags(tables: Tables, values: Tensor, sorted_weights: Tensor, *, in_part
     A vertex in a flat sky has thousands of pairs, and a GPU sums each bag in one thread: there, first in short parts.
     """
     begin, first_part = tables.parts if in_parts else (tables.bag_start, None)
-    sums = embedding_bag(tables.pair_point, values, begin, mode="sum", per_sample_weights=sorted_weights)
-    if first_part is None:
-        return sums
-    every_part = torch.arange(sums.shape[0], dtype=first_part.dtype, device=first_part.device)
-    return embedding_bag(every_part, sums, first_part, mode="sum")
+    sums = sum_bags(begin, tables.pair_point, values, sorted_weights)
+    return sums if first_part is None or len(first_part) == len(sums) else sum_parts(first_part, sums)

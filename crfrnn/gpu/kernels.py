@@ -1,0 +1,104 @@
+"""The Triton kernels. Every sum runs in one fixed order, so that two runs are equal in every bit; there are no atomics.
+
+A program takes BLOCK rows and COLUMNS of their columns. Rows are counted in 64 bits, for batches of many images.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def sum_rows(
+    index, weights, rows, out, count, columns, WIDTH: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr
+):
+    """out_i = sum_k weights_ik rows_index(i, k), for index and weights [count, WIDTH]: the slice of a lattice."""
+    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    here = row < count
+    mask = here[:, None] & (column < columns)[None, :]
+    total = tl.zeros([BLOCK, COLUMNS], out.dtype.element_ty)
+    for k in tl.static_range(WIDTH):
+        source = tl.load(index + row * WIDTH + k, mask=here, other=0).to(tl.int64)
+        weight = tl.load(weights + row * WIDTH + k, mask=here, other=0)
+        total += weight[:, None] * tl.load(rows + source[:, None] * columns + column[None, :], mask=mask, other=0)
+    tl.store(out + row[:, None] * columns + column[None, :], total, mask=mask)
+
+
+@triton.jit
+def sum_bags(
+    begin, members, weights, rows, out, bags, pairs, columns,
+    LISTED: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """out_b = the sum of weights_j rows_members(j) over begin_b <= j < begin_(b+1), the last bag ending at `pairs`.
+
+    Without LISTED, member j is row j with weight 1.
+    """
+    bag = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    here = bag < bags
+    shown = (column < columns)[None, :]
+    start = tl.load(begin + bag, mask=here, other=0).to(tl.int64)
+    stop = tl.load(begin + bag + 1, mask=bag + 1 < bags, other=pairs).to(tl.int64)
+    size = tl.where(here, stop - start, 0)
+    total = tl.zeros([BLOCK, COLUMNS], out.dtype.element_ty)
+    for j in range(tl.max(size, 0)):
+        inside = j < size
+        source = start + j
+        if LISTED:
+            weight = tl.load(weights + start + j, mask=inside, other=0)
+            source = tl.load(members + start + j, mask=inside, other=0).to(tl.int64)
+            found = tl.load(rows + source[:, None] * columns + column[None, :], mask=inside[:, None] & shown, other=0)
+            total += weight[:, None] * found
+        else:
+            total += tl.load(rows + source[:, None] * columns + column[None, :], mask=inside[:, None] & shown, other=0)
+    tl.store(out + bag[:, None] * columns + column[None, :], total, mask=here[:, None] & shown)
+
+
+@triton.jit
+def blur_axis(neighbors, vertices, out, count, columns, BLOCK: tl.constexpr, COLUMNS: tl.constexpr):
+    """out_v = in_v + (in_next(v) + in_previous(v)) / 2, for neighbors [count, 3]: v, next, previous; v for a missing one."""
+    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    here = row < count
+    shown = (column < columns)[None, :]
+    after = tl.load(neighbors + row * 3 + 1, mask=here, other=0).to(tl.int64)
+    before = tl.load(neighbors + row * 3 + 2, mask=here, other=0).to(tl.int64)
+    own = tl.load(vertices + row[:, None] * columns + column[None, :], mask=here[:, None] & shown, other=0)
+    has_after, has_before = here & (after != row), here & (before != row)
+    total = own + 0.5 * tl.load(
+        vertices + after[:, None] * columns + column[None, :], mask=has_after[:, None] & shown, other=0
+    )
+    total += 0.5 * tl.load(
+        vertices + before[:, None] * columns + column[None, :], mask=has_before[:, None] & shown, other=0
+    )
+    tl.store(out + row[:, None] * columns + column[None, :], total, mask=here[:, None] & shown)
+
+
+@triton.jit
+def update(
+    index, weights, vertices, unary, logits, beliefs, count, labels,
+    LAST: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """x_i = unary_i - sum_k weights_ik vertices_index(i, k); logits = x if LAST, else beliefs = softmax(x).
+
+    One program holds all labels of its pixels: COLUMNS is at least `labels`.
+    """
+    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    column = tl.arange(0, COLUMNS)
+    here = row < count
+    shown = (column < labels)[None, :]
+    mask = here[:, None] & shown
+    total = tl.load(unary + row[:, None] * labels + column[None, :], mask=mask, other=0)
+    for k in tl.static_range(WIDTH):
+        source = tl.load(index + row * WIDTH + k, mask=here, other=0).to(tl.int64)
+        weight = tl.load(weights + row * WIDTH + k, mask=here, other=0)
+        total -= weight[:, None] * tl.load(vertices + source[:, None] * labels + column[None, :], mask=mask, other=0)
+    if LAST:
+        tl.store(logits + row[:, None] * labels + column[None, :], total, mask=mask)
+    else:
+        total = tl.where(shown, total, float("-inf"))
+        likelihood = tl.exp(total - tl.max(total, 1)[:, None])
+        likelihood = likelihood / tl.sum(likelihood, 1)[:, None]
+        tl.store(beliefs + row[:, None] * labels + column[None, :], likelihood, mask=mask)
