@@ -89,7 +89,7 @@ PARTS_CRF = FixedCRF(theta_alpha=13.0, theta_beta=3.0)
 """For parts of objects (Tsogkas et al. 2015, arXiv 1505.02438): positions reach a quarter as far"""
 BBOX_SEG_CRF = FixedCRF(45.0, 37.0, 3.0, 15.0, 3.0)
 """For label maps made from boxes (Papandreou et al. 2015, arXiv 1502.02734); chosen on 100 images with full masks"""
-MASKS = FixedCRF(1.0, 20.0, 5.0, 1.0, 1.0, num_iterations=5)
+MASKS = FixedCRF(1.0, 10.0, 5.0, 0.5, 1.0, num_iterations=5)
 """For masks of networks at stride 4 to 16; chosen by measurement, see eval/results"""
 CRF_RNN = FixedCRF(5.0, 160.0, 3.0, 3.0, 3.0, num_iterations=5)
 """What the training of CRF-RNN begins with (Zheng et al. 2015)"""

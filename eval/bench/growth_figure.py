@@ -7,8 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from eval.bench.names import OURS, PLAIN, PYDENSECRF
-from eval.bench.tables import VARIED, Record, systems_of
+from eval.bench.tables import OURS, PLAIN, PYDENSECRF, VARIED, Record, systems_of
 
 STYLES: dict[str, dict[str, Any]] = {
     OURS: {"color": "tab:blue", "marker": "o"},

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from crfrnn import native
 from crfrnn.presets import FixedCRF
-from eval.bench.names import PLAIN, PYDENSECRF, SEEN, SIMPLECRF
+from eval.bench.tables import PLAIN, PYDENSECRF, SEEN, SIMPLECRF
 
 MODULES = {PYDENSECRF: "pydensecrf.densecrf", SIMPLECRF: "denseCRF"}
 PYDENSECRF_NORMALIZATIONS = {

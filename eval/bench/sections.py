@@ -16,7 +16,6 @@ from torch import Tensor
 
 from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
 from crfrnn.presets import FixedCRF
-from eval.bench.names import OURS, PLAIN, PYDENSECRF, SEEN, SIMPLECRF
 from eval.bench.peers import (
     MODULES,
     Workload,
@@ -27,6 +26,7 @@ from eval.bench.peers import (
     why_missing,
     without_compiled_code,
 )
+from eval.bench.tables import OURS, PLAIN, PYDENSECRF, SEEN, SIMPLECRF
 from eval.bench.task import COMMON_SIZE, guide_image, resized, synthetic_unary
 from eval.bench.timing import alternate
 from eval.inputs.scores_file import read_unary

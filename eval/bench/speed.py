@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.bench.names import PLAIN, PYDENSECRF, SECTIONS, SIMPLECRF
+from eval.bench.tables import PLAIN, PYDENSECRF, SECTIONS, SIMPLECRF
 
 if TYPE_CHECKING:
     from eval.bench.sections import Case, Inputs, Plan

@@ -1,13 +1,16 @@
-"""Tables of what `eval.bench.sections` measured."""
+"""Tables of what `eval.bench.sections` measured, and the names of systems and sections in options, tables and JSON."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from eval.bench.names import OURS
 from eval.scoring.tables import text_table
 
 Record = Mapping[str, Any]
+
+OURS, PLAIN, SEEN = "crfrnn", "crfrnn, plain torch", "crfrnn, size seen before"
+PYDENSECRF, SIMPLECRF = "pydensecrf2", "SimpleCRF"
+SECTIONS = ("pairs", "pixels", "labels", "iterations", "batch", "memory", "training")
 
 TITLES = {
     "pairs": "Whole inference with equal results; 'times': the seconds of a system divided by those of crfrnn",

@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from crfrnn.data import VOCSegmentation
 from crfrnn.presets import FixedCRF
-from eval.bench.names import PYDENSECRF
 from eval.bench.peers import pydensecrf
+from eval.bench.tables import PYDENSECRF
 from eval.inputs.scores_file import read_arrays, unary_among
 from eval.scoring.metrics import Confusion
 

@@ -41,8 +41,9 @@ def arguments(data: Path, out: Path, steps: int) -> list[str]:
 def differences(got: Path, wanted: Path) -> list[str]:
     """Tensors of the models and of the momentum that are not the same in every bit, by file."""
     files = sorted(path.name for path in wanted.glob("*.pt"))
-    if sorted(path.name for path in got.glob("*.pt")) != files:
-        return ["the files themselves"]
+    there = sorted(path.name for path in got.glob("*.pt"))
+    if there != files:
+        return [f"the files themselves: {there} for {files}"]
     found = []
     for file in files:
         ours, theirs = load_checkpoint(got / file), load_checkpoint(wanted / file)

@@ -15,11 +15,10 @@ from pydensecrf import densecrf
 from crfrnn import native
 from eval.bench.growth_figure import growth_figure
 from eval.bench.memory import measure_memory
-from eval.bench.names import OURS, PLAIN, PYDENSECRF, SECTIONS, SEEN, SIMPLECRF
 from eval.bench.peers import MODULES, function_for
 from eval.bench.sections import FULL, Case, Inputs, cases, key, training_step
 from eval.bench.speed import main
-from eval.bench.tables import section_text
+from eval.bench.tables import OURS, PLAIN, PYDENSECRF, SECTIONS, SEEN, SIMPLECRF, section_text
 
 COMMON = (319, 500)
 original = densecrf.DenseCRF2D
