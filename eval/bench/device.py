@@ -3,9 +3,10 @@
 python -m eval.bench.device --images A.jpg B.jpg --out FILE.json
 
 For every pair of bandwidths and batch size it builds the lattices and runs T = 10 iterations over 21 labels at 500 x 375,
-with Triton's kernels and with plain torch; then a training step of T = 5. The share is that of the bandwidth of copying on
-this device, where every launch reads and writes each of its tensors once. Without --images it draws a scene; where there are
-fewer images than a batch takes, they come again.
+with Triton's kernels and with plain torch; then a training step of the CRF alone, T = 5, and one of deeplab-largefov under
+bfloat16, with the CRF and without. The share is that of the bandwidth of copying on this device, where every launch reads
+and writes each of its tensors once. Without --images it draws a scene; where there are fewer images than a batch takes,
+they come again.
 """
 
 import argparse
@@ -75,10 +76,14 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         print(
             f"training, T = 5, batch 4, {step['bandwidths']}: {step['triton']:.1f} ms an image, in torch {step['torch']:.1f}"
         )
+    joint = joint_step(photos, options.repeats)
+    print(
+        f"step of deeplab-largefov, 321 x 321, batch 8: {joint['network']:.1f} ms, with the CRF {joint['with CRF']:.1f} ms"
+    )
     print(f"copying: {bandwidth / 1e12:.2f} TB/s")
     if options.out is not None:
         facts = {**origin("eval.bench.device", argv), "hardware": hardware(torch.device("cuda")), "copying": bandwidth}
-        write_json(options.out, {**facts, "inference": rows, "training": steps})
+        write_json(options.out, {**facts, "inference": rows, "training": steps, "joint step": joint})
     return 0
 
 
@@ -144,6 +149,28 @@ def training(photos: "list[Tensor]", thetas: tuple[float, float], repeats: int) 
         with chosen(code):
             found[code] = milliseconds(step, repeats) / 4
     return found
+
+
+def joint_step(photos: "list[Tensor]", repeats: int) -> dict[str, float]:
+    """Milliseconds of forward and backward of a network under bfloat16, alone and with a CRF of T = 5 on it."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from crfrnn.nets import build_model
+
+    image, _ = inputs(photos, 8, (321, 321))
+    labels = torch.randint(LABELS, (8, 321, 321), device="cuda")
+    model = build_model("deeplab-largefov", LABELS, crf=layer(THETAS[1])).cuda()
+
+    def step(function: Callable[..., "Tensor"], *more: int) -> None:
+        with torch.autocast("cuda", torch.bfloat16):
+            loss = cross_entropy(function(image, *more).float(), labels)
+        loss.backward()
+
+    return {
+        "network": milliseconds(lambda: step(model.unary), repeats),
+        "with CRF": milliseconds(lambda: step(model, 5), repeats),
+    }
 
 
 def check(crf: "CRFRNN", unary: "Tensor", image: "Tensor", code: str) -> None:

@@ -62,6 +62,25 @@ def test_a_run_killed_three_times_ends_bit_for_bit_as_one_that_was_not(
     assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
 
 
+def die_when_step_4_is_kept() -> None:
+    save = train.steps.loop.save
+
+    def saving(path: Path, *rest: Any) -> None:
+        if path.name == "network-4.pt":
+            die()
+        save(path, *rest)
+
+    train.steps.loop.save = saving
+
+
+def test_a_step_to_be_kept_is_kept_by_the_run_that_continues(arguments: Callable, tmp_path: Path) -> None:
+    """Step 4 is one of those with a last.pt, too."""
+    argv = arguments(tmp_path / "run", "--stages.network.keep-every", "4", "--only", "network")
+    assert result(start(argv, prepare=die_when_step_4_is_kept)) == -signal.SIGKILL
+    assert result(start([*argv, "--resume"])) == 0
+    assert load_checkpoint(tmp_path / "run" / "network-4.pt")["training"]["step"] == 4
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_writes_a_checkpoint_and_leaves(
     arguments: Callable,

@@ -180,7 +180,7 @@ class Training:
 
     def leave(self) -> None:
         """Write last.pt and raise Interrupted: a signal has come, here or to another process."""
-        self.save(LAST)
+        self.save_last()
         raise Interrupted(self.run.stop.number or signal.SIGTERM)
 
     def epoch_ended(self) -> bool:
@@ -228,7 +228,7 @@ class Training:
         step, every = self.progress.step, self.stage.validate_every
         if step == self.progress.validated or not (step == self.stage.steps or (every and step % every == 0)):
             return
-        self.save(LAST)
+        self.save_last()
         with self.run.stop.raising():
             mean_iou, text = validate(self.run, self.result, self.writer, step)
         self.log.write(self.name, step, text)
@@ -239,10 +239,15 @@ class Training:
         self.shared.train()
 
     def save_if_due(self) -> None:
-        if self.progress.step % self.stage.save_every == 0:
-            self.save(LAST)
+        kept = self.stage.keep_every and self.progress.step % self.stage.keep_every == 0
+        if kept or self.progress.step % self.stage.save_every == 0:
+            self.save_last()
+
+    def save_last(self) -> None:
+        """Write last.pt, and first the checkpoint of this step, where one is kept: a run that continues writes no other."""
         if self.stage.keep_every and self.progress.step % self.stage.keep_every == 0:
             self.save(f"{self.name}-{self.progress.step}.pt")
+        self.save(LAST)
 
     def save(self, file: str, resumable: bool = True) -> None:
         """Write a checkpoint to continue from, or (not `resumable`) one with the resulting model alone."""
