@@ -237,3 +237,7 @@ def copy_bandwidth(repeats: int) -> float:
     source = torch.empty(2**28, device="cuda")
     target = torch.empty_like(source)
     return 2 * source.nbytes / (milliseconds(lambda: target.copy_(source), repeats) / 1e3)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
