@@ -24,7 +24,7 @@ def test_a_mask_at_a_stride_by_hand() -> None:
 def test_figures_without_a_crf() -> None:
     """Object in the right half of 16 x 32 pixels, one column of it void; scores are wrong in half of it.
 
-    At stride 8 the mask is exact. At stride 16 the block of the object has 15/16, since void is no object, and halfway between
+    At stride 8 the mask is exact. At stride 16 the block of the object has 15/16, since void is no object; halfway between
     0 and that lies beyond the first of its 15 known columns.
     """
     labels = torch.zeros(16, 32, dtype=torch.uint8)
