@@ -1,144 +1,29 @@
-// Building the permutohedral lattice: simplices, vertices by hashing, neighbors. See crfrnn/lattice/NOTES.md.
+// Building the permutohedral lattice: vertices by hashing, and their neighbors. See crfrnn/lattice/NOTES.md.
 #pragma once
 
-#include <cmath>
 #include <limits>
-#include <type_traits>
 
-#include "parallel.h"
+#include "lattice_keys.h"
+#include "memory.h"
 
 namespace crfrnn {
 
-constexpr int MAX_DIMENSIONS = 16;
-constexpr int LANES = 8;
-
-// A coordinate of a vertex. Floats that still have a fractional part fit into 32 bits, doubles do not.
+// Points of several images, by features in units of their standard deviations.
 template <class T>
-using Coordinate = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+struct Points {
+    const T* features;  // [images, per_image, dimensions]
+    int64_t images, per_image;
+    int dimensions;
 
-// The simplex of each of `count` points with features [count, dimensions]; the arithmetic of crfrnn/lattice/embed.py,
-// operation by operation, so that both find the same one (compile without contraction to fused multiply-adds).
+    int64_t count() const { return images * per_image; }
+};
+
+// What is found for each of them.
 template <class T>
-void embed(const T* features, int64_t from, int64_t to, int dimensions, const T* scales, T* weights, uint8_t* axes,
-           int64_t points, Coordinate<T>* corners, T* low, T* high) {
-    const int count = dimensions + 1;
-    const T reciprocal = T(1) / count;
-    T elevated[MAX_DIMENSIONS + 1][LANES], multiples[MAX_DIMENSIONS + 1][LANES], difference[MAX_DIMENSIONS + 1][LANES];
-    int32_t rank[MAX_DIMENSIONS + 1][LANES];
-    for (int64_t first = from; first < to; first += LANES) {
-        const int used = int(std::min<int64_t>(LANES, to - first));
-        T tail[LANES] = {};
-        for (int j = dimensions; j > 0; --j) {
-            for (int l = 0; l < LANES; ++l) {
-                const T scaled = features[(first + std::min(l, used - 1)) * dimensions + j - 1] * scales[j - 1];
-                elevated[j][l] = tail[l] - j * scaled;
-                tail[l] = tail[l] + scaled;
-            }
-        }
-        for (int l = 0; l < LANES; ++l) elevated[0][l] = tail[l];
-        for (int j = 0; j < count; ++j) {
-            for (int l = 0; l < LANES; ++l) {
-                multiples[j][l] = std::nearbyint(elevated[j][l] * reciprocal);
-                difference[j][l] = elevated[j][l] - multiples[j][l] * count;
-                rank[j][l] = 0;
-            }
-        }
-        for (int i = 0; i < dimensions; ++i) {
-            for (int j = i + 1; j < count; ++j) {
-                for (int l = 0; l < LANES; ++l) {
-                    const int32_t smaller = difference[i][l] < difference[j][l];
-                    rank[i][l] += smaller;
-                    rank[j][l] += 1 - smaller;
-                }
-            }
-        }
-        for (int l = 0; l < used; ++l) {
-            const int64_t point = first + l;
-            int order[MAX_DIMENSIONS + 1];
-            for (int j = 0; j < count; ++j) order[rank[j][l]] = j;
-            const int last = rank[dimensions][l];
-            T previous = 1;
-            for (int k = 0; k < dimensions; ++k) {
-                const int wanted = last - 1 - k;
-                const int axis = order[wanted < 0 ? wanted + count : wanted];
-                T fraction = (difference[dimensions][l] - difference[axis][l]) * reciprocal;
-                fraction = fraction + (wanted < 0 ? 0 : 1);
-                axes[k * points + point] = uint8_t(axis);
-                weights[point * count + k] = previous - fraction;
-                previous = fraction;
-            }
-            weights[point * count + dimensions] = previous;
-            for (int i = 0; i < dimensions; ++i) {
-                const T corner = multiples[dimensions][l] - multiples[i][l] - (rank[i][l] < last ? 1 : 0);
-                low[i] = std::min(low[i], corner);
-                high[i] = std::max(high[i], corner);
-                corners[point * dimensions + i] = Coordinate<T>(corner);
-            }
-        }
-    }
-}
-
-// Keys are numbers modulo 2^64; see crfrnn/lattice/keys.py.
-inline int64_t plus(int64_t key, int64_t step) { return int64_t(uint64_t(key) + uint64_t(step)); }
-inline int64_t times(int64_t steps, int64_t stride) { return int64_t(uint64_t(steps) * uint64_t(stride)); }
-
-// Numbers keys in the order in which they first come.
-class KeyTable {
-  public:
-    // With room for about as many keys as points, as every growth has to place all keys again.
-    explicit KeyTable(int64_t points) {
-        size_t size = 1 << 10;
-        while (size < size_t(points)) size *= 2;
-        slots_.assign(size, Slot{0, -1});
-        mask_ = int64_t(size) - 1;
-    }
-
-    void prefetch(int64_t key) const { __builtin_prefetch(&slots_[place(key)]); }
-
-    // -1 where there is no such key.
-    int32_t find(int64_t key) const {
-        for (int64_t i = place(key);; i = (i + 1) & mask_) {
-            if (slots_[i].number < 0 || slots_[i].key == key) return slots_[i].number;
-        }
-    }
-
-    int32_t find_or_add(int64_t key) {
-        int64_t i = place(key);
-        for (; slots_[i].number >= 0; i = (i + 1) & mask_) {
-            if (slots_[i].key == key) return slots_[i].number;
-        }
-        const int32_t number = int32_t(keys.size());
-        slots_[i] = Slot{key, number};
-        keys.push_back(key);
-        if (2 * int64_t(keys.size()) > mask_) grow();
-        return number;
-    }
-
-    std::vector<int64_t> keys;  // by number
-
-  private:
-    struct Slot {
-        int64_t key;
-        int32_t number;
-    };
-
-    int64_t place(int64_t key) const {
-        const std::uint64_t mixed = std::uint64_t(key) * 0x9E3779B97F4A7C15ull;
-        return int64_t((mixed ^ (mixed >> 32)) & std::uint64_t(mask_));
-    }
-
-    void grow() {
-        slots_.assign(4 * slots_.size(), Slot{0, -1});
-        mask_ = slots_.size() - 1;
-        for (size_t number = 0; number < keys.size(); ++number) {
-            int64_t i = place(keys[number]);
-            while (slots_[i].number >= 0) i = (i + 1) & mask_;
-            slots_[i] = Slot{keys[number], int32_t(number)};
-        }
-    }
-
-    std::vector<Slot> slots_;
-    int64_t mask_;
+struct Simplices {
+    T* weights;      // [points, dimensions + 1]
+    uint8_t* axes;   // [dimensions, points]
+    int32_t* index;  // [points, dimensions + 1]
 };
 
 // Vertices, their neighbors and the runs of neighbors along every axis.
@@ -148,10 +33,24 @@ class KeyTable {
 // and takes the value of the vertex before the slice.
 struct Built {
     int64_t vertices = 0;
+    std::vector<int64_t> chunk_start;            // [chunks + 1]
     std::vector<int32_t> spill_owners;           // the vertex of row `vertices + s`
     std::vector<std::vector<int32_t>> members;   // [axes] the vertices of every run of two or more, one after the other
     std::vector<std::vector<int32_t>> run_ends;  // [axes] where each run ends in `members`
 };
+
+// One chunk for each thread and image that has points for it.
+inline std::vector<int64_t> cut_chunks(int64_t images, int64_t per_image, int threads) {
+    std::vector<int64_t> start;
+    for (int64_t image = 0; image < images; ++image) {
+        for (int64_t t = 0; t < threads; ++t) {
+            const int64_t first = image * per_image + t * per_image / threads;
+            if (start.empty() || first != start.back()) start.push_back(first);
+        }
+    }
+    start.push_back(images * per_image);
+    return start;
+}
 
 // Keys of the vertices of one point, from that of its corner.
 template <class C>
@@ -162,34 +61,21 @@ inline void point_keys(const C* corner, const uint8_t* axes, int64_t points, int
     for (int k = 0; k < dimensions; ++k) keys[k + 1] = key = plus(key, strides[axes[k * points]]);
 }
 
+// Numbers the vertices of the points of one chunk, into `index` [points, dimensions + 1].
 template <class T>
-struct Problem {
-    int64_t points, points_per_image;
-    int dimensions;
-    const Coordinate<T>* corners;  // [points, dimensions]
-    const uint8_t* axes;           // [dimensions, points]
-    int64_t image_stride;
-    const int64_t *origin, *strides;  // [dimensions], [dimensions + 1]: what a step along each axis adds to a key
-    int64_t chunks;
-    const int64_t* chunk_start;  // [chunks + 1]
-};
-
-// Numbers the vertices of one chunk, into `index` [points, dimensions + 1].
-template <class T>
-inline void number_chunk(const Problem<T>& problem, int64_t chunk, KeyTable& table, int32_t* index) {
+inline void number_chunk(const Points<T>& points, const Simplices<T>& simplices, const Coordinate<T>* corner,
+                         const Packing& packing, int64_t begin, int64_t end, KeyTable& table) {
     constexpr int AHEAD = 8;
-    const int dimensions = problem.dimensions, corners = dimensions + 1;
+    const int dimensions = points.dimensions, corners = dimensions + 1;
     int64_t keys[AHEAD][MAX_DIMENSIONS + 1], last_keys[MAX_DIMENSIONS + 1];
     int32_t last[MAX_DIMENSIONS + 1];
     std::fill(last, last + corners, -1);
-    const int64_t end = problem.chunk_start[chunk + 1];
-    for (int64_t first = problem.chunk_start[chunk]; first < end; first += AHEAD) {
+    for (int64_t first = begin; first < end; first += AHEAD) {
         const int used = int(std::min<int64_t>(AHEAD, end - first));
         for (int l = 0; l < used; ++l) {
             const int64_t point = first + l;
-            point_keys(problem.corners + point * dimensions, problem.axes + point, problem.points, dimensions,
-                       times(point / problem.points_per_image, problem.image_stride), problem.origin, problem.strides,
-                       keys[l]);
+            point_keys(corner + point * dimensions, simplices.axes + point, points.count(), dimensions,
+                       times(point / points.per_image, packing.image_stride), packing.origin, packing.steps, keys[l]);
             for (int k = 0; k < corners; ++k) table.prefetch(keys[l][k]);
         }
         for (int l = 0; l < used; ++l) {
@@ -198,7 +84,7 @@ inline void number_chunk(const Problem<T>& problem, int64_t chunk, KeyTable& tab
                     last_keys[k] = keys[l][k];
                     last[k] = table.find_or_add(keys[l][k]);
                 }
-                index[(first + l) * corners + k] = last[k];
+                simplices.index[(first + l) * corners + k] = last[k];
             }
         }
     }
@@ -227,22 +113,40 @@ inline void find_runs(const std::vector<int32_t>& next, std::vector<int32_t>& me
     }
 }
 
+// Simplices of all points and their corners [points, dimensions]; false where a feature is not finite, or so large that
+// T has no fractional part there. low, high [dimensions]: the extreme coordinates of the corners.
 template <class T>
-inline void build(const Problem<T>& problem, bool dilate, int threads, int32_t* index, Built& out) {
-    const int corners = problem.dimensions + 1;
-    std::vector<KeyTable> tables;
-    for (int64_t c = 0; c < problem.chunks; ++c) {
-        tables.emplace_back(problem.chunk_start[c + 1] - problem.chunk_start[c]);
-    }
+inline bool embed_all(const Points<T>& points, const Simplices<T>& out, int threads, Coordinate<T>* corner, double* low,
+                      double* high) {
+    const int dimensions = points.dimensions;
+    T scales[MAX_DIMENSIONS];
+    elevation_scales(dimensions, scales);
+    std::vector<Extremes<T>> extremes(threads);
     in_parallel(threads, [&](Worker worker) {
-        for (int64_t c = worker.begin(problem.chunks); c < worker.end(problem.chunks); ++c) {
-            number_chunk(problem, c, tables[c], index);
-        }
+        embed(points.features, worker.begin(points.count()), worker.end(points.count()), dimensions, scales,
+              out.weights, out.axes, points.count(), corner, extremes[worker.number]);
     });
+    bool within = true;
+    for (int i = 0; i < dimensions; ++i) {
+        T least = extremes[0].low[i], most = extremes[0].high[i];
+        for (const Extremes<T>& each : extremes) {
+            within = within && each.within;
+            least = std::min(least, each.low[i]);
+            most = std::max(most, each.high[i]);
+        }
+        low[i] = least;
+        high[i] = most;
+        within = within && std::max(-low[i], high[i]) * std::numeric_limits<T>::epsilon() < 1;
+    }
+    return within;
+}
 
-    KeyTable all = std::move(tables[0]);
-    std::vector<std::vector<int32_t>> rows(problem.chunks);  // by the numbers of each chunk; spills as -1 - spill
-    for (int64_t c = 1; c < problem.chunks; ++c) {
+// Gives the vertices of each chunk but the first, whose keys are in tables[chunk], rows of the whole lattice; spills as
+// -1 - spill. Afterwards tables[0] holds all vertices.
+inline std::vector<std::vector<int32_t>> merge_chunks(std::vector<KeyTable>& tables, std::vector<int32_t>& owners) {
+    KeyTable& all = tables[0];
+    std::vector<std::vector<int32_t>> rows(tables.size());
+    for (size_t c = 1; c < tables.size(); ++c) {
         const std::vector<int64_t>& keys = tables[c].keys;
         rows[c].resize(keys.size());
         for (size_t i = 0; i < keys.size(); ++i) {
@@ -251,35 +155,64 @@ inline void build(const Problem<T>& problem, bool dilate, int threads, int32_t* 
             const int32_t vertex = all.find_or_add(keys[i]);
             rows[c][i] = vertex;
             if (size_t(vertex) < known) {
-                rows[c][i] = -1 - int32_t(out.spill_owners.size());
-                out.spill_owners.push_back(vertex);
+                rows[c][i] = -1 - int32_t(owners.size());
+                owners.push_back(vertex);
             }
         }
     }
-    if (dilate) {
-        const size_t touched = all.keys.size();
-        for (size_t v = 0; v < touched; ++v) {
-            for (int axis = 0; axis < corners; ++axis) {
-                all.find_or_add(plus(all.keys[v], problem.strides[axis]));
-                all.find_or_add(plus(all.keys[v], times(-1, problem.strides[axis])));
-            }
+    return rows;
+}
+
+// Adds every vertex one step away from those of `table`.
+inline void dilate_table(KeyTable& table, const int64_t* steps, int axes) {
+    const size_t touched = table.keys.size();
+    for (size_t v = 0; v < touched; ++v) {
+        for (int axis = 0; axis < axes; ++axis) {
+            table.find_or_add(plus(table.keys[v], steps[axis]));
+            table.find_or_add(plus(table.keys[v], times(-1, steps[axis])));
         }
     }
+}
+
+// Fills `out` and the vertices; false, with neither of use, for features that `embed_all` refuses.
+template <class T>
+inline bool build(const Points<T>& points, const Simplices<T>& simplices, bool dilate, int threads, Built& out) {
+    const int corners = points.dimensions + 1;
+    out.chunk_start = cut_chunks(points.images, points.per_image, threads);
+    const int64_t chunks = int64_t(out.chunk_start.size()) - 1;
+    threads = threads_for(threads, points.count() * corners);
+
+    const Array<Coordinate<T>> corner(points.count() * points.dimensions);
+    double low[MAX_DIMENSIONS], high[MAX_DIMENSIONS];
+    if (!embed_all(points, simplices, threads, corner, low, high)) return false;
+    const Packing packing = plan_packing(low, high, points.dimensions, points.images, dilate);
+
+    std::vector<KeyTable> tables;
+    for (int64_t c = 0; c < chunks; ++c) tables.emplace_back(out.chunk_start[c + 1] - out.chunk_start[c]);
+    in_parallel(threads, [&](Worker worker) {
+        for (int64_t c = worker.begin(chunks); c < worker.end(chunks); ++c) {
+            number_chunk(points, simplices, corner, packing, out.chunk_start[c], out.chunk_start[c + 1], tables[c]);
+        }
+    });
+    const std::vector<std::vector<int32_t>> rows = merge_chunks(tables, out.spill_owners);
+    KeyTable& all = tables[0];
+    if (dilate) dilate_table(all, packing.steps, corners);
+
     out.vertices = int64_t(all.keys.size());
     std::vector<std::vector<int32_t>> next(corners, std::vector<int32_t>(out.vertices));  // the next vertex or -1
     out.members.resize(corners);
     out.run_ends.resize(corners);
     in_parallel(threads, [&](Worker worker) {
         const int32_t vertices = int32_t(out.vertices);
-        for (int64_t c = std::max<int64_t>(1, worker.begin(problem.chunks)); c < worker.end(problem.chunks); ++c) {
-            const int64_t end = problem.chunk_start[c + 1] * corners;
-            for (int64_t i = problem.chunk_start[c] * corners; i < end; ++i) {
-                const int32_t row = rows[c][index[i]];
-                index[i] = row < 0 ? vertices - 1 - row : row;
+        for (int64_t c = std::max<int64_t>(1, worker.begin(chunks)); c < worker.end(chunks); ++c) {
+            const int64_t end = out.chunk_start[c + 1] * corners;
+            for (int64_t i = out.chunk_start[c] * corners; i < end; ++i) {
+                const int32_t row = rows[c][simplices.index[i]];
+                simplices.index[i] = row < 0 ? vertices - 1 - row : row;
             }
         }
         for (int axis = 0; axis < corners; ++axis) {
-            find_next(all, problem.strides[axis], worker.begin(out.vertices), worker.end(out.vertices),
+            find_next(all, packing.steps[axis], worker.begin(out.vertices), worker.end(out.vertices),
                       next[axis].data());
         }
         worker.wait();
@@ -287,6 +220,7 @@ inline void build(const Problem<T>& problem, bool dilate, int threads, int32_t* 
             find_runs(next[axis], out.members[axis], out.run_ends[axis]);
         }
     });
+    return true;
 }
 
 }  // namespace crfrnn

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -140,6 +141,11 @@ inline void run_workers(int count, void (*work)(const void*, const Worker&), con
     } else {
         run_in_threads(count, task);
     }
+}
+
+// How many threads are worth waking to work on so many numbers.
+inline int threads_for(int threads, int64_t numbers) {
+    return int(std::max<int64_t>(1, std::min<int64_t>(threads, numbers >> 14)));
 }
 
 // Calls work(worker) on up to `count` threads, the caller's among them, and returns when all are done.
