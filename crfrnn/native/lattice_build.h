@@ -52,93 +52,164 @@ inline std::vector<int64_t> cut_chunks(int64_t images, int64_t per_image, int th
     return start;
 }
 
-// Keys of the vertices of one point, from that of its corner.
-template <class C>
-inline void point_keys(const C* corner, const uint8_t* axes, int64_t points, int dimensions, int64_t key,
-                       const int64_t* origin, const int64_t* strides, int64_t* keys) {
-    for (int i = 0; i < dimensions; ++i) key = plus(key, times(corner[i] - origin[i], strides[i]));
-    keys[0] = key;
-    for (int k = 0; k < dimensions; ++k) keys[k + 1] = key = plus(key, strides[axes[k * points]]);
-}
-
-// Numbers the vertices of the points of one chunk, into `index` [points, dimensions + 1].
-template <class T>
-inline void number_chunk(const Points<T>& points, const Simplices<T>& simplices, const Coordinate<T>* corner,
-                         const Packing& packing, int64_t begin, int64_t end, KeyTable& table) {
-    constexpr int AHEAD = 8;
-    const int dimensions = points.dimensions, corners = dimensions + 1;
-    int64_t keys[AHEAD][MAX_DIMENSIONS + 1], last_keys[MAX_DIMENSIONS + 1];
-    int32_t last[MAX_DIMENSIONS + 1];
-    std::fill(last, last + corners, -1);
-    for (int64_t first = begin; first < end; first += AHEAD) {
-        const int used = int(std::min<int64_t>(AHEAD, end - first));
-        for (int l = 0; l < used; ++l) {
-            const int64_t point = first + l;
-            point_keys(corner + point * dimensions, simplices.axes + point, points.count(), dimensions,
-                       times(point / points.per_image, packing.image_stride), packing.origin, packing.steps, keys[l]);
-            for (int k = 0; k < corners; ++k) table.prefetch(keys[l][k]);
+// Finds the simplices of one chunk of points, all of one image, and numbers their vertices.
+//
+// Most points share vertices with the one before. Telling which takes longer than looking all of them up: branches that
+// the processor cannot foresee.
+template <class T, int D>
+class ChunkBuilder {
+  public:
+    ChunkBuilder(const Points<T>& points, const Simplices<T>& out, const T* scales, const Packing& packing,
+                 KeyTable& table)
+        : points_(points), out_(out), scales_(scales), packing_(packing), table_(table) {
+        for (int i = 0; i < MAX_DIMENSIONS; ++i) {
+            low_[i] = V{} + std::numeric_limits<T>::max();
+            high_[i] = V{} + std::numeric_limits<T>::lowest();
         }
-        for (int l = 0; l < used; ++l) {
-            for (int k = 0; k < corners; ++k) {
-                if (last[k] < 0 || keys[l][k] != last_keys[k]) {  // neighboring pixels often share vertices
-                    last_keys[k] = keys[l][k];
-                    last[k] = table.find_or_add(keys[l][k]);
-                }
-                simplices.index[(first + l) * corners + k] = last[k];
+    }
+
+    void run(int64_t begin, int64_t end, Extremes<T>& corners) {
+        const int dimensions = D ? D : points_.dimensions;
+        first_key_ = plus(packing_.first, times(begin / points_.per_image, packing_.image_stride));
+        for (int64_t first = begin; first < end; first += LANES) {
+            const int used = int(std::min<int64_t>(LANES, end - first));
+            embed<T, D>(points_.features + first * dimensions, used, dimensions, scales_, block_);
+            for (int i = 0; i < dimensions; ++i) {
+                const V corner = block_.corner[i];
+                low_[i] = corner < low_[i] ? corner : low_[i];
+                high_[i] = corner > high_[i] ? corner : high_[i];
+            }
+            find_keys();
+            number(first, used);
+        }
+        for (int i = 0; i < dimensions; ++i) {
+            for (int l = 0; l < LANES; ++l) {
+                corners.take(i, low_[i][l]);
+                corners.take(i, high_[i][l]);
             }
         }
     }
-}
 
-inline void find_next(const KeyTable& table, int64_t step, int64_t from, int64_t to, int32_t* next) {
-    constexpr int AHEAD = 16;
-    for (int64_t v = from; v < std::min(from + AHEAD, to); ++v) table.prefetch(plus(table.keys[v], step));
-    for (int64_t v = from; v < to; ++v) {
-        if (v + AHEAD < to) table.prefetch(plus(table.keys[v + AHEAD], step));
-        next[v] = table.find(plus(table.keys[v], step));
+  private:
+    using V = typename Lanes<T>::numbers;
+
+    void find_keys() {
+        const int dimensions = D ? D : points_.dimensions;
+        for (int l = 0; l < LANES; ++l) keys_[0][l] = first_key_;
+        for (int i = 0; i < dimensions; ++i) {
+            for (int l = 0; l < LANES; ++l) {
+                const int64_t steps = Coordinate<T>(block_.corner[i][l]);
+                keys_[0][l] = plus(keys_[0][l], times(steps, packing_.steps[i]));
+            }
+        }
+        for (int k = 0; k < dimensions; ++k) {
+            for (int l = 0; l < LANES; ++l) keys_[k + 1][l] = plus(keys_[k][l], packing_.steps[block_.axes[k][l]]);
+        }
+        for (int k = 0; k <= dimensions; ++k) {
+            for (int l = 0; l < LANES; ++l) table_.prefetch(keys_[k][l]);
+        }
+    }
+
+    void number(int64_t first, int used) {
+        const int dimensions = D ? D : points_.dimensions, corners = dimensions + 1;
+        for (int l = 0; l < used; ++l) {
+            int32_t* index = out_.index + (first + l) * corners;
+            T* weights = out_.weights + (first + l) * corners;
+            for (int k = 0; k < corners; ++k) {
+                index[k] = table_.find_or_add(keys_[k][l]);
+                weights[k] = block_.weights[k][l];
+            }
+        }
+        for (int k = 0; k < dimensions; ++k) {
+            uint8_t* axes = out_.axes + k * points_.count() + first;
+            for (int l = 0; l < used; ++l) axes[l] = uint8_t(block_.axes[k][l]);
+        }
+    }
+
+    const Points<T>& points_;
+    const Simplices<T>& out_;
+    const T* scales_;
+    const Packing& packing_;
+    KeyTable& table_;
+    int64_t first_key_;
+    SimplexBlock<T> block_;
+    V low_[MAX_DIMENSIONS], high_[MAX_DIMENSIONS];
+    int64_t keys_[MAX_DIMENSIONS + 1][LANES];
+};
+
+// The next vertex of each, or -1. Most have none, in no order that the processor could foresee: hence few branches.
+inline void find_next(const KeyTable& table, const Sieve& sieve, int64_t step, int64_t from, int64_t to,
+                      int32_t* next) {
+    constexpr int64_t AHEAD = 64;
+    int32_t likely[AHEAD];
+    for (int64_t first = from; first < to; first += AHEAD) {
+        int size = 0;
+        for (int64_t v = first; v < std::min(first + AHEAD, to); ++v) {
+            next[v] = -1;
+            likely[size] = int32_t(v);
+            size += sieve.passes(plus(table.keys[v], step));
+        }
+        for (int i = 0; i < size; ++i) table.prefetch(plus(table.keys[likely[i]], step));
+        for (int i = 0; i < size; ++i) next[likely[i]] = table.find(plus(table.keys[likely[i]], step));
     }
 }
 
 // The vertices along one axis as runs of neighbors; vertices alone are left out, as no blur changes them.
-inline void find_runs(const std::vector<int32_t>& next, std::vector<int32_t>& members, std::vector<int32_t>& ends) {
-    std::vector<uint8_t> follows(next.size(), 0);
-    for (const int32_t vertex : next) {
-        if (vertex >= 0) follows[vertex] = 1;
+inline void find_runs(const int32_t* next, int64_t vertices, std::vector<int32_t>& members,
+                      std::vector<int32_t>& ends) {
+    std::vector<uint8_t> follows(vertices + 1, 0);  // of vertex v at v + 1
+    for (int64_t v = 0; v < vertices; ++v) follows[next[v] + 1] = 1;
+    const Array<int32_t> starts(vertices);
+    int64_t count = 0, size = 0;
+    for (int64_t v = 0; v < vertices; ++v) {
+        starts[count] = int32_t(v);
+        count += (next[v] >= 0) & !follows[v + 1];
+        size += (next[v] >= 0) | follows[v + 1];
     }
-    members.reserve(next.size());
-    for (size_t start = 0; start < next.size(); ++start) {
-        if (follows[start] || next[start] < 0) continue;
-        for (int32_t vertex = int32_t(start); vertex >= 0; vertex = next[vertex]) members.push_back(vertex);
-        ends.push_back(int32_t(members.size()));
+    members.resize(size);
+    ends.resize(count);
+    int32_t* member = members.data();
+    for (int64_t i = 0; i < count; ++i) {
+        for (int32_t vertex = starts[i]; vertex >= 0; vertex = next[vertex]) *member++ = vertex;
+        ends[i] = int32_t(member - members.data());
     }
 }
 
-// Simplices of all points and their corners [points, dimensions]; false where a feature is not finite, or so large that
-// T has no fractional part there. low, high [dimensions]: the extreme coordinates of the corners.
-template <class T>
-inline bool embed_all(const Points<T>& points, const Simplices<T>& out, int threads, Coordinate<T>* corner, double* low,
-                      double* high) {
+// Finds all simplices and numbers the vertices of each chunk; false where a feature is not finite, or so large that T
+// has no fractional part there.
+template <class T, int D>
+inline bool number_chunks(const Points<T>& points, const Simplices<T>& out, const std::vector<int64_t>& chunk_start,
+                          bool dilate, int threads, Packing& packing, std::vector<KeyTable>& tables) {
     const int dimensions = points.dimensions;
+    const int64_t chunks = int64_t(chunk_start.size()) - 1;
     T scales[MAX_DIMENSIONS];
     elevation_scales(dimensions, scales);
-    std::vector<Extremes<T>> extremes(threads);
+    std::vector<Extremes<T>> features(threads), corners(threads);
+    std::vector<uint8_t> fits(threads, 1);
     in_parallel(threads, [&](Worker worker) {
-        embed(points.features, worker.begin(points.count()), worker.end(points.count()), dimensions, scales,
-              out.weights, out.axes, points.count(), corner, extremes[worker.number]);
+        const int64_t begin = worker.begin(points.count()), end = worker.end(points.count());
+        Extremes<T>& own = features[worker.number];
+        fits[worker.number] = take_features(points.features + begin * dimensions, end - begin, dimensions, own);
     });
-    bool within = true;
-    for (int i = 0; i < dimensions; ++i) {
-        T least = extremes[0].low[i], most = extremes[0].high[i];
-        for (const Extremes<T>& each : extremes) {
-            within = within && each.within;
-            least = std::min(least, each.low[i]);
-            most = std::max(most, each.high[i]);
+    for (const Extremes<T>& each : features) {
+        for (int i = 0; i < dimensions; ++i) {
+            features[0].take(i, each.low[i]);
+            features[0].take(i, each.high[i]);
         }
-        low[i] = least;
-        high[i] = most;
-        within = within && std::max(-low[i], high[i]) * std::numeric_limits<T>::epsilon() < 1;
     }
-    return within;
+    constexpr T EPSILON = std::numeric_limits<T>::epsilon();
+    if (std::count(fits.begin(), fits.end(), 0) || features[0].reach(dimensions) * EPSILON >= 2) return false;
+    double low[MAX_DIMENSIONS], high[MAX_DIMENSIONS];
+    bound_corners(features[0], dimensions, scales, low, high);
+    packing = plan_packing(low, high, dimensions, points.images, dilate);
+    in_parallel(threads, [&](Worker worker) {
+        for (int64_t c = worker.begin(chunks); c < worker.end(chunks); ++c) {
+            ChunkBuilder<T, D>(points, out, scales, packing, tables[c])
+                .run(chunk_start[c], chunk_start[c + 1], corners[worker.number]);
+        }
+    });
+    return std::all_of(corners.begin(), corners.end(),
+                       [&](const Extremes<T>& each) { return each.reach(dimensions) * EPSILON < 1; });
 }
 
 // Gives the vertices of each chunk but the first, whose keys are in tables[chunk], rows of the whole lattice; spills as
@@ -174,7 +245,7 @@ inline void dilate_table(KeyTable& table, const int64_t* steps, int axes) {
     }
 }
 
-// Fills `out` and the vertices; false, with neither of use, for features that `embed_all` refuses.
+// Fills `out` and the vertices; false, with neither of use, for features that `number_chunks` refuses.
 template <class T>
 inline bool build(const Points<T>& points, const Simplices<T>& simplices, bool dilate, int threads, Built& out) {
     const int corners = points.dimensions + 1;
@@ -182,24 +253,21 @@ inline bool build(const Points<T>& points, const Simplices<T>& simplices, bool d
     const int64_t chunks = int64_t(out.chunk_start.size()) - 1;
     threads = threads_for(threads, points.count() * corners);
 
-    const Array<Coordinate<T>> corner(points.count() * points.dimensions);
-    double low[MAX_DIMENSIONS], high[MAX_DIMENSIONS];
-    if (!embed_all(points, simplices, threads, corner, low, high)) return false;
-    const Packing packing = plan_packing(low, high, points.dimensions, points.images, dilate);
-
     std::vector<KeyTable> tables;
     for (int64_t c = 0; c < chunks; ++c) tables.emplace_back(out.chunk_start[c + 1] - out.chunk_start[c]);
-    in_parallel(threads, [&](Worker worker) {
-        for (int64_t c = worker.begin(chunks); c < worker.end(chunks); ++c) {
-            number_chunk(points, simplices, corner, packing, out.chunk_start[c], out.chunk_start[c + 1], tables[c]);
-        }
-    });
+    // Positions, and positions with three colors.
+    const auto number = points.dimensions == 2   ? number_chunks<T, 2>
+                        : points.dimensions == 5 ? number_chunks<T, 5>
+                                                 : number_chunks<T, 0>;
+    Packing packing;
+    if (!number(points, simplices, out.chunk_start, dilate, threads, packing, tables)) return false;
     const std::vector<std::vector<int32_t>> rows = merge_chunks(tables, out.spill_owners);
     KeyTable& all = tables[0];
     if (dilate) dilate_table(all, packing.steps, corners);
 
     out.vertices = int64_t(all.keys.size());
-    std::vector<std::vector<int32_t>> next(corners, std::vector<int32_t>(out.vertices));  // the next vertex or -1
+    const Sieve sieve(all.keys);
+    const Array<int32_t> next(corners * out.vertices);  // by axis
     out.members.resize(corners);
     out.run_ends.resize(corners);
     in_parallel(threads, [&](Worker worker) {
@@ -212,12 +280,12 @@ inline bool build(const Points<T>& points, const Simplices<T>& simplices, bool d
             }
         }
         for (int axis = 0; axis < corners; ++axis) {
-            find_next(all, packing.steps[axis], worker.begin(out.vertices), worker.end(out.vertices),
-                      next[axis].data());
+            find_next(all, sieve, packing.steps[axis], worker.begin(out.vertices), worker.end(out.vertices),
+                      next + axis * out.vertices);
         }
         worker.wait();
         for (int axis = worker.number; axis < corners; axis += worker.count) {
-            find_runs(next[axis], out.members[axis], out.run_ends[axis]);
+            find_runs(next + axis * out.vertices, out.vertices, out.members[axis], out.run_ends[axis]);
         }
     });
     return true;

@@ -11,6 +11,9 @@
 // What the Python side calls.
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
+// Keeps the compile time down where one body is used in several places, and what is rare out of the way.
+#define NOINLINE __attribute__((noinline))
+
 namespace crfrnn {
 
 using std::int32_t;
