@@ -41,8 +41,8 @@ def from_pydensecrf(num_labels: int, terms: Sequence[PairwiseTerm], num_iteratio
         raise ValueError(
             f"the terms have normalizations {sorted(normalizations)}; wanted the same for all terms, and at least one term"
         )
-    penalties = [penalty(term.compat, num_labels).cpu() for term in terms]
-    weights = stacked(penalties)
+    penalties = [penalty(term.compat, num_labels) for term in terms]
+    weights = stacked(penalties, num_labels, torch.device("cpu"))
     form: Any = ("scalar", "diagonal", "matrix")[weights.ndim - 1]
     potts = form == "scalar"
     kernels = [_kernel(term, -float(w) if potts else 1.0) for term, w in zip(terms, penalties, strict=True)]

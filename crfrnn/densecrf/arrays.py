@@ -1,6 +1,6 @@
 """Turn what callers pass into tensors and numbers, or raise an error that names the argument."""
 
-import math
+import sys
 import warnings
 from typing import Any
 
@@ -97,11 +97,14 @@ def leading_bandwidths(name: str, value: Any, count: int, hint: str = "") -> lis
 
 def standard_deviations(name: str, value: Any) -> float | list[float]:
     """One number or several. Raises ValueError unless all are positive and finite."""
-    tensor = as_tensor(name, value, torch.float64)
-    numbers = tensor.flatten().tolist()
-    if not all(SMALLEST_BANDWIDTH <= number < math.inf for number in numbers):
+    if isinstance(value, int | float):
+        numbers, several = [value], False
+    else:
+        tensor = as_tensor(name, value, torch.float64)
+        numbers, several = tensor.flatten().tolist(), tensor.ndim > 0
+    if not all(SMALLEST_BANDWIDTH <= number <= sys.float_info.max for number in numbers):
         raise ValueError(f"{name} (a standard deviation) is {value!r}; wanted finite numbers above 0 (at least 1e-30)")
-    return numbers if tensor.ndim else numbers[0]
+    return numbers if several else float(numbers[0])
 
 
 def _warn_of_count(name: str, value: Any, count: int, what: str) -> None:

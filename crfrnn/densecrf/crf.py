@@ -9,8 +9,6 @@ The message of a pixel to itself is kept, as in the code of Kraehenbuehl and Kol
 
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,10 +18,12 @@ from torch import Tensor
 from crfrnn._numbers import whole_number
 from crfrnn.densecrf.arrays import as_matrix, as_tensor, bandwidths, check_finite
 from crfrnn.densecrf.eigen import MatrixXf
-from crfrnn.densecrf.inference import Pairwise, as_rows, beliefs_after, softmax_of_rows
-from crfrnn.densecrf.points import FeaturePoints, Pixels, Points, pixel_features
+from crfrnn.densecrf.inference import Pairwise, build_pairwise
+from crfrnn.densecrf.points import ColoredPixels, FeaturePoints, Pixels, Points
 from crfrnn.densecrf.terms import DIAG_KERNEL, NORMALIZE_SYMMETRIC, Term, make_term
 from crfrnn.densecrf.unary import ConstUnary, LogisticUnary, Unary
+
+NOT_FINITE = "Q holds NaN or infinite entries; wanted beliefs, such as startInference() returns"
 
 
 class DenseCRF:
@@ -40,10 +40,8 @@ class DenseCRF:
         self._nvar = whole_number("nvar", nvar, 1)
         self._nlabels = whole_number("nlabels", nlabels, 1)
         self._unary: Tensor | None = None
-        self._unary_rows: Tensor | None = None
         self._terms: list[Term] = []
         self._pairwise: Pairwise | None = None
-        self._known_costs: tuple[Tensor, Tensor] | None = None
 
     def setUnaryEnergy(self, u: Any, f: Any = None) -> None:
         """Set energies u [nlabels, nvar], -log p; or u f, for weights u [nlabels, D] and features f [D, nvar]."""
@@ -77,8 +75,8 @@ class DenseCRF:
         """Beliefs [nlabels, nvar] after `niter` iterations of mean field; 0 gives softmax(-U)."""
         iterations = whole_number("niter", niter, 0)
         logits = self._logits()
-        with _engine(logits.device):
-            return beliefs_after(logits, self._kernels() if iterations else None, iterations).cpu().numpy()
+        beliefs = self._kernels().beliefs_after(logits, iterations) if iterations else logits.softmax(0)
+        return beliefs.cpu().numpy()
 
     def startInference(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(Q, tmp1, tmp2) for `stepInference`: Q = softmax(-U) [nlabels, nvar] and two empty arrays, as in pydensecrf."""
@@ -98,13 +96,13 @@ class DenseCRF:
             )
         if isinstance(Q, np.ndarray) and not Q.flags.writeable:
             raise ValueError("Q is read-only; stepInference writes to it: pass Q.copy()")
-        beliefs = self._belief_rows(Q)
-        with _engine(beliefs.device):
-            after = softmax_of_rows(self._rows() - self._costs(beliefs)).T
+        after = self._kernels().step(self._logits(), self._belief_rows(Q))
+        if after is None:
+            raise ValueError(NOT_FINITE)
         if isinstance(Q, Tensor):
-            Q.detach().copy_(after)
+            Q.detach().copy_(after.T)
         else:
-            Q[...] = after.cpu().numpy()
+            Q[...] = after.cpu().numpy().T
 
     def klDivergence(self, Q: Any) -> float:
         """pydensecrf's number for beliefs Q [nlabels, nvar]: sum_i Q_i . (log Q_i + U_i + (sum_m W_m K_m Q)_i).
@@ -112,13 +110,14 @@ class DenseCRF:
         It is not a divergence: log Z is missing, so it can be negative. Nor is it what mean field lowers, because it counts
         every pair twice; `state.free_energy()` of `CRFRNN.iterate` is.
         """
-        beliefs = self._belief_rows(Q)
-        with _engine(beliefs.device):
-            costs = self._costs(beliefs)
-            # The next step usually starts from the same beliefs.
-            self._known_costs = (beliefs, costs)
-            local = beliefs.clamp(min=1e-20).log_().sub_(self._rows()).add_(costs)
-            return float(local.mul_(beliefs).sum(dtype=torch.float64))
+        value = self._kernels().divergence(self._logits(), self._belief_rows(Q))
+        if value is None:
+            raise ValueError(NOT_FINITE)
+        return value
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the kernels, which may lie in memory of compiled code; they are built again where they are needed."""
+        return {**self.__dict__, "_pairwise": None}
 
     def _set_unary(self, u: Unary) -> None:
         self._check_shape("the unary energy", u.energy)
@@ -128,25 +127,19 @@ class DenseCRF:
                 "take the negative logarithm, or call unary_from_softmax(p)",
                 stacklevel=3,
             )
-        self._unary, self._unary_rows = -u.energy, None
+        if self._unary is not None and self._unary.device != u.energy.device:
+            self._pairwise = None
+        self._unary = -u.energy
 
     def _add(self, points: Points, compat: Any, kernel: int, normalization: int) -> None:
         self._terms.append(make_term(points, compat, kernel, normalization, self._nlabels))
-        self._pairwise = self._known_costs = None
+        self._pairwise = None
 
-    def _kernels(self) -> Pairwise | None:
-        device = self._logits().device
-        if self._terms and (self._pairwise is None or self._pairwise.penalties.device != device):
-            self._pairwise = Pairwise.build(self._terms, self._nlabels, device)
+    def _kernels(self) -> Pairwise:
+        logits = self._logits()
+        if self._pairwise is None:
+            self._pairwise = build_pairwise(self._terms, self._nlabels, self._nvar, logits.device)
         return self._pairwise
-
-    def _costs(self, beliefs: Tensor) -> Tensor:
-        """sum_m W_m K_m Q for beliefs [N, L]: [N, L]. Not computed again if `klDivergence` has just done so."""
-        known, self._known_costs = self._known_costs, None
-        if known is not None and known[0].device == beliefs.device and torch.equal(known[0], beliefs):
-            return known[1]
-        pairwise = self._kernels()
-        return torch.zeros_like(beliefs) if pairwise is None else pairwise.costs(beliefs)
 
     def _logits(self) -> Tensor:
         """-U [L, N]."""
@@ -154,21 +147,13 @@ class DenseCRF:
             raise ValueError("the CRF has no unary energy; call setUnaryEnergy(u) before inference")
         return self._unary
 
-    def _rows(self) -> Tensor:
-        """-U [N, L]."""
-        if self._unary_rows is None:
-            self._unary_rows = as_rows(self._logits())
-        return self._unary_rows
-
     def _belief_rows(self, Q: Any) -> Tensor:
         """Beliefs [nlabels, nvar] of a caller as [N, L] on the device of the unary."""
         given = Q if isinstance(Q, Tensor) else np.asanyarray(Q)
         if given.ndim == 2:
             self._check_shape("Q", given)
             given = given.T
-        beliefs = as_matrix("Q", given, "[nlabels, nvar]")
-        check_finite("Q", beliefs, "wanted beliefs, such as startInference() returns")
-        return beliefs.to(self._logits().device)
+        return as_matrix("Q", given, "[nlabels, nvar]").to(self._logits().device)
 
     def _check_shape(self, name: str, tensor: np.ndarray | Tensor) -> None:
         wanted = (self._nlabels, self._nvar)
@@ -201,9 +186,8 @@ class DenseCRF2D(DenseCRF):
             rgbim: image [h, w, channels] in 0..255, of any numeric type and number of channels.
         """
         image = self._image(rgbim)
-        features = pixel_features(image)
         thetas = [*bandwidths("sxy", sxy, 2), *bandwidths("srgb", srgb, image.shape[2])]
-        self._add(FeaturePoints(features / features.new_tensor(thetas)), compat, kernel, normalization)
+        self._add(ColoredPixels(image, thetas), compat, kernel, normalization)
 
     def _image(self, rgbim: Any) -> Tensor:
         """An image as gray levels [h, w, channels]."""
@@ -227,10 +211,3 @@ class DenseCRF2D(DenseCRF):
                 stacklevel=3,
             )
         return image
-
-
-@contextmanager
-def _engine(device: torch.device) -> Iterator[None]:
-    """Without gradients, and without autocast, which would multiply label matrices in half precision."""
-    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-        yield

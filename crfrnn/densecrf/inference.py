@@ -1,56 +1,112 @@
-"""Mean field over the terms of a DenseCRF: all iterations at once, or one by one on rows [N, L], one for each point."""
+"""Mean field over the terms of a DenseCRF: all iterations at once, or one by one on rows [N, L], one for each point.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+On the CPU in compiled code where there is such code, else with tensors, on any device.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from crfrnn.densecrf.terms import Term, stacked
+from crfrnn.fused import dense_crf
 from crfrnn.fused import mean_field as fused
 from crfrnn.kernels import LatticeKernels
+from crfrnn.lattice.checks import all_finite
 
 
-@dataclass(frozen=True, eq=False)
-class Pairwise:
+class Pairwise(Protocol):
     """The normalized kernels of all terms and their penalties over labels."""
 
-    kernels: LatticeKernels
-    penalties: Tensor  # [M], [M, L] or [M, L, L], the smallest form that holds them all
-    matrices: Tensor  # the same as [M, L, L]
+    def beliefs_after(self, logits: Tensor, iterations: int) -> Tensor:
+        """Beliefs [L, N] after one update or more that start from softmax(logits), for logits [L, N]."""
 
-    @classmethod
-    def build(cls, terms: Sequence[Term], num_labels: int, device: torch.device) -> "Pairwise":
-        lattices, normalizers = zip(*(term.points.lattice(term.normalization, device) for term in terms), strict=True)
-        penalties = stacked([term.penalty.to(device) for term in terms])
-        matrices = fused.label_matrices(torch.eye(num_labels).to(penalties), penalties)
-        return cls(LatticeKernels(lattices, normalizers), penalties, matrices)
+    def step(self, logits: Tensor, beliefs: Tensor) -> Tensor | None:
+        """softmax(logits - sum_m W_m K_m Q) [N, L] for logits [L, N] and beliefs Q [N, L]; None where Q is not finite."""
 
-    def costs(self, beliefs: Tensor) -> Tensor:
+    def divergence(self, logits: Tensor, beliefs: Tensor) -> float | None:
+        """sum_i Q_i . (log Q_i - logits_i + (sum_m W_m K_m Q)_i); None where Q is not finite."""
+
+
+def build_pairwise(terms: Sequence[Term], num_labels: int, num_points: int, device: torch.device) -> Pairwise:
+    """The terms on a device, in the fastest code there is for it."""
+    library = dense_crf.library_for(num_points, device) if terms else None
+    if library is not None:
+        threads = torch.get_num_threads()
+        penalties = stacked([term.penalty for term in terms], num_labels, device)
+        built = [term.points.term(library, term.normalization, threads) for term in terms]
+        return dense_crf.Pairwise(library, built, penalties, num_labels)
+    return TensorPairwise(terms, num_labels, device)
+
+
+class TensorPairwise:
+    """`Pairwise` with tensors."""
+
+    def __init__(self, terms: Sequence[Term], num_labels: int, device: torch.device) -> None:
+        self._kernels: LatticeKernels | None = None
+        self._known: tuple[Tensor, Tensor] | None = None
+        if not terms:
+            return
+        with _engine(device):
+            lattices, normalizers = zip(
+                *(term.points.lattice(term.normalization, device) for term in terms), strict=True
+            )
+            self._kernels = LatticeKernels(lattices, normalizers)
+            self._penalties = stacked([term.penalty for term in terms], num_labels, device)
+            self._matrices = fused.label_matrices(torch.eye(num_labels).to(self._penalties), self._penalties)
+
+    def beliefs_after(self, logits: Tensor, iterations: int) -> Tensor:
+        with _engine(logits.device):
+            if self._kernels is None:
+                return logits.softmax(0)
+            fast = fused.mean_field(logits[None, ..., None], self._kernels, self._matrices, iterations)
+            if fast is not None:
+                return fast[0, ..., 0].softmax(0)
+            unary, beliefs = _as_rows(logits), _as_rows(logits.softmax(0))
+            for _ in range(iterations):
+                beliefs = _softmax_of_rows(unary - self._costs(beliefs))
+            return _as_rows(beliefs)
+
+    def step(self, logits: Tensor, beliefs: Tensor) -> Tensor | None:
+        with _engine(logits.device):
+            known, self._known = self._known, None
+            if known is not None and torch.equal(known[0], beliefs):
+                return _softmax_of_rows(_as_rows(logits) - known[1])
+            return _softmax_of_rows(_as_rows(logits) - self._costs(beliefs)) if all_finite(beliefs) else None
+
+    def divergence(self, logits: Tensor, beliefs: Tensor) -> float | None:
+        if not all_finite(beliefs):
+            return None
+        with _engine(logits.device):
+            costs = self._costs(beliefs)
+            # The next step usually starts from the same beliefs.
+            self._known = beliefs, costs
+            local = beliefs.clamp(min=1e-20).log_().sub_(_as_rows(logits)).add_(costs)
+            return float(local.mul_(beliefs).sum(dtype=torch.float64))
+
+    def _costs(self, beliefs: Tensor) -> Tensor:
         """sum_m W_m K_m Q: [N, L] -> [N, L]."""
-        return self.kernels.weighted_sum(beliefs[None], self.penalties)[0]
+        if self._kernels is None:
+            return torch.zeros_like(beliefs)
+        return self._kernels.weighted_sum(beliefs[None], self._penalties)[0]
 
 
-def beliefs_after(logits: Tensor, pairwise: Pairwise | None, iterations: int) -> Tensor:
-    """Beliefs [L, N] after `iterations` updates that start from softmax(logits), for logits [L, N]."""
-    if not iterations or pairwise is None:
-        return logits.softmax(0)
-    fast = fused.mean_field(logits[None, ..., None], pairwise.kernels, pairwise.matrices, iterations)
-    if fast is not None:
-        return fast[0, ..., 0].softmax(0)
-    unary, beliefs = as_rows(logits), as_rows(logits.softmax(0))
-    for _ in range(iterations):
-        beliefs = softmax_of_rows(unary - pairwise.costs(beliefs))
-    return beliefs.T.contiguous()
+@contextmanager
+def _engine(device: torch.device) -> Iterator[None]:
+    """Without gradients, and without autocast, which would multiply label matrices in half precision."""
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        yield
 
 
-def as_rows(values: Tensor) -> Tensor:
-    """[L, N] -> [N, L]."""
+def _as_rows(values: Tensor) -> Tensor:
+    """[L, N] -> [N, L], or back."""
     return values.T.contiguous()
 
 
-def softmax_of_rows(rows: Tensor) -> Tensor:
+def _softmax_of_rows(rows: Tensor) -> Tensor:
     """Softmax over the labels of each point: [N, L] -> [N, L]. Torch is slow on short rows."""
     if rows.shape[1] < 8:
-        return rows.T.contiguous().softmax(0).T.contiguous()
+        return _as_rows(_as_rows(rows).softmax(0))
     return rows.softmax(1)

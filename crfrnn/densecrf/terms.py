@@ -59,7 +59,7 @@ class Term:
     """One pairwise term; it costs W (K Q)_i at point i."""
 
     points: Points
-    penalty: Tensor  # W: one number, one per label [L], or a matrix over labels [L, L]
+    penalty: float | Tensor  # W: one number, one per label [L], or a matrix over labels [L, L]
     normalization: Normalization
 
 
@@ -69,20 +69,22 @@ def make_term(points: Points, compat: Any, kernel: Any, normalization: Any, num_
     return Term(points, penalty(compat, num_labels), NAMES[choice("normalization", normalization, NormalizationType)])
 
 
-def penalty(compat: Any, num_labels: int) -> Tensor:
-    """The penalty W [], [L] or [L, L] that pydensecrf makes of `compat`.
+def penalty(compat: Any, num_labels: int) -> float | Tensor:
+    """The penalty W, a number, [L] or [L, L] that pydensecrf makes of `compat`.
 
     A number w means Potts and becomes -w, a reward for neighbors that agree. A vector v becomes diag(v), and a matrix M
     becomes (M + M^T) / 2; both are penalties. So `compat=3` equals `compat=[-3, -3, ...]`. It also equals
     `compat=3 * (1 - eye)`, but for a constant of each pixel, which softmax ignores.
     """
+    if isinstance(compat, int | float) and abs(compat) <= LARGEST_COST:
+        return -float(compat)
     weights = as_tensor("compat", compat)
     check_finite("compat", weights, "wanted finite numbers")
     largest = float(weights.abs().max()) if weights.numel() else 0.0
     if largest > LARGEST_COST:
         raise ValueError(f"compat reaches {largest:g}; wanted at most {LARGEST_COST:g}, so that sums stay finite")
     if weights.ndim == 0:
-        return -weights
+        return -weights.item()
     if weights.shape == (num_labels,):
         return weights
     if weights.shape == (num_labels, num_labels):
@@ -93,16 +95,16 @@ def penalty(compat: Any, num_labels: int) -> Tensor:
     )
 
 
-def stacked(weights: Sequence[Tensor]) -> Tensor:
-    """Weights of mixed forms, brought to one form and stacked: [M], [M, L] or [M, L, L]."""
-    most = max(weight.ndim for weight in weights)
+def stacked(penalties: Sequence[float | Tensor], num_labels: int, device: torch.device) -> Tensor:
+    """Penalties of mixed forms, brought to one form and stacked: [M], [M, L] or [M, L, L]."""
+    most = max(0 if isinstance(each, float) else each.ndim for each in penalties)
     if most == 0:
-        return torch.stack(list(weights))
-    num_labels = max(weight.shape[0] for weight in weights if weight.ndim)
-    diagonals = [weight.expand(num_labels) if weight.ndim < 2 else weight for weight in weights]
+        return torch.tensor(penalties, dtype=torch.float32, device=device)
+    tensors = [torch.as_tensor(each, dtype=torch.float32, device=device) for each in penalties]
+    diagonals = [each.expand(num_labels) if each.ndim < 2 else each for each in tensors]
     if most == 1:
         return torch.stack(diagonals)
-    return torch.stack([weight if weight.ndim == 2 else torch.diag(weight) for weight in diagonals])
+    return torch.stack([each if each.ndim == 2 else torch.diag(each) for each in diagonals])
 
 
 def choice(name: str, value: Any, choices: type[Choice]) -> Choice:

@@ -19,15 +19,13 @@ class Unary:
         if not (low > -torch.inf and high <= FORBIDDEN):
             _check(energy)
             energy = energy.clamp(max=FORBIDDEN)
-        self.energy = energy
+        self.energy, self._highest = energy, high
 
     def are_probabilities(self) -> bool:
         """Whether these look like probabilities: in 0..1, with sum 1 over two or more labels."""
-        if len(self.energy) < 2 or self.energy.numel() == 0:
+        if len(self.energy) < 2 or self.energy.numel() == 0 or self._highest > 1.001:
             return False
-        # A single column tells in most cases.
-        columns = (self.energy[:, :1], self.energy)
-        return all(bool((each >= 0).all()) and bool(((each.sum(0) - 1).abs() < 1e-3).all()) for each in columns)
+        return bool((self.energy >= 0).all()) and bool(((self.energy.sum(0) - 1).abs() < 1e-3).all())
 
 
 class ConstUnary(Unary):

@@ -90,8 +90,8 @@ def all_iterations(
         keep,
     )
     out = torch.empty(unary.shape, dtype=unary.dtype)
-    inner_view, *inner_alive = _matrices(inner)
-    final_view, *final_alive = (inner_view, inner_alive) if labels is None else _matrices(final)
+    inner_view, *inner_alive = view_matrices(inner)
+    final_view, *final_alive = (inner_view, inner_alive) if labels is None else view_matrices(final)
     model, alive = _model(unary, inner.shape[1], splat_weights, slice_weights, tables, segments)
     real = ctypes.c_float if unary.dtype == torch.float32 else ctypes.c_double
     _library(unary).native_mean_field(
@@ -126,7 +126,7 @@ def all_iterations_backward(
     out = torch.empty(gradient.shape, dtype=gradient.dtype)
     parts = gradient.new_zeros(threads if to_matrices else 0, len(matrices), label_count, columns)
     model, alive = _model(gradient, label_count, splat_weights, slice_weights, tables, segments)
-    transposed, *transposed_alive = _matrices(matrices)
+    transposed, *transposed_alive = view_matrices(matrices)
     _library(gradient).native_mean_field_backward(
         ctypes.byref(model), ctypes.byref(_label_map(gradient)), count(len(beliefs)), ctypes.byref(transposed),
         ctypes.byref(buffers), pointer(work), pointer(total),
@@ -227,7 +227,7 @@ def _model(
     return Model(tables_view, len(like), labels, *weights, len(segments) - 1, pointer(starts)), starts
 
 
-def _matrices(matrices: Tensor) -> tuple[Any, ...]:
+def view_matrices(matrices: Tensor) -> tuple[Any, ...]:
     """The C view of label matrices [M, from, to], and the tensors that have to live as long as it.
 
     Where all entries beside the diagonal of a row are equal, as from Potts, or all in a column, as in its transpose, a

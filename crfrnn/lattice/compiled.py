@@ -17,15 +17,17 @@ from torch import Tensor
 
 from crfrnn import native
 from crfrnn.lattice import compiled_operators
-from crfrnn.lattice.embed import elevation_scales, with_gradient
-from crfrnn.lattice.keys import Packing, plan_packing
-from crfrnn.native.interface import Problem, count, pointer
+from crfrnn.lattice.checks import describe_reach
+from crfrnn.lattice.embed import with_gradient
+from crfrnn.native.interface import Join, Tables, TableSizes, count, pointer, room_for_tables, view_tables
 
 
 @dataclass(frozen=True, eq=False)
 class CompiledTables:
     """Tables of M points with P vertices each, over R rows (vertices and spills) and A blur axes; int32 but for counts."""
 
+    num_vertices: int  # R, which counts a vertex once for each chunk that touches it
+    dtype: torch.dtype  # of the features
     slice_index: Tensor  # [M, P] the rows of every point
     chunk_start: Tensor  # [chunks + 1] int64: which points each chunk holds
     spill_rows: Tensor  # [S]
@@ -33,7 +35,6 @@ class CompiledTables:
     axis_runs: Tensor  # [A + 1] int64: which runs of neighbors belong to each axis
     run_start: Tensor  # [runs + 1] where each run begins in `members`
     members: Tensor  # the rows of every run of two or more neighbors, and some zeros
-    num_vertices: int  # R, which counts a vertex once for each chunk that touches it
 
     @property
     def next_row(self) -> Tensor:
@@ -80,13 +81,7 @@ class CompiledTables:
         return compiled_operators.fold_weights(list(weights), list(factors))
 
     def repeat(self, batch: int) -> CompiledTables:
-        rows, points = self.num_vertices, self.slice_index.shape[0]
-        starts = [self.chunk_start[:-1] + image * points for image in range(batch)]
-        return _joined(
-            [self] * batch,
-            slice_index=torch.cat([self.slice_index + image * rows for image in range(batch)]),
-            chunk_start=torch.cat([*starts, self.chunk_start.new_tensor([batch * points])]),
-        )
+        return _joined([self] * batch, side_by_side=False)
 
     @staticmethod
     def stack(parts: Sequence[CompiledTables], dtype: torch.dtype) -> CompiledTables:
@@ -95,46 +90,42 @@ class CompiledTables:
         Raises:
             ValueError: the lattices cut the points into different chunks.
         """
-        if any(not torch.equal(part.chunk_start, parts[0].chunk_start) for part in parts):
+        if any(not torch.equal(part.chunk_start, parts[0].chunk_start) for part in parts[1:]):
             raise ValueError(
                 "lattices were built for different numbers of threads; build all after the same torch.set_num_threads(...)"
             )
-        return _joined(
-            parts,
-            slice_index=compiled_operators.fold_index([part.slice_index for part in parts], _firsts(parts), dtype),
-            chunk_start=parts[0].chunk_start,
-        )
-
-
-# Numbers beyond the last run, for code that reads ahead.
-_READ_AHEAD = 8
+        return _joined(parts, side_by_side=True)
 
 
 def build_compiled(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, CompiledTables] | None:
     """Weights [M, D + 1], axes [D, M] and tables for features [B, N, D] on the CPU; None without compiled code.
 
     Raises:
-        ValueError: the features are too large for their type; see `plan_packing`.
+        ValueError: the features are too large for the precision of their type.
     """
     library = native.library(features.dtype) if features.device.type == "cpu" else None
     if library is None:
         return None
     batch, points_per_image, dimensions = features.shape
-    points, corners, threads = batch * points_per_image, dimensions + 1, torch.get_num_threads()
+    points, corners = batch * points_per_image, dimensions + 1
     if points * corners >= 2**31:
         return None
     flat = features.detach().contiguous()
     weights = flat.new_empty(points, corners)
     axes = torch.empty(dimensions, points, dtype=torch.uint8)
-    corner = torch.empty(points, dimensions, dtype=torch.int32 if flat.dtype == torch.float32 else torch.int64)
-    low, high = flat.new_empty(dimensions), flat.new_empty(dimensions)
-    scales = flat.new_tensor(elevation_scales(dimensions, features.dtype))
-    library.native_embed(
-        pointer(flat), count(points), dimensions, *map(pointer, (scales, weights, axes, corner, low, high)), threads
-    )
-    packing = plan_packing(low, high, features, dilate)
-    tables = _build_tables(library, corner, axes, packing, batch, threads, dilate)
-    return with_gradient(weights, features.flatten(0, 1), axes), axes, tables
+    index = torch.empty(points, corners, dtype=torch.int32)
+    built = library.native_build(
+        pointer(flat), count(batch), count(points_per_image), dimensions, dilate, torch.get_num_threads(),
+        *map(pointer, (weights, axes, index)),
+    )  # fmt: skip
+    if built is None:
+        raise ValueError(describe_reach(features))
+    sizes = TableSizes()
+    library.native_built_sizes(ctypes.c_void_p(built), ctypes.byref(sizes))
+    tables, room = room_for_tables(index, sizes)
+    library.native_built_copy(ctypes.c_void_p(built), ctypes.byref(room))
+    compiled = CompiledTables(sizes.rows, features.dtype, *tables)
+    return with_gradient(weights, features.flatten(0, 1), axes), axes, compiled
 
 
 def threads_of_compiled(dtype: torch.dtype, device: torch.device) -> int:
@@ -142,71 +133,20 @@ def threads_of_compiled(dtype: torch.dtype, device: torch.device) -> int:
     return torch.get_num_threads() if device.type == "cpu" and native.library(dtype) is not None else 0
 
 
-def _build_tables(
-    library: ctypes.CDLL, corner: Tensor, axes: Tensor, packing: Packing, batch: int, threads: int, dilate: bool
-) -> CompiledTables:
-    points, dimensions = corner.shape
-    per_image = points // batch
-    cuts = torch.arange(threads) * per_image // threads
-    chunk_start = torch.cat([(torch.arange(batch)[:, None] * per_image + cuts).flatten(), torch.tensor([points])])
-    chunk_start = chunk_start.unique()  # fewer points than threads leave empty chunks
-    origin, steps = torch.tensor(packing.origin), torch.tensor(packing.steps)
-    index = torch.empty(points, dimensions + 1, dtype=torch.int32)
-    problem = Problem(
-        points, per_image, dimensions, pointer(corner), pointer(axes), packing.strides[0], pointer(origin),
-        pointer(steps), len(chunk_start) - 1, pointer(chunk_start),
-    )  # fmt: skip
-    built = ctypes.c_void_p(library.native_build(ctypes.byref(problem), dilate, threads, pointer(index)))
-    sizes = torch.empty(2 + 2 * (dimensions + 1), dtype=torch.int64)
-    library.native_built_sizes(built, pointer(sizes))
-    vertices, spills, runs, members = int(sizes[0]), int(sizes[1]), sizes[2::2], sizes[3::2]
-    owners = torch.empty(spills, dtype=torch.int32)
-    run_start = torch.empty(int(runs.sum()) + 1, dtype=torch.int32)
-    member_rows = torch.zeros(int(members.sum()) + _READ_AHEAD, dtype=torch.int32)
-    library.native_built_copy(built, *map(pointer, (owners, run_start, member_rows)))
-    return CompiledTables(
-        slice_index=index,
-        chunk_start=chunk_start,
-        spill_rows=torch.arange(vertices, vertices + spills, dtype=torch.int32),
-        spill_owners=owners,
-        axis_runs=torch.cat([runs.new_zeros(1), runs.cumsum(0)]),
-        run_start=run_start,
-        members=member_rows,
-        num_vertices=vertices + spills,
+def _joined(parts: Sequence[CompiledTables], *, side_by_side: bool) -> CompiledTables:
+    """Rows, spills and runs of all parts; their points are the same (side by side), or those of one after the other."""
+    dtype, library = parts[0].dtype, compiled_operators.library_for(parts[0].dtype)
+    views = (Tables * len(parts))(*(view_tables(part.as_list(), part.num_vertices) for part in parts))
+    join, sizes = Join(views, len(parts), side_by_side), TableSizes()
+    library.native_join_sizes(ctypes.byref(join), ctypes.byref(sizes))
+    points, corners = parts[0].slice_index.shape
+    shape = (
+        (points, sum(part.slice_index.shape[1] for part in parts)) if side_by_side else (len(parts) * points, corners)
     )
-
-
-def _joined(parts: Sequence[CompiledTables], slice_index: Tensor, chunk_start: Tensor) -> CompiledTables:
-    """Rows, spills and runs of all parts; along each axis the runs of the parts that have it."""
-    axes = max(len(part.axis_runs) for part in parts) - 1
-    members, run_sizes, axis_runs = [], [], [0]
-    for axis in range(axes):
-        for part, first in zip(parts, _firsts(parts), strict=True):
-            if axis < len(part.axis_runs) - 1:
-                begin, end = part.axis_runs[axis : axis + 2].tolist()
-                starts = part.run_start[begin : end + 1]
-                run_sizes.append(torch.diff(starts))
-                members.append(part.members[starts[0] : starts[-1]] + first)
-        axis_runs.append(sum(map(len, run_sizes)))
-    sizes = torch.cat(run_sizes)
-    offsets = list(zip(parts, _firsts(parts), strict=True))
-    return CompiledTables(
-        slice_index=slice_index,
-        chunk_start=chunk_start,
-        spill_rows=torch.cat([part.spill_rows + first for part, first in offsets]),
-        spill_owners=torch.cat([part.spill_owners + first for part, first in offsets]),
-        axis_runs=torch.tensor(axis_runs),
-        run_start=torch.cat([sizes.new_zeros(1), sizes.cumsum(0, dtype=sizes.dtype)]),
-        members=torch.cat([*members, sizes.new_zeros(_READ_AHEAD)]),
-        num_vertices=sum(part.num_vertices for part in parts),
-    )
+    tables, room = room_for_tables(torch.empty(shape, dtype=torch.int32), sizes)
+    library.native_join(ctypes.byref(join), ctypes.byref(room), torch.get_num_threads())
+    return CompiledTables(sizes.rows, dtype, *tables)
 
 
 def _need_gradient(tensors: Sequence[Tensor | None]) -> bool:
     return torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in tensors)
-
-
-def _firsts(parts: Sequence[CompiledTables]) -> list[int]:
-    """The first row of every part."""
-    sizes = [part.num_vertices for part in parts]
-    return [sum(sizes[:i]) for i in range(len(sizes))]

@@ -26,7 +26,7 @@ def splat(values: Tensor, weights: Tensor, tables: list[Tensor], rows: int) -> T
     """out_r = sum over the pairs (i, p) of row r of weights_ip values_i: [M, C], [M, P] -> [R, C]."""
     out = new_rows(values, rows, values.shape[1])
     values, weights = values.contiguous(), weights.contiguous()
-    _library(values).native_splat(
+    library_for(values.dtype).native_splat(
         ctypes.byref(view_tables(tables, rows)), pointer(values), pointer(weights), count(values.shape[1]), pointer(out),
         torch.get_num_threads(),
     )  # fmt: skip
@@ -38,7 +38,7 @@ def slice_(vertices: Tensor, weights: Tensor, tables: list[Tensor]) -> Tensor:
     """out_i = sum_p weights_ip vertices_r(i, p): [R, C], [M, P] -> [M, C]. The adjoint of `splat`."""
     rows, weights = _with_padding(vertices), weights.contiguous()
     out = vertices.new_empty(weights.shape[0], vertices.shape[1])
-    _library(out).native_slice(
+    library_for(out.dtype).native_slice(
         ctypes.byref(view_tables(tables, len(rows))), pointer(rows), pointer(weights), count(out.shape[1]), pointer(out),
         torch.get_num_threads(),
     )  # fmt: skip
@@ -49,7 +49,7 @@ def slice_(vertices: Tensor, weights: Tensor, tables: list[Tensor]) -> Tensor:
 def blur(vertices: Tensor, tables: list[Tensor], reverse: bool) -> Tensor:
     """Along each axis in turn, out_v = in_v + (in_next(v) + in_previous(v)) / 2: [R, C] -> [R, C]."""
     out = _padded_copy(vertices)
-    _library(out).native_blur(
+    library_for(out.dtype).native_blur(
         ctypes.byref(view_tables(tables, len(out))),
         count(out.shape[1]),
         reverse,
@@ -64,7 +64,7 @@ def pair_products(vertices: Tensor, values: Tensor, tables: list[Tensor]) -> Ten
     """out_ip = <vertices_r(i, p), values_i>: [R, C], [M, C] -> [M, P]. The gradient of splat and slice to their weights."""
     rows, values = _with_padding(vertices), values.contiguous()
     out = values.new_empty(tables[0].shape)
-    _library(out).native_pair_products(
+    library_for(out.dtype).native_pair_products(
         ctypes.byref(view_tables(tables, len(rows))), pointer(rows), pointer(values), count(values.shape[1]),
         pointer(out), torch.get_num_threads(),
     )  # fmt: skip
@@ -74,7 +74,7 @@ def pair_products(vertices: Tensor, values: Tensor, tables: list[Tensor]) -> Ten
 def row_sums(weights: Tensor, tables: list[Tensor], rows: int) -> Tensor:
     """Splat, blur and slice of ones [M], without gradient."""
     weights, work, sums = weights.detach().contiguous(), weights.new_empty(rows), weights.new_empty(len(weights))
-    _library(weights).native_row_sums(
+    library_for(weights.dtype).native_row_sums(
         ctypes.byref(view_tables(tables, rows)),
         pointer(weights),
         pointer(work),
@@ -89,19 +89,9 @@ def fold_weights(weights: list[Tensor], factors: list[Tensor | None]) -> Tensor:
     weights = [each.detach().contiguous() for each in weights]
     factors = [None if each is None else each.detach().contiguous() for each in factors]
     out = weights[0].new_empty(len(weights[0]), sum(each.shape[1] for each in weights))
-    _library(out).native_fold_weights(
+    library_for(out.dtype).native_fold_weights(
         count(len(out)), count(len(weights)), _widths(weights), pointers(weights), pointers(factors), pointer(out),
         torch.get_num_threads(),
-    )  # fmt: skip
-    return out
-
-
-def fold_index(index: list[Tensor], firsts: list[int], dtype: torch.dtype) -> Tensor:
-    """Tables of rows [M, P_m] side by side, to each of which its first row is added; by the code for `dtype`."""
-    out = torch.empty(len(index[0]), sum(each.shape[1] for each in index), dtype=torch.int32)
-    _library(torch.empty(0, dtype=dtype)).native_fold_index(
-        count(len(out)), count(len(index)), _widths(index), pointers(index),
-        (ctypes.c_int64 * len(firsts))(*firsts), pointer(out), torch.get_num_threads(),
     )  # fmt: skip
     return out
 
@@ -110,11 +100,11 @@ def _widths(tensors: list[Tensor]) -> ctypes.Array[ctypes.c_int64]:
     return (ctypes.c_int64 * len(tensors))(*(each.shape[1] for each in tensors))
 
 
-def _library(like: Tensor) -> ctypes.CDLL:
-    library = native.library(like.dtype)
+def library_for(dtype: torch.dtype) -> ctypes.CDLL:
+    library = native.library(dtype)
     if library is None:
         raise RuntimeError(
-            f"a lattice that was built by compiled code is used where there is none for {like.dtype}; build it inside "
+            f"a lattice that was built by compiled code is used where there is none for {dtype}; build it inside "
             "`native.disabled()` as well"
         )
     return library
@@ -133,7 +123,7 @@ def _padded_copy(vertices: Tensor) -> Tensor:
     out = new_rows(vertices, *vertices.shape)
     if vertices.stride(1) != 1:
         vertices = vertices.contiguous()
-    _library(out).native_copy_rows(
+    library_for(out.dtype).native_copy_rows(
         pointer(vertices), count(vertices.stride(0)), pointer(out), count(out.shape[1]), count(out.stride(0)),
         count(len(out)), torch.get_num_threads(),
     )  # fmt: skip

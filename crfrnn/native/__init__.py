@@ -74,6 +74,9 @@ def _load(real: str) -> ctypes.CDLL | None:
             stacklevel=2,
         )
         return None
-    loaded.native_build.restype = ctypes.c_void_p
+    for name in ("native_build", "native_term", "native_pixel_term", "native_pairwise"):
+        getattr(loaded, name).restype = ctypes.c_void_p
+    for name in ("native_step", "native_divergence"):
+        getattr(loaded, name).restype = ctypes.c_bool
     loaded.native_mean_field.restype = ctypes.c_int64
     return loaded

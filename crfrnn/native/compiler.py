@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 
 SOURCES = Path(__file__).parent
-UNITS = ("lattice.cpp", "mean_field.cpp")
+UNITS = ("lattice.cpp", "mean_field.cpp", "dense_crf.cpp")
 # Contraction would let the search for a simplex round differently from torch; see lattice_build.h.
 FLAGS = ["-O3", "-std=c++17", "-fPIC", "-pthread", "-fvisibility=hidden"]
 FLAGS += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]

@@ -33,6 +33,18 @@ def view_tables(tables: list[Tensor], rows: int) -> Tables:
     return Tables(*sizes, *map(pointer, tables))
 
 
+def room_for_tables(index: Tensor, sizes: TableSizes) -> tuple[list[Tensor], TableRoom]:
+    """Uninitialized tables of these sizes, in the order of `view_tables`, and the C view of them."""
+    wide = torch.empty(sizes.chunks + 1 + sizes.axes + 1, dtype=torch.int64)
+    narrow = torch.empty(2 * sizes.spills + sizes.runs + 1 + sizes.members, dtype=torch.int32)
+    chunk_start, axis_runs = wide.split_with_sizes([sizes.chunks + 1, sizes.axes + 1])
+    rows, owners, run_start, members = narrow.split_with_sizes(
+        [sizes.spills, sizes.spills, sizes.runs + 1, sizes.members]
+    )
+    room = TableRoom(*map(pointer, (index, chunk_start, axis_runs, rows, owners, run_start, members)))
+    return [index, chunk_start, rows, owners, axis_runs, run_start, members], room
+
+
 def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
     """Where the numbers of a tensor begin; null for None."""
     return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
@@ -54,21 +66,25 @@ def pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
     return (ctypes.c_void_p * len(tensors))(*(None if each is None else each.data_ptr() for each in tensors))
 
 
-class Problem(ctypes.Structure):
-    """`Problem` of native/lattice_build.h."""
+class TableSizes(ctypes.Structure):
+    """`TableSizes` of native/lattice_join.h."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in ("rows", "chunks", "spills", "axes", "runs", "members")]
+
+
+class TableRoom(ctypes.Structure):
+    """`TableRoom` of native/lattice_join.h."""
 
     _fields_ = [
-        ("points", ctypes.c_int64),
-        ("points_per_image", ctypes.c_int64),
-        ("dimensions", ctypes.c_int),
-        ("corners", ctypes.c_void_p),
-        ("axes", ctypes.c_void_p),
-        ("image_stride", ctypes.c_int64),
-        ("origin", ctypes.c_void_p),
-        ("strides", ctypes.c_void_p),
-        ("chunks", ctypes.c_int64),
-        ("chunk_start", ctypes.c_void_p),
+        (name, ctypes.c_void_p)
+        for name in ("index", "chunk_start", "axis_runs", "spill_rows", "spill_owners", "run_start", "members")
     ]
+
+
+class Join(ctypes.Structure):
+    """`Join` of native/lattice_join.h."""
+
+    _fields_ = [("parts", ctypes.POINTER(Tables)), ("count", ctypes.c_int64), ("side_by_side", ctypes.c_bool)]
 
 
 class Model(ctypes.Structure):

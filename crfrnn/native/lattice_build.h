@@ -1,144 +1,29 @@
-// Building the permutohedral lattice: simplices, vertices by hashing, neighbors. See crfrnn/lattice/NOTES.md.
+// Building the permutohedral lattice: vertices by hashing, and their neighbors. See crfrnn/lattice/NOTES.md.
 #pragma once
 
-#include <cmath>
 #include <limits>
-#include <type_traits>
 
-#include "parallel.h"
+#include "lattice_keys.h"
+#include "memory.h"
 
 namespace crfrnn {
 
-constexpr int MAX_DIMENSIONS = 16;
-constexpr int LANES = 8;
-
-// A coordinate of a vertex. Floats that still have a fractional part fit into 32 bits, doubles do not.
+// Points of several images, by features in units of their standard deviations.
 template <class T>
-using Coordinate = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+struct Points {
+    const T* features;  // [images, per_image, dimensions]
+    int64_t images, per_image;
+    int dimensions;
 
-// The simplex of each of `count` points with features [count, dimensions]; the arithmetic of crfrnn/lattice/embed.py,
-// operation by operation, so that both find the same one (compile without contraction to fused multiply-adds).
+    int64_t count() const { return images * per_image; }
+};
+
+// What is found for each of them.
 template <class T>
-void embed(const T* features, int64_t from, int64_t to, int dimensions, const T* scales, T* weights, uint8_t* axes,
-           int64_t points, Coordinate<T>* corners, T* low, T* high) {
-    const int count = dimensions + 1;
-    const T reciprocal = T(1) / count;
-    T elevated[MAX_DIMENSIONS + 1][LANES], multiples[MAX_DIMENSIONS + 1][LANES], difference[MAX_DIMENSIONS + 1][LANES];
-    int32_t rank[MAX_DIMENSIONS + 1][LANES];
-    for (int64_t first = from; first < to; first += LANES) {
-        const int used = int(std::min<int64_t>(LANES, to - first));
-        T tail[LANES] = {};
-        for (int j = dimensions; j > 0; --j) {
-            for (int l = 0; l < LANES; ++l) {
-                const T scaled = features[(first + std::min(l, used - 1)) * dimensions + j - 1] * scales[j - 1];
-                elevated[j][l] = tail[l] - j * scaled;
-                tail[l] = tail[l] + scaled;
-            }
-        }
-        for (int l = 0; l < LANES; ++l) elevated[0][l] = tail[l];
-        for (int j = 0; j < count; ++j) {
-            for (int l = 0; l < LANES; ++l) {
-                multiples[j][l] = std::nearbyint(elevated[j][l] * reciprocal);
-                difference[j][l] = elevated[j][l] - multiples[j][l] * count;
-                rank[j][l] = 0;
-            }
-        }
-        for (int i = 0; i < dimensions; ++i) {
-            for (int j = i + 1; j < count; ++j) {
-                for (int l = 0; l < LANES; ++l) {
-                    const int32_t smaller = difference[i][l] < difference[j][l];
-                    rank[i][l] += smaller;
-                    rank[j][l] += 1 - smaller;
-                }
-            }
-        }
-        for (int l = 0; l < used; ++l) {
-            const int64_t point = first + l;
-            int order[MAX_DIMENSIONS + 1];
-            for (int j = 0; j < count; ++j) order[rank[j][l]] = j;
-            const int last = rank[dimensions][l];
-            T previous = 1;
-            for (int k = 0; k < dimensions; ++k) {
-                const int wanted = last - 1 - k;
-                const int axis = order[wanted < 0 ? wanted + count : wanted];
-                T fraction = (difference[dimensions][l] - difference[axis][l]) * reciprocal;
-                fraction = fraction + (wanted < 0 ? 0 : 1);
-                axes[k * points + point] = uint8_t(axis);
-                weights[point * count + k] = previous - fraction;
-                previous = fraction;
-            }
-            weights[point * count + dimensions] = previous;
-            for (int i = 0; i < dimensions; ++i) {
-                const T corner = multiples[dimensions][l] - multiples[i][l] - (rank[i][l] < last ? 1 : 0);
-                low[i] = std::min(low[i], corner);
-                high[i] = std::max(high[i], corner);
-                corners[point * dimensions + i] = Coordinate<T>(corner);
-            }
-        }
-    }
-}
-
-// Keys are numbers modulo 2^64; see crfrnn/lattice/keys.py.
-inline int64_t plus(int64_t key, int64_t step) { return int64_t(uint64_t(key) + uint64_t(step)); }
-inline int64_t times(int64_t steps, int64_t stride) { return int64_t(uint64_t(steps) * uint64_t(stride)); }
-
-// Numbers keys in the order in which they first come.
-class KeyTable {
-  public:
-    // With room for about as many keys as points, as every growth has to place all keys again.
-    explicit KeyTable(int64_t points) {
-        size_t size = 1 << 10;
-        while (size < size_t(points)) size *= 2;
-        slots_.assign(size, Slot{0, -1});
-        mask_ = int64_t(size) - 1;
-    }
-
-    void prefetch(int64_t key) const { __builtin_prefetch(&slots_[place(key)]); }
-
-    // -1 where there is no such key.
-    int32_t find(int64_t key) const {
-        for (int64_t i = place(key);; i = (i + 1) & mask_) {
-            if (slots_[i].number < 0 || slots_[i].key == key) return slots_[i].number;
-        }
-    }
-
-    int32_t find_or_add(int64_t key) {
-        int64_t i = place(key);
-        for (; slots_[i].number >= 0; i = (i + 1) & mask_) {
-            if (slots_[i].key == key) return slots_[i].number;
-        }
-        const int32_t number = int32_t(keys.size());
-        slots_[i] = Slot{key, number};
-        keys.push_back(key);
-        if (2 * int64_t(keys.size()) > mask_) grow();
-        return number;
-    }
-
-    std::vector<int64_t> keys;  // by number
-
-  private:
-    struct Slot {
-        int64_t key;
-        int32_t number;
-    };
-
-    int64_t place(int64_t key) const {
-        const std::uint64_t mixed = std::uint64_t(key) * 0x9E3779B97F4A7C15ull;
-        return int64_t((mixed ^ (mixed >> 32)) & std::uint64_t(mask_));
-    }
-
-    void grow() {
-        slots_.assign(4 * slots_.size(), Slot{0, -1});
-        mask_ = slots_.size() - 1;
-        for (size_t number = 0; number < keys.size(); ++number) {
-            int64_t i = place(keys[number]);
-            while (slots_[i].number >= 0) i = (i + 1) & mask_;
-            slots_[i] = Slot{keys[number], int32_t(number)};
-        }
-    }
-
-    std::vector<Slot> slots_;
-    int64_t mask_;
+struct Simplices {
+    T* weights;      // [points, dimensions + 1]
+    uint8_t* axes;   // [dimensions, points]
+    int32_t* index;  // [points, dimensions + 1]
 };
 
 // Vertices, their neighbors and the runs of neighbors along every axis.
@@ -148,101 +33,191 @@ class KeyTable {
 // and takes the value of the vertex before the slice.
 struct Built {
     int64_t vertices = 0;
+    std::vector<int64_t> chunk_start;            // [chunks + 1]
     std::vector<int32_t> spill_owners;           // the vertex of row `vertices + s`
     std::vector<std::vector<int32_t>> members;   // [axes] the vertices of every run of two or more, one after the other
     std::vector<std::vector<int32_t>> run_ends;  // [axes] where each run ends in `members`
 };
 
-// Keys of the vertices of one point, from that of its corner.
-template <class C>
-inline void point_keys(const C* corner, const uint8_t* axes, int64_t points, int dimensions, int64_t key,
-                       const int64_t* origin, const int64_t* strides, int64_t* keys) {
-    for (int i = 0; i < dimensions; ++i) key = plus(key, times(corner[i] - origin[i], strides[i]));
-    keys[0] = key;
-    for (int k = 0; k < dimensions; ++k) keys[k + 1] = key = plus(key, strides[axes[k * points]]);
+// One chunk for each thread and image that has points for it.
+inline std::vector<int64_t> cut_chunks(int64_t images, int64_t per_image, int threads) {
+    std::vector<int64_t> start;
+    for (int64_t image = 0; image < images; ++image) {
+        for (int64_t t = 0; t < threads; ++t) {
+            const int64_t first = image * per_image + t * per_image / threads;
+            if (start.empty() || first != start.back()) start.push_back(first);
+        }
+    }
+    start.push_back(images * per_image);
+    return start;
 }
 
-template <class T>
-struct Problem {
-    int64_t points, points_per_image;
-    int dimensions;
-    const Coordinate<T>* corners;  // [points, dimensions]
-    const uint8_t* axes;           // [dimensions, points]
-    int64_t image_stride;
-    const int64_t *origin, *strides;  // [dimensions], [dimensions + 1]: what a step along each axis adds to a key
-    int64_t chunks;
-    const int64_t* chunk_start;  // [chunks + 1]
-};
-
-// Numbers the vertices of one chunk, into `index` [points, dimensions + 1].
-template <class T>
-inline void number_chunk(const Problem<T>& problem, int64_t chunk, KeyTable& table, int32_t* index) {
-    constexpr int AHEAD = 8;
-    const int dimensions = problem.dimensions, corners = dimensions + 1;
-    int64_t keys[AHEAD][MAX_DIMENSIONS + 1], last_keys[MAX_DIMENSIONS + 1];
-    int32_t last[MAX_DIMENSIONS + 1];
-    std::fill(last, last + corners, -1);
-    const int64_t end = problem.chunk_start[chunk + 1];
-    for (int64_t first = problem.chunk_start[chunk]; first < end; first += AHEAD) {
-        const int used = int(std::min<int64_t>(AHEAD, end - first));
-        for (int l = 0; l < used; ++l) {
-            const int64_t point = first + l;
-            point_keys(problem.corners + point * dimensions, problem.axes + point, problem.points, dimensions,
-                       times(point / problem.points_per_image, problem.image_stride), problem.origin, problem.strides,
-                       keys[l]);
-            for (int k = 0; k < corners; ++k) table.prefetch(keys[l][k]);
+// Finds the simplices of one chunk of points, all of one image, and numbers their vertices.
+//
+// Most points share vertices with the one before. Telling which takes longer than looking all of them up: branches that
+// the processor cannot foresee.
+template <class T, int D>
+class ChunkBuilder {
+  public:
+    ChunkBuilder(const Points<T>& points, const Simplices<T>& out, const T* scales, const Packing& packing,
+                 KeyTable& table)
+        : points_(points), out_(out), scales_(scales), packing_(packing), table_(table) {
+        for (int i = 0; i < MAX_DIMENSIONS; ++i) {
+            low_[i] = V{} + std::numeric_limits<T>::max();
+            high_[i] = V{} + std::numeric_limits<T>::lowest();
         }
-        for (int l = 0; l < used; ++l) {
-            for (int k = 0; k < corners; ++k) {
-                if (last[k] < 0 || keys[l][k] != last_keys[k]) {  // neighboring pixels often share vertices
-                    last_keys[k] = keys[l][k];
-                    last[k] = table.find_or_add(keys[l][k]);
-                }
-                index[(first + l) * corners + k] = last[k];
+    }
+
+    void run(int64_t begin, int64_t end, Extremes<T>& corners) {
+        const int dimensions = D ? D : points_.dimensions;
+        first_key_ = plus(packing_.first, times(begin / points_.per_image, packing_.image_stride));
+        for (int64_t first = begin; first < end; first += LANES) {
+            const int used = int(std::min<int64_t>(LANES, end - first));
+            embed<T, D>(points_.features + first * dimensions, used, dimensions, scales_, block_);
+            for (int i = 0; i < dimensions; ++i) {
+                const V corner = block_.corner[i];
+                low_[i] = corner < low_[i] ? corner : low_[i];
+                high_[i] = corner > high_[i] ? corner : high_[i];
+            }
+            find_keys();
+            number(first, used);
+        }
+        for (int i = 0; i < dimensions; ++i) {
+            for (int l = 0; l < LANES; ++l) {
+                corners.take(i, low_[i][l]);
+                corners.take(i, high_[i][l]);
             }
         }
     }
-}
 
-inline void find_next(const KeyTable& table, int64_t step, int64_t from, int64_t to, int32_t* next) {
-    constexpr int AHEAD = 16;
-    for (int64_t v = from; v < std::min(from + AHEAD, to); ++v) table.prefetch(plus(table.keys[v], step));
-    for (int64_t v = from; v < to; ++v) {
-        if (v + AHEAD < to) table.prefetch(plus(table.keys[v + AHEAD], step));
-        next[v] = table.find(plus(table.keys[v], step));
+  private:
+    using V = typename Lanes<T>::numbers;
+
+    void find_keys() {
+        const int dimensions = D ? D : points_.dimensions;
+        for (int l = 0; l < LANES; ++l) keys_[0][l] = first_key_;
+        for (int i = 0; i < dimensions; ++i) {
+            for (int l = 0; l < LANES; ++l) {
+                const int64_t steps = Coordinate<T>(block_.corner[i][l]);
+                keys_[0][l] = plus(keys_[0][l], times(steps, packing_.steps[i]));
+            }
+        }
+        for (int k = 0; k < dimensions; ++k) {
+            for (int l = 0; l < LANES; ++l) keys_[k + 1][l] = plus(keys_[k][l], packing_.steps[block_.axes[k][l]]);
+        }
+        for (int k = 0; k <= dimensions; ++k) {
+            for (int l = 0; l < LANES; ++l) table_.prefetch(keys_[k][l]);
+        }
+    }
+
+    void number(int64_t first, int used) {
+        const int dimensions = D ? D : points_.dimensions, corners = dimensions + 1;
+        for (int l = 0; l < used; ++l) {
+            int32_t* index = out_.index + (first + l) * corners;
+            T* weights = out_.weights + (first + l) * corners;
+            for (int k = 0; k < corners; ++k) {
+                index[k] = table_.find_or_add(keys_[k][l]);
+                weights[k] = block_.weights[k][l];
+            }
+        }
+        for (int k = 0; k < dimensions; ++k) {
+            uint8_t* axes = out_.axes + k * points_.count() + first;
+            for (int l = 0; l < used; ++l) axes[l] = uint8_t(block_.axes[k][l]);
+        }
+    }
+
+    const Points<T>& points_;
+    const Simplices<T>& out_;
+    const T* scales_;
+    const Packing& packing_;
+    KeyTable& table_;
+    int64_t first_key_;
+    SimplexBlock<T> block_;
+    V low_[MAX_DIMENSIONS], high_[MAX_DIMENSIONS];
+    int64_t keys_[MAX_DIMENSIONS + 1][LANES];
+};
+
+// The next vertex of each, or -1. Most have none, in no order that the processor could foresee: hence few branches.
+inline void find_next(const KeyTable& table, const Sieve& sieve, int64_t step, int64_t from, int64_t to,
+                      int32_t* next) {
+    constexpr int64_t AHEAD = 64;
+    int32_t likely[AHEAD];
+    for (int64_t first = from; first < to; first += AHEAD) {
+        int size = 0;
+        for (int64_t v = first; v < std::min(first + AHEAD, to); ++v) {
+            next[v] = -1;
+            likely[size] = int32_t(v);
+            size += sieve.passes(plus(table.keys[v], step));
+        }
+        for (int i = 0; i < size; ++i) table.prefetch(plus(table.keys[likely[i]], step));
+        for (int i = 0; i < size; ++i) next[likely[i]] = table.find(plus(table.keys[likely[i]], step));
     }
 }
 
 // The vertices along one axis as runs of neighbors; vertices alone are left out, as no blur changes them.
-inline void find_runs(const std::vector<int32_t>& next, std::vector<int32_t>& members, std::vector<int32_t>& ends) {
-    std::vector<uint8_t> follows(next.size(), 0);
-    for (const int32_t vertex : next) {
-        if (vertex >= 0) follows[vertex] = 1;
+inline void find_runs(const int32_t* next, int64_t vertices, std::vector<int32_t>& members,
+                      std::vector<int32_t>& ends) {
+    std::vector<uint8_t> follows(vertices + 1, 0);  // of vertex v at v + 1
+    for (int64_t v = 0; v < vertices; ++v) follows[next[v] + 1] = 1;
+    const Array<int32_t> starts(vertices);
+    int64_t count = 0, size = 0;
+    for (int64_t v = 0; v < vertices; ++v) {
+        starts[count] = int32_t(v);
+        count += (next[v] >= 0) & !follows[v + 1];
+        size += (next[v] >= 0) | follows[v + 1];
     }
-    members.reserve(next.size());
-    for (size_t start = 0; start < next.size(); ++start) {
-        if (follows[start] || next[start] < 0) continue;
-        for (int32_t vertex = int32_t(start); vertex >= 0; vertex = next[vertex]) members.push_back(vertex);
-        ends.push_back(int32_t(members.size()));
+    members.resize(size);
+    ends.resize(count);
+    int32_t* member = members.data();
+    for (int64_t i = 0; i < count; ++i) {
+        for (int32_t vertex = starts[i]; vertex >= 0; vertex = next[vertex]) *member++ = vertex;
+        ends[i] = int32_t(member - members.data());
     }
 }
 
-template <class T>
-inline void build(const Problem<T>& problem, bool dilate, int threads, int32_t* index, Built& out) {
-    const int corners = problem.dimensions + 1;
-    std::vector<KeyTable> tables;
-    for (int64_t c = 0; c < problem.chunks; ++c) {
-        tables.emplace_back(problem.chunk_start[c + 1] - problem.chunk_start[c]);
-    }
+// Finds all simplices and numbers the vertices of each chunk; false where a feature is not finite, or so large that T
+// has no fractional part there.
+template <class T, int D>
+inline bool number_chunks(const Points<T>& points, const Simplices<T>& out, const std::vector<int64_t>& chunk_start,
+                          bool dilate, int threads, Packing& packing, std::vector<KeyTable>& tables) {
+    const int dimensions = points.dimensions;
+    const int64_t chunks = int64_t(chunk_start.size()) - 1;
+    T scales[MAX_DIMENSIONS];
+    elevation_scales(dimensions, scales);
+    std::vector<Extremes<T>> features(threads), corners(threads);
+    std::vector<uint8_t> fits(threads, 1);
     in_parallel(threads, [&](Worker worker) {
-        for (int64_t c = worker.begin(problem.chunks); c < worker.end(problem.chunks); ++c) {
-            number_chunk(problem, c, tables[c], index);
+        const int64_t begin = worker.begin(points.count()), end = worker.end(points.count());
+        Extremes<T>& own = features[worker.number];
+        fits[worker.number] = take_features(points.features + begin * dimensions, end - begin, dimensions, own);
+    });
+    for (const Extremes<T>& each : features) {
+        for (int i = 0; i < dimensions; ++i) {
+            features[0].take(i, each.low[i]);
+            features[0].take(i, each.high[i]);
+        }
+    }
+    constexpr T EPSILON = std::numeric_limits<T>::epsilon();
+    if (std::count(fits.begin(), fits.end(), 0) || features[0].reach(dimensions) * EPSILON >= 2) return false;
+    double low[MAX_DIMENSIONS], high[MAX_DIMENSIONS];
+    bound_corners(features[0], dimensions, scales, low, high);
+    packing = plan_packing(low, high, dimensions, points.images, dilate);
+    in_parallel(threads, [&](Worker worker) {
+        for (int64_t c = worker.begin(chunks); c < worker.end(chunks); ++c) {
+            ChunkBuilder<T, D>(points, out, scales, packing, tables[c])
+                .run(chunk_start[c], chunk_start[c + 1], corners[worker.number]);
         }
     });
+    return std::all_of(corners.begin(), corners.end(),
+                       [&](const Extremes<T>& each) { return each.reach(dimensions) * EPSILON < 1; });
+}
 
-    KeyTable all = std::move(tables[0]);
-    std::vector<std::vector<int32_t>> rows(problem.chunks);  // by the numbers of each chunk; spills as -1 - spill
-    for (int64_t c = 1; c < problem.chunks; ++c) {
+// Gives the vertices of each chunk but the first, whose keys are in tables[chunk], rows of the whole lattice; spills as
+// -1 - spill. Afterwards tables[0] holds all vertices.
+inline std::vector<std::vector<int32_t>> merge_chunks(std::vector<KeyTable>& tables, std::vector<int32_t>& owners) {
+    KeyTable& all = tables[0];
+    std::vector<std::vector<int32_t>> rows(tables.size());
+    for (size_t c = 1; c < tables.size(); ++c) {
         const std::vector<int64_t>& keys = tables[c].keys;
         rows[c].resize(keys.size());
         for (size_t i = 0; i < keys.size(); ++i) {
@@ -251,42 +226,69 @@ inline void build(const Problem<T>& problem, bool dilate, int threads, int32_t* 
             const int32_t vertex = all.find_or_add(keys[i]);
             rows[c][i] = vertex;
             if (size_t(vertex) < known) {
-                rows[c][i] = -1 - int32_t(out.spill_owners.size());
-                out.spill_owners.push_back(vertex);
+                rows[c][i] = -1 - int32_t(owners.size());
+                owners.push_back(vertex);
             }
         }
     }
-    if (dilate) {
-        const size_t touched = all.keys.size();
-        for (size_t v = 0; v < touched; ++v) {
-            for (int axis = 0; axis < corners; ++axis) {
-                all.find_or_add(plus(all.keys[v], problem.strides[axis]));
-                all.find_or_add(plus(all.keys[v], times(-1, problem.strides[axis])));
-            }
+    return rows;
+}
+
+// Adds every vertex one step away from those of `table`.
+inline void dilate_table(KeyTable& table, const int64_t* steps, int axes) {
+    const size_t touched = table.keys.size();
+    for (size_t v = 0; v < touched; ++v) {
+        for (int axis = 0; axis < axes; ++axis) {
+            table.find_or_add(plus(table.keys[v], steps[axis]));
+            table.find_or_add(plus(table.keys[v], times(-1, steps[axis])));
         }
     }
+}
+
+// Fills `out` and the vertices; false, with neither of use, for features that `number_chunks` refuses.
+template <class T>
+inline bool build(const Points<T>& points, const Simplices<T>& simplices, bool dilate, int threads, Built& out) {
+    const int corners = points.dimensions + 1;
+    out.chunk_start = cut_chunks(points.images, points.per_image, threads);
+    const int64_t chunks = int64_t(out.chunk_start.size()) - 1;
+    threads = threads_for(threads, points.count() * corners);
+
+    std::vector<KeyTable> tables;
+    for (int64_t c = 0; c < chunks; ++c) tables.emplace_back(out.chunk_start[c + 1] - out.chunk_start[c]);
+    // Positions, and positions with three colors.
+    const auto number = points.dimensions == 2   ? number_chunks<T, 2>
+                        : points.dimensions == 5 ? number_chunks<T, 5>
+                                                 : number_chunks<T, 0>;
+    Packing packing;
+    if (!number(points, simplices, out.chunk_start, dilate, threads, packing, tables)) return false;
+    const std::vector<std::vector<int32_t>> rows = merge_chunks(tables, out.spill_owners);
+    KeyTable& all = tables[0];
+    if (dilate) dilate_table(all, packing.steps, corners);
+
     out.vertices = int64_t(all.keys.size());
-    std::vector<std::vector<int32_t>> next(corners, std::vector<int32_t>(out.vertices));  // the next vertex or -1
+    const Sieve sieve(all.keys);
+    const Array<int32_t> next(corners * out.vertices);  // by axis
     out.members.resize(corners);
     out.run_ends.resize(corners);
     in_parallel(threads, [&](Worker worker) {
         const int32_t vertices = int32_t(out.vertices);
-        for (int64_t c = std::max<int64_t>(1, worker.begin(problem.chunks)); c < worker.end(problem.chunks); ++c) {
-            const int64_t end = problem.chunk_start[c + 1] * corners;
-            for (int64_t i = problem.chunk_start[c] * corners; i < end; ++i) {
-                const int32_t row = rows[c][index[i]];
-                index[i] = row < 0 ? vertices - 1 - row : row;
+        for (int64_t c = std::max<int64_t>(1, worker.begin(chunks)); c < worker.end(chunks); ++c) {
+            const int64_t end = out.chunk_start[c + 1] * corners;
+            for (int64_t i = out.chunk_start[c] * corners; i < end; ++i) {
+                const int32_t row = rows[c][simplices.index[i]];
+                simplices.index[i] = row < 0 ? vertices - 1 - row : row;
             }
         }
         for (int axis = 0; axis < corners; ++axis) {
-            find_next(all, problem.strides[axis], worker.begin(out.vertices), worker.end(out.vertices),
-                      next[axis].data());
+            find_next(all, sieve, packing.steps[axis], worker.begin(out.vertices), worker.end(out.vertices),
+                      next + axis * out.vertices);
         }
         worker.wait();
         for (int axis = worker.number; axis < corners; axis += worker.count) {
-            find_runs(next[axis], out.members[axis], out.run_ends[axis]);
+            find_runs(next + axis * out.vertices, out.vertices, out.members[axis], out.run_ends[axis]);
         }
     });
+    return true;
 }
 
 }  // namespace crfrnn

@@ -195,7 +195,7 @@ inline void copy_rows(const T* from, int64_t from_stride, T* to, int64_t channel
 template <class T>
 void splat(const Tables& tables, const T* values, const T* weights, int64_t channels, T* rows, int threads) {
     const int64_t columns = padded<T>(channels);
-    in_parallel(threads, [&](Worker worker) {
+    in_parallel(threads_for(threads, tables.points * columns), [&](Worker worker) {
         std::fill(rows + worker.begin(tables.rows) * columns, rows + worker.end(tables.rows) * columns, T(0));
         worker.wait();
         std::vector<T> tile(TILE * columns);
@@ -213,7 +213,7 @@ void splat(const Tables& tables, const T* values, const T* weights, int64_t chan
 template <class T>
 void slice(const Tables& tables, const T* rows, const T* weights, int64_t channels, T* values, int threads) {
     const int64_t columns = padded<T>(channels);
-    in_parallel(threads, [&](Worker worker) {
+    in_parallel(threads_for(threads, tables.points * columns), [&](Worker worker) {
         std::vector<T> tile(TILE * columns);
         const int64_t end = worker.end(tables.points);
         for (int64_t i = worker.begin(tables.points); i < end; i += TILE) {
@@ -230,7 +230,7 @@ void slice(const Tables& tables, const T* rows, const T* weights, int64_t channe
 template <class T>
 void row_sums(const Tables& tables, const T* weights, T* work, T* sums, int threads) {
     const int64_t corners = tables.corners;
-    in_parallel(threads, [&](Worker worker) {
+    in_parallel(threads_for(threads, tables.points * corners), [&](Worker worker) {
         const Filter<T> filter{tables, 1, worker};
         std::fill(work + worker.begin(tables.rows), work + worker.end(tables.rows), T(0));
         worker.wait();
@@ -255,8 +255,9 @@ void row_sums(const Tables& tables, const T* weights, T* work, T* sums, int thre
 // In place: rows [rows, padded channels], spills collected before and spread after.
 template <class T>
 void blur(const Tables& tables, int64_t channels, bool reverse, T* rows, int threads) {
-    in_parallel(threads, [&](Worker worker) {
-        const Filter<T> filter{tables, padded<T>(channels), worker};
+    const int64_t columns = padded<T>(channels);
+    in_parallel(threads_for(threads, tables.rows * columns), [&](Worker worker) {
+        const Filter<T> filter{tables, columns, worker};
         filter.collect(rows);
         worker.wait();
         filter.blur(rows, reverse);
@@ -268,7 +269,7 @@ void blur(const Tables& tables, int64_t channels, bool reverse, T* rows, int thr
 template <class T>
 void pair_products(const Tables& tables, const T* rows, const T* values, int64_t channels, T* out, int threads) {
     const int64_t columns = padded<T>(channels);
-    in_parallel(threads, [&](Worker worker) {
+    in_parallel(threads_for(threads, tables.points * columns), [&](Worker worker) {
         for (int64_t i = worker.begin(tables.points); i < worker.end(tables.points); ++i) {
             for (int64_t p = 0; p < tables.corners; ++p) {
                 const T* row = rows + tables.index[i * tables.corners + p] * columns;

@@ -12,7 +12,7 @@ template <class T>
 void peak_beliefs(Labels<const T> unary, int64_t images, int64_t points_per_image, int64_t labels, T* peaks,
                   int threads) {
     const int64_t columns = padded<T>(labels);
-    in_parallel(threads, [&](Worker worker) {
+    in_parallel(threads_for(threads, images * points_per_image * columns), [&](Worker worker) {
         std::vector<T> tile(TILE * columns);
         for (int64_t image = 0; image < images; ++image) {
             T* peak = peaks + (worker.number * images + image) * columns;
@@ -62,8 +62,9 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
     const Tables& tables = model.tables;
     const int64_t columns = padded<T>(model.labels), final_columns = padded<T>(final_labels);
     const int64_t points_per_image = tables.points / model.images;
-    std::vector<T> changes(std::max(threads, 1), T(0));
-    std::vector<int64_t> done(std::max(threads, 1), iterations);
+    threads = threads_for(threads, tables.points * columns);
+    std::vector<T> changes(threads, T(0));
+    std::vector<int64_t> done(threads, iterations);
     in_parallel(threads, [&](Worker worker) {
         const Filter<T> filter{tables, columns, worker};
         std::vector<T> scratch(TILE * std::max(columns, final_columns)), all(TILE * final_columns);

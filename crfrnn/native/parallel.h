@@ -4,11 +4,15 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
 // What the Python side calls.
 #define EXPORT extern "C" __attribute__((visibility("default")))
+
+// Keeps the compile time down where one body is used in several places, and what is rare out of the way.
+#define NOINLINE __attribute__((noinline))
 
 namespace crfrnn {
 
@@ -140,6 +144,11 @@ inline void run_workers(int count, void (*work)(const void*, const Worker&), con
     } else {
         run_in_threads(count, task);
     }
+}
+
+// How many threads are worth waking to work on so many numbers.
+inline int threads_for(int threads, int64_t numbers) {
+    return int(std::max<int64_t>(1, std::min<int64_t>(threads, numbers >> 14)));
 }
 
 // Calls work(worker) on up to `count` threads, the caller's among them, and returns when all are done.

@@ -13,9 +13,6 @@
 
 namespace crfrnn {
 
-// Keeps the compile time down where one body is used in several places.
-#define NOINLINE __attribute__((noinline))
-
 constexpr int VECTOR_BYTES = 32;
 constexpr int BLOCK = 3;  // vectors of a row that are held in registers at once
 

@@ -1,5 +1,8 @@
 """Steps, klDivergence and inference against each other and pydensecrf2, whatever was computed before."""
 
+import copy
+import pickle
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 
 import crfrnn.densecrf as dcrf
 from crfrnn.native import disabled
+from tests.threads import threads
 
 HEIGHT, WIDTH = 6, 8
 POINTS = HEIGHT * WIDTH
@@ -88,3 +92,58 @@ def test_images_of_one_size_share_only_what_is_equal() -> None:
                     )
                     beliefs.append(np.array(crf.inference(2)))
                 np.testing.assert_allclose(*beliefs, atol=1e-5)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda crf: pickle.loads(pickle.dumps(crf))])
+@pytest.mark.parametrize("native", [True, False], ids=["compiled", "plain"])
+def test_copies_of_a_crf_that_was_used(native: bool, copied: Callable[[Any], Any]) -> None:
+    with nullcontext() if native else disabled():
+        crf = crf_of(dcrf, energy_of(3))
+        wanted = crf.inference(2)
+        crf.klDivergence(wanted)
+        other = copied(crf)
+        del crf
+        np.testing.assert_array_equal(other.inference(2), wanted)
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["compiled", "plain"])
+def test_beliefs_that_are_not_finite_are_refused_and_stay(native: bool) -> None:
+    with nullcontext() if native else disabled():
+        crf = crf_of(dcrf, energy_of(3))
+        beliefs = crf.inference(0)
+        beliefs[1, 7] = np.nan
+        before = beliefs.copy()
+        for call in (crf.klDivergence, crf.stepInference, crf.stepInference):
+            with pytest.raises(ValueError, match="Q holds NaN"):
+                call(beliefs)
+        np.testing.assert_array_equal(beliefs, before)
+
+
+def test_pixels_too_far_apart_are_refused() -> None:
+    """Positions whose bandwidth is so small that float32 has no fractions left."""
+    crf = dcrf.DenseCRF2D(WIDTH, HEIGHT, 3)
+    crf.setUnaryEnergy(energy_of(3))
+    crf.addPairwiseBilateral(1e-8, 50, IMAGE, 1)
+    with pytest.raises(ValueError, match="reach too far"):
+        crf.inference(1)
+
+
+@pytest.mark.parametrize("size", [(3, 1), (20, 30), (90, 80)])
+def test_numbers_of_threads_agree(size: tuple[int, int]) -> None:
+    """From images of fewer pixels than threads to such as are worth several."""
+    height, width = size
+    image, energy = (
+        RANDOM.integers(0, 256, (height, width, 3)).astype(np.uint8),
+        RANDOM.normal(size=(9, height * width)),
+    )
+    results = []
+    for count in (1, 5):
+        with threads(count):
+            crf = dcrf.DenseCRF2D(width, height, 9)
+            crf.setUnaryEnergy(energy)
+            crf.addPairwiseGaussian(sxy=2, compat=1.5)
+            crf.addPairwiseBilateral(9, 50, image, 2)
+            beliefs, divergences = loop(crf)
+            results.append([crf.inference(3), beliefs, divergences])
+    for one, several in zip(*results, strict=True):
+        np.testing.assert_allclose(several, one, rtol=1e-4, atol=1e-5)

@@ -74,6 +74,20 @@ def test_channels(channels: int, dtype: torch.dtype) -> None:
             assert_equal(results(build_compiled(features), values), wanted, dtype)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_more_vertices_than_pixels(count: int) -> None:
+    """Noise: 100,000 vertices, which the tables of the build have to grow for."""
+    features, values = torch.rand(1, 20000, 5) * 20, torch.randn(1, 20000, 3)
+    with threads(count):
+        lattice = build_compiled(features)
+    assert lattice.num_vertices > 100000
+    plain = build_in_torch(features)
+    for transpose in (False, True):
+        torch.testing.assert_close(
+            lattice.filter(values, transpose), plain.filter(values, transpose), rtol=0, atol=1e-5
+        )
+
+
 @pytest.mark.parametrize("points", [1, 2, 5, 6, 8])
 def test_fewer_points_than_threads(points: int) -> None:
     features, values = cloud(2, points, 3), torch.randn(2, points, 3, dtype=torch.float64)
