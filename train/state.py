@@ -37,6 +37,7 @@ class Run:
             "width": self.recipe.width,
             "dropout": self.recipe.dropout if stage.dropout is None else stage.dropout,
             "input_scale": self.recipe.input_scale,
+            "input_side": self.recipe.input_side,
             "extra_labels": self.recipe.extra_labels,
         }
 

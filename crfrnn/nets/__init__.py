@@ -4,6 +4,7 @@ from crfrnn.nets.assembly import NETWORKS, SegmentationModel, build_model
 from crfrnn.nets.deeplab import DeepLab, DeepLabMSc
 from crfrnn.nets.fcn import FCN
 from crfrnn.nets.inference import infer, restrict
+from crfrnn.nets.mobilenet import DeepLabV3MobileNetV2
 from crfrnn.nets.receptive_field import parameter_count, receptive_field
 from crfrnn.nets.weights import (
     label_groups,
@@ -20,6 +21,7 @@ __all__ = [
     "NETWORKS",
     "DeepLab",
     "DeepLabMSc",
+    "DeepLabV3MobileNetV2",
     "SegmentationModel",
     "build_model",
     "infer",

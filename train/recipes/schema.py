@@ -141,6 +141,9 @@ class Recipe:
     dropout: float = 0.5
     input_scale: float = 1.0
     """the network sees images resampled by this factor, the CRF the images themselves"""
+    input_side: int | None = None
+    """at test time, the network sees images resampled until their longer side has this many pixels; None for their own
+    size. deeplabv3-mobilenetv2 was published for 513"""
     extra_labels: int = 0
     """scores after those of the labels that count as background, for a source that tells them apart"""
     parts: Parts = field(default_factory=Parts)

@@ -141,10 +141,18 @@ class StageLoss(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             if self.model.crf is None and self.model.network.training:
                 scores = (self.model.all_scores if self.joint else self.model.scores)(images).float()
-                size = self.strided(images[:, 0]).shape[1:]
-                return possible(F.interpolate(scores, size=size, mode="bilinear", align_corners=True), allowed)
+                return possible(self.at_labels(scores, images), allowed)
             unary = possible(self.model.unary(images), allowed)
         return self.model.refine(unary, images)[:, :, :: self.stride, :: self.stride]
+
+    def at_labels(self, scores: Tensor, images: Tensor) -> Tensor:
+        """Scores of the padded images at the pixels of `strided`; interpolated there alone where their span allows it."""
+        height, width = self.strided(images[:, 0]).shape[1:]
+        spans = [(n - 1) * self.model.network.output_stride / self.model.input_scale for n in scores.shape[-2:]]
+        if any(span % self.stride for span in spans):
+            return self.model.upsample(scores, images.shape[-2:])[:, :, :: self.stride, :: self.stride]
+        size = [round(span / self.stride) + 1 for span in spans]
+        return F.interpolate(scores, size=size, mode="bilinear", align_corners=True)[..., :height, :width]
 
 
 def possible(scores: Tensor, allowed: Tensor) -> Tensor:
