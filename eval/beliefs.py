@@ -37,6 +37,8 @@ class Options:
     """classes to draw; each gets files of its own"""
     checkpoint: Path | None = None
     """file of a model; where it has no CRF, its scores are followed by the dense CRF below"""
+    network: str | None = None
+    """the function of yours that makes the network of the checkpoint, where it is not a built-in one, as in training"""
     scores: Path | None = None
     """stored scores instead, .npy or .npz (see eval/inputs/scores_file.py), found by the name of the photograph"""
     classes: tuple[str, ...] = ()
@@ -127,7 +129,7 @@ def read_scores(options: Options, photo: Tensor) -> tuple[Tensor, CRFRNN, Sequen
     from eval.inputs.scores_file import read_unary
 
     if options.checkpoint is not None:
-        model, classes = load_model(options.checkpoint)
+        model, classes = load_model(options.checkpoint, options.network)
         device = next(model.parameters()).device
         unary = infer(model, photo[None].to(device, torch.float32), 0)
         return unary, model.crf or options.dense_crf.build(len(classes)).to(device), classes

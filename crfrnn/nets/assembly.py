@@ -11,11 +11,13 @@ from crfrnn.lattice.checks import all_finite
 from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.deeplab import DeepLab, DeepLabMSc
 from crfrnn.nets.fcn import FCN
+from crfrnn.nets.functions import NetworkFunction, is_own
 from crfrnn.nets.mobilenet import DeepLabV3MobileNetV2
+from crfrnn.nets.own import OwnNetwork
 from crfrnn.nets.variants import VARIANTS, DeepLabVariant, FCNVariant
 
 NETWORKS = (*VARIANTS, DeepLabV3MobileNetV2.variant)
-Network = DeepLab | FCN | DeepLabV3MobileNetV2
+Network = DeepLab | FCN | DeepLabV3MobileNetV2 | OwnNetwork
 """A network takes raw RGB images [B, 3, H, W] in 0..255 and gives scores [B, L, h, w]. It has
 
 num_labels, and label_layers: the layers whose shape follows it; `reset_scores` reinitializes them.
@@ -186,7 +188,7 @@ def check_image(image: torch.Tensor) -> None:
 
 
 def build_model(
-    name: str = "deeplab-largefov",
+    name: str | NetworkFunction = "deeplab-largefov",
     num_labels: int = 21,
     crf: CRFRNN | None = None,
     *,
@@ -200,7 +202,8 @@ def build_model(
     """The network called `name`, with `crf` on top or (None) plain, randomly initialized.
 
     Args:
-        name: one of `NETWORKS`; `crfrnn.nets.variants` has those of the VGG-16 family in a table.
+        name: one of `NETWORKS`; `crfrnn.nets.variants` has those of the VGG-16 family in a table. Or a function of your own,
+            `NetworkFunction("FILE.py:FUNCTION")`, whose module is taken as it is: without regard to `width` and `dropout`.
         num_labels: L, background included.
         crf: a CRFRNN over as many labels.
         width: factor on the channels of the network, for small machines.
@@ -212,8 +215,9 @@ def build_model(
 
     Raises ValueError for an unknown name, fewer than two labels, extra labels below 0, or a CRF over other labels.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"there is no network {name!r}; the networks are {', '.join(NETWORKS)}")
+    if isinstance(name, str) and name not in NETWORKS:
+        hint = ". Pass one of your own as NetworkFunction(name)" if is_own(name) else ""
+        raise ValueError(f"there is no network {name!r}; the networks are {', '.join(NETWORKS)}{hint}")
     if crf is not None and crf.num_labels != num_labels:
         raise ValueError(
             f"the network has num_labels={num_labels}, the CRF {crf.num_labels}; give both the same number of labels"
@@ -226,13 +230,17 @@ def build_model(
     return SegmentationModel(network, crf, input_scale, extra_labels, input_side)
 
 
-def _build_network(name: str, num_labels: int, width: float, dropout: float, output_stride: int | None) -> Network:
-    variant = VARIANTS.get(name)
+def _build_network(
+    name: str | NetworkFunction, num_labels: int, width: float, dropout: float, output_stride: int | None
+) -> Network:
+    variant = VARIANTS.get(name) if isinstance(name, str) else None
     if output_stride is not None and not isinstance(variant, DeepLabVariant):
         raise ValueError(
-            f"output_stride is {output_stride}, but {name} has one density of scores; leave it out, or choose one of the "
-            "deeplab networks on VGG-16"
+            f"output_stride is {output_stride}, but {getattr(name, 'name', name)} has one density of scores; leave it out, "
+            "or choose one of the deeplab networks on VGG-16"
         )
+    if isinstance(name, NetworkFunction):
+        return OwnNetwork(name, num_labels)
     if variant is None:
         return DeepLabV3MobileNetV2(num_labels, width, dropout)
     if isinstance(variant, FCNVariant):

@@ -137,6 +137,10 @@ class Recipe:
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
     """the fixed CRF that follows the network, for comparison with the CRF-RNN in the final table"""
     network: str = "deeplab-largefov"
+    """a built-in network, or a function of yours that makes one, as FILE.py:FUNCTION or PACKAGE.MODULE:FUNCTION"""
+    batch_norm: Literal["fixed", "batch"] = "fixed"
+    """what layers of batch normalization normalize by: statistics that stay as they were before training, as the small
+    batches of joint training want it, or those of the batch, from which they learn"""
     width: float = 1.0
     dropout: float = 0.5
     input_scale: float = 1.0
