@@ -29,7 +29,7 @@ def infer(
         canvas: sides that are shorter are padded to this length with the mean color, at the bottom and the right, and the
             network sees the padding. The released DeepLab networks were tested at 513 (`deeplab`: 514).
         tile: side, in pixels of the network's input, of what is computed at once, without its margin. Networks whose scores
-            depend on the whole image (`deeplabv3-mobilenetv2`) take it as a whole.
+            depend on the whole image (`deeplabv3-mobilenetv2`), and those of your own, take it as a whole.
 
     Raises as `model(image)`, and ValueError for a canvas below 0, one for a model that brings images to an `input_side`, or
     a tile that is smaller than one step of the network.

@@ -8,10 +8,11 @@ import torch.nn.functional as F
 
 from crfrnn.nets.vgg import check_arguments, scaled
 
-STEM, HEAD, EXPANSION, LARGEST = 32, 256, 6, 6.0
-"""Channels of the first layer and of the head, factor of the inner channels of a block, and where ReLU6 ends."""
+STEM, HEAD, EXPANSION = 32, 256, 6
+"""Channels of the first layer and of the head, and the factor of the inner channels of a block."""
 
-# Blocks in a row: (blocks, channels, stride of the first, dilation). The last two rows were subsampled, once.
+# Blocks in a row: (blocks, channels, stride of the first, dilation). That of the first with 160 channels is 1 here and 2 in
+# MobileNetV2; the blocks after it are dilated instead.
 ROWS = (
     (1, 16, 1, 1),
     (2, 24, 2, 1),

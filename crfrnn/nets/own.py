@@ -157,7 +157,13 @@ def families(module: nn.Module, given: str) -> dict[str, str]:
         return {
             name: FAMILIES["backbone" if each else "head"] for name, each in zip(names.values(), inside, strict=True)
         }
-    groups = {group: [names.get(id(each)) for each in members] for group, members in declared().items()}
+    try:
+        groups = {group: [names.get(id(each)) for each in members] for group, members in declared().items()}
+    except (AttributeError, TypeError) as error:
+        raise ValueError(
+            f"the network {given} has parameter_groups that cannot be read ({describe(error)}); wanted a function without "
+            'arguments that gives {"backbone": parameters, "head": parameters}'
+        ) from error
     found = [name for members in groups.values() for name in members]
     if not set(groups) <= set(FAMILIES) or sorted(map(str, found)) != sorted(names.values()):
         raise ValueError(

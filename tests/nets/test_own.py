@@ -101,6 +101,10 @@ def test_undeclared_input_is_raw_and_warned_about(tmp_path: Path) -> None:
             "module = CONV\nmodule.input_scaling = '0..1'\nmodule.parameter_groups = lambda: {'body': []}",
             "parameter_groups of 0 parameters called 'body'; wanted 'backbone' and 'head', and each of its 2",
         ),
+        (
+            "module = CONV\nmodule.input_scaling = '0..1'\nmodule.parameter_groups = lambda: [1]",
+            r"parameter_groups that cannot be read \(AttributeError: .*; wanted a function without arguments",
+        ),
         ("module = nn.Conv2d(3, L + 1, 1)\nmodule.input_scaling = '0..1'", r"shape \[1, 3, 4, 5\]; wanted logits \[1, 2,"),
         (
             "class Odd(nn.Module):\n    input_scaling = '0..1'\n    def forward(self, x):\n        return {'logits': x}\n"

@@ -21,6 +21,7 @@ from crfrnn.nets import (
     model_from_checkpoint,
     save_checkpoint,
 )
+from tests.train.interruptions import interrupted_in
 from train.recipes import Stage
 from train.run import main
 from train.steps.loss import StageLoss
@@ -139,7 +140,8 @@ def test_a_network_of_ones_own_from_training_to_pictures(
     arguments: Callable, toy: Path, tmp_path: Path, net: str, weights: Callable, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    assert main(arguments(out, "--network", net, "--stages.joint.freeze", "backbone.0")) == 0
+    more = ["--stages.joint.freeze", "backbone.0", "--stages.joint.ema", "0.5"]
+    assert main(arguments(out, "--network", net, *more)) == 0
     network, joint = weights(out / "network.pt"), weights(out / "joint.pt")
     kept, learned = "network.module.backbone.0.weight", "network.module.head.weight"
     assert torch.equal(network[kept], joint[kept])
@@ -180,6 +182,19 @@ def test_a_run_is_continued_with_its_network_named_again(
     assert f"add --network {net}" in capsys.readouterr().err
     assert main([*again, f"--network={net}"]) == 0
     assert (out / "joint.pt").exists()
+
+
+def test_an_interruption_changes_nothing(arguments: Callable, tmp_path: Path, net: str, weights: Callable) -> None:
+    """Statistics of batch normalization included."""
+    more = ["--network", net, "--batch-norm", "batch"]
+    assert main(arguments(tmp_path / "whole", *more)) == 0
+    for step in (3, 8):
+        with interrupted_in(step):
+            main(arguments(tmp_path / f"run{step}", *more))
+        assert main(arguments(tmp_path / f"run{step}", *more, "--resume")) == 0
+        for name in ("network.pt", "joint.pt"):
+            got, wanted = weights(tmp_path / f"run{step}" / name), weights(tmp_path / "whole" / name)
+            assert [each for each in wanted if not torch.equal(got[each], wanted[each])] == []
 
 
 def test_other_labels_and_other_networks(
