@@ -76,6 +76,10 @@ def run(options: Options) -> int:
 
     if (options.checkpoint is None) == (options.scores is None):
         raise ValueError("wanted either --checkpoint or --scores: a network to run, or the stored scores of one")
+    if options.network is not None and options.checkpoint is None:
+        raise ValueError(
+            f"--network is {options.network}, and there is no --checkpoint that could hold it; leave it out"
+        )
     if not options.label:
         raise ValueError("--label names no class; wanted one or more")
     check_counts(0, iterations=options.iterations)

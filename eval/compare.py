@@ -108,12 +108,13 @@ def named(source: str) -> tuple[str, Path]:
 
 def build_systems(options: Options, dataset: SegmentationSet) -> list[System]:
     """The systems named on the command line. Raises ValueError where none is, and as each of them does."""
-    from eval.inputs.checkpoints import network_among
+    from eval.inputs.checkpoints import networks_of
     from eval.scoring.systems import from_checkpoint, from_scores
 
     systems = []
-    for name, file in map(named, options.checkpoints):
-        network = network_among(file, options.network)
+    models = [named(source) for source in options.checkpoints]
+    networks = networks_of([file for _, file in models], options.network)
+    for (name, file), network in zip(models, networks, strict=True):
         systems.append(from_checkpoint(name, file, dataset, options.dense_crf, network))
     for name, file in map(named, options.scores):
         systems.append(from_scores(name, file, dataset, options.dense_crf))

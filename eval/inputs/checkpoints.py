@@ -27,11 +27,21 @@ def load_model(checkpoint: Path, network: str | None = None) -> tuple[Segmentati
     return model, classes
 
 
-def network_among(checkpoint: Path, networks: Sequence[str]) -> str | None:
-    """The one of several --network that a checkpoint holds, the first where none is, and None for a built-in network."""
-    name = str(load_checkpoint(checkpoint)["architecture"].get("name"))
-    fitting = [given for given in networks if NetworkFunction(given).name == name]
-    return next(iter([*fitting, *networks]), None) if is_own(name) else None
+def networks_of(checkpoints: Sequence[Path], networks: Sequence[str]) -> list[str | None]:
+    """For each checkpoint, the one of several --network that it holds; None where none of them is.
+
+    Raises as `load_checkpoint`, and ValueError for one that no checkpoint holds.
+    """
+    held = [str(load_checkpoint(checkpoint)["architecture"].get("name")) for checkpoint in checkpoints]
+    given = {NetworkFunction(network).name: network for network in networks}
+    for name, network in given.items():
+        if name not in held:
+            own = [each for each in held if is_own(each)]
+            raise ValueError(
+                f"--network is {network}, and the checkpoints hold {', '.join(own) or 'built-in networks'}; leave it "
+                "out, or name these"
+            )
+    return [given.get(name) for name in held]
 
 
 def parts_of(checkpoint: Path) -> Parts | None:

@@ -79,6 +79,10 @@ class ScoredImages(Sequence[ScoredImage]):
     def __init__(self, source: ScoreSource, rest: bool = False) -> None:
         if (source.unaries is None) == (source.checkpoint is None):
             raise ValueError("wanted one of --unaries and --checkpoint: where the scores of the network come from")
+        if source.network is not None and source.checkpoint is None:
+            raise ValueError(
+                f"--network is {source.network}, and there is no --checkpoint that could hold it; leave it out"
+            )
         check_counts(0, draw=source.draw)
         self.source = source
         self._dataset = (

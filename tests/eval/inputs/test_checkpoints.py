@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from crfrnn.nets import NetworkFunction, build_model, load_checkpoint, save_checkpoint
-from eval.inputs.checkpoints import load_model, network_among, parts_of
+from eval.inputs.checkpoints import load_model, networks_of, parts_of
 
 
 @pytest.mark.parametrize("parts", [None, 3, {"unknown": 1}, {"side": -2}, {"margin": "x"}])
@@ -26,13 +26,18 @@ def test_the_network_that_is_named_is_the_one_of_the_checkpoint(tmp_path: Path, 
         ValueError, match=r"--network is evil:net, and .*model\.pt holds a built-in network; leave it out"
     ):
         load_model(path, "evil:net")
-    assert network_among(path, ["evil:net"]) is None
     model = build_model(NetworkFunction("tests.own_networks:tiny"), 3)
     architecture = {"name": "tests.own_networks:tiny", "num_labels": 3}
     save_checkpoint(tmp_path / "own.pt", model, architecture=architecture, classes=["x", "y", "z"])
-    assert network_among(tmp_path / "own.pt", ["evil:net", "tests.own_networks:tiny"]) == "tests.own_networks:tiny"
-    assert network_among(tmp_path / "own.pt", ["evil:net"]) == "evil:net"
-    assert network_among(tmp_path / "own.pt", []) is None
+    both = [path, tmp_path / "own.pt"]
+    assert networks_of(both, ["tests.own_networks:tiny"]) == [None, "tests.own_networks:tiny"]
+    assert networks_of(both, []) == [None, None]
+    with pytest.raises(
+        ValueError, match=r"--network is evil:net, and the checkpoints hold tests\.own_networks:tiny; leave"
+    ):
+        networks_of(both, ["tests.own_networks:tiny", "evil:net"])
+    with pytest.raises(ValueError, match="--network is evil:net, and the checkpoints hold built-in networks; leave"):
+        networks_of([path], ["evil:net"])
     with pytest.raises(
         ValueError, match=r"own\.pt' holds the network tests\.own_networks:tiny, not evil:net: code of yours"
     ):

@@ -51,8 +51,10 @@ def test_scores_from_a_network_of_ones_own(voc: Path, tmp_path: Path) -> None:
     path, name = tmp_path / "own.pt", "tests.own_networks:tiny"
     model = build_model(NetworkFunction(name), 3).eval()
     save_checkpoint(path, model, architecture={"name": name, "num_labels": 3}, classes=["background", "cat", "dog"])
-    with pytest.raises(ValueError, match=f"wanted --network {name}"):
+    with pytest.raises(ValueError, match="wanted --network tests"):
         ScoredImages(ScoreSource(voc, checkpoint=path, images=None))[1]
+    with pytest.raises(ValueError, match=r"--network is .*:tiny, and there is no --checkpoint that could hold it"):
+        ScoredImages(ScoreSource(voc, unaries=tmp_path, network=name, images=None))
     scored = ScoredImages(ScoreSource(voc, checkpoint=path, network=name, images=None))[1]
     with torch.no_grad():
         torch.testing.assert_close(scored.unary, model.unary(scored.image))
