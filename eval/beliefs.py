@@ -37,6 +37,8 @@ class Options:
     """classes to draw; each gets files of its own"""
     checkpoint: Path | None = None
     """file of a model; where it has no CRF, its scores are followed by the dense CRF below"""
+    network: str | None = None
+    """the function of yours that makes the network of the checkpoint, where it is not a built-in one, as in training"""
     scores: Path | None = None
     """stored scores instead, .npy or .npz (see eval/inputs/scores_file.py), found by the name of the photograph"""
     classes: tuple[str, ...] = ()
@@ -74,6 +76,10 @@ def run(options: Options) -> int:
 
     if (options.checkpoint is None) == (options.scores is None):
         raise ValueError("wanted either --checkpoint or --scores: a network to run, or the stored scores of one")
+    if options.network is not None and options.checkpoint is None:
+        raise ValueError(
+            f"--network is {options.network}, and there is no --checkpoint that could hold it; leave it out"
+        )
     if not options.label:
         raise ValueError("--label names no class; wanted one or more")
     check_counts(0, iterations=options.iterations)
@@ -127,7 +133,7 @@ def read_scores(options: Options, photo: Tensor) -> tuple[Tensor, CRFRNN, Sequen
     from eval.inputs.scores_file import read_unary
 
     if options.checkpoint is not None:
-        model, classes = load_model(options.checkpoint)
+        model, classes = load_model(options.checkpoint, options.network)
         device = next(model.parameters()).device
         unary = infer(model, photo[None].to(device, torch.float32), 0)
         return unary, model.crf or options.dense_crf.build(len(classes)).to(device), classes

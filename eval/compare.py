@@ -40,6 +40,8 @@ class Options:
     checkpoints: tuple[str, ...] = ()
     """models, FILE or NAME=FILE; each gives the columns NAME, "NAME + CRF" (the dense CRF below) and, where it has one,
     "NAME, CRF-RNN" """
+    network: tuple[str, ...] = ()
+    """the functions of yours that make the networks of the checkpoints, where they are not built-in ones, as in training"""
     scores: tuple[str, ...] = ()
     """stored scores of networks, FILE or NAME=FILE (see eval/inputs/scores_file.py): the columns NAME and "NAME + CRF" """
     columns: tuple[str, ...] = ()
@@ -98,15 +100,24 @@ def run(options: Options, argv: list[str]) -> int:
     return 0
 
 
+def named(source: str) -> tuple[str, Path]:
+    """Name and file of NAME=FILE, or of FILE, which has the name of the file."""
+    name, _, file = source.rpartition("=")
+    return name or Path(file).stem, Path(file)
+
+
 def build_systems(options: Options, dataset: SegmentationSet) -> list[System]:
     """The systems named on the command line. Raises ValueError where none is, and as each of them does."""
+    from eval.inputs.checkpoints import networks_of
     from eval.scoring.systems import from_checkpoint, from_scores
 
     systems = []
-    for sources, make in ((options.checkpoints, from_checkpoint), (options.scores, from_scores)):
-        for source in sources:
-            name, _, file = source.rpartition("=")
-            systems.append(make(name or Path(file).stem, Path(file), dataset, options.dense_crf))
+    models = [named(source) for source in options.checkpoints]
+    networks = networks_of([file for _, file in models], options.network)
+    for (name, file), network in zip(models, networks, strict=True):
+        systems.append(from_checkpoint(name, file, dataset, options.dense_crf, network))
+    for name, file in map(named, options.scores):
+        systems.append(from_scores(name, file, dataset, options.dense_crf))
     if not systems:
         raise ValueError("there is nothing to compare; wanted --checkpoints, --scores or both")
     return systems

@@ -31,6 +31,8 @@ class Options:
     """files to segment, folders of them, and wildcards"""
     checkpoint: Path
     """file of a model of parts"""
+    network: str | None = None
+    """the function of yours that makes the network of the checkpoint, where it is not a built-in one, as in training"""
     out: Path = Path()
     """folder for the results"""
     boxes: Path | None = None
@@ -70,7 +72,7 @@ def run(options: Options) -> int:
     parts = parts_of(options.checkpoint)
     if parts is None:
         raise ValueError(f"{options.checkpoint} labels no parts; use eval.segment")
-    model, classes = load_model(options.checkpoint)
+    model, classes = load_model(options.checkpoint, options.network)
     labels = label_space(parts, classes)
     check_iterations(options.checkpoint, model, options.iterations)
     find = finder(options, list(outputs), labels.object_classes, next(model.parameters()).device)

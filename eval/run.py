@@ -31,6 +31,8 @@ class Options:
     """file of the model"""
     data: Path
     """folder of the data set (VOCdevkit, or MSRC-21)"""
+    network: str | None = None
+    """the function of yours that makes the network of the checkpoint, where it is not a built-in one, as in training"""
     split: Annotated[str, tyro.conf.arg(name="list")] = "val"
     """list of images: a name in ImageSets/Segmentation, or a file"""
     iterations: tuple[int, ...] = (0, 5, 10)
@@ -80,7 +82,7 @@ def run(options: Options, command: str) -> int:
         options = replace(options, dense_crf=PARTS_CRF)
     dataset = open_for(options.checkpoint, options.data, options.split)
     subset = check_classes(options.classes or part_names(dataset), dataset.classes)
-    model, classes = load_model(options.checkpoint)
+    model, classes = load_model(options.checkpoint, options.network)
     check_labels(options.checkpoint, classes, dataset)
     indices = list(range(0, len(dataset), options.every))[: options.limit]
     methods = build_methods(options, model, dataset.num_labels)

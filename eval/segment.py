@@ -31,6 +31,8 @@ class Options:
     """files to segment, folders of them, and wildcards"""
     checkpoint: Path
     """file of the model"""
+    network: str | None = None
+    """the function of yours that makes the network of the checkpoint, where it is not a built-in one, as in training"""
     out: Path = Path()
     """folder for the results"""
     iterations: int | None = None
@@ -40,7 +42,8 @@ class Options:
     probabilities: tyro.conf.FlagCreatePairsOff[bool] = False
     """write the probabilities of all labels too: large files, 2 bytes a label and pixel before compression"""
     tile: int = 1024
-    """side, in pixels, of what the network computes at once of a large image; smaller takes less memory and more time"""
+    """side, in pixels, of what the network computes at once of a large image; smaller takes less memory and more time.
+    Networks of your own, and those whose scores depend on the whole image, take it at once"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,7 +78,7 @@ def run(options: Options) -> int:
         raise ValueError(
             f"{options.checkpoint} knows parts in crops around objects, at one scale; use eval.parts, with boxes"
         )
-    model, classes = load_model(options.checkpoint)
+    model, classes = load_model(options.checkpoint, options.network)
     check_counts(model.network.period, tile=options.tile)
     check_iterations(options.checkpoint, model, options.iterations)
     failed = 0

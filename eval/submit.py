@@ -30,6 +30,8 @@ class Options:
     """comp5 for models trained on nothing but VOC, comp6 for others"""
     checkpoint: Path | None = None
     """file of the model"""
+    network: str | None = None
+    """the function of yours that makes the network of the checkpoint, where it is not a built-in one, as in training"""
     out: Path | None = None
     """folder for label maps and archive"""
     iterations: int | None = None
@@ -94,7 +96,7 @@ def make(options: Options, images: dict[str, Path]) -> Path:
         raise ValueError("wanted --checkpoint and --out to make an archive, or --check to look at one")
     check_counts(0, iterations=options.iterations)
     check_folder("--out", options.out)
-    model, classes = load_model(options.checkpoint)
+    model, classes = load_model(options.checkpoint, options.network)
     if tuple(classes) != VOC_CLASSES:
         raise ValueError(f"{options.checkpoint} labels {len(classes)} classes, {classes[:3]}...; wanted those of VOC")
     check_iterations(options.checkpoint, model, options.iterations)

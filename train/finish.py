@@ -109,7 +109,7 @@ def row_name(run: Run, name: str, stages: list[str]) -> str:
 
 
 def load(run: Run, name: str) -> SegmentationModel:
-    model, _ = model_from_checkpoint(run.out / f"{name}.pt")
+    model, _ = model_from_checkpoint(run.out / f"{name}.pt", run.functions)
     return model.to(run.device)
 
 

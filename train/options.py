@@ -51,7 +51,25 @@ def parse(argv: Sequence[str]) -> tuple[str, Options]:
     default = Options(recipe=recipe)
     options = tyro.cli(Options, args=rest, default=default, prog="python -m train.run", description=DESCRIPTION)
     check_recipe(options.recipe)
+    check_networks(options.recipe, rest)
     return name, options
+
+
+def own_networks(recipe: Recipe) -> dict[str, str]:
+    """The networks of a recipe that are functions of the user's, by the flag that names them."""
+    named = {"--network": recipe.network}
+    named |= {f"--stages.{name}.network": stage.network for name, stage in recipe.stages.items() if stage.network}
+    return {flag: given for flag, given in named.items() if ":" in given}
+
+
+def check_networks(recipe: Recipe, argv: Sequence[str]) -> None:
+    """Raise ValueError where a recipe names code of the user's that the command line does not name."""
+    for flag, given in own_networks(recipe).items():
+        if not any(argument == given or argument.endswith(f"={given}") for argument in argv):
+            raise ValueError(
+                f"the recipe has the network {given}: code of yours, which runs only where the command names it; add "
+                f"{flag} {given}"
+            )
 
 
 def resumed(argv: Sequence[str]) -> Path | None:

@@ -11,8 +11,8 @@ from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
 from crfrnn.data import SegmentationSet
 from crfrnn.data.parts import adjacency, adjacency_penalties
 from crfrnn.nets import (
+    NetworkFunction,
     SegmentationModel,
-    build_model,
     label_groups,
     load_imagenet,
     load_tensors,
@@ -36,10 +36,10 @@ def start_model(run: Run, name: str, init: str | None) -> SegmentationModel:
     stage = run.recipe.stages[name]
     torch.manual_seed(run.recipe.seed)
     crf = None if stage.trains == "network" else build_crf(run.recipe.crf, run.dataset)
-    model = build_model(**run.architecture(stage), crf=crf)
+    model = run.build(stage, crf)
     checkpoint = origin(run, name, init)
     if checkpoint is not None:
-        continue_from(model, checkpoint, run.dataset.classes)
+        continue_from(model, checkpoint, run.dataset.classes, run.functions)
     elif init is not None:
         load_imagenet(model.network, init)
     freeze(model, stage, name)
@@ -77,14 +77,16 @@ def previous(run: Run, name: str) -> str | None:
     return start or (earlier[-1] if earlier else None)
 
 
-def continue_from(model: SegmentationModel, checkpoint: Path, classes: Sequence[str]) -> None:
+def continue_from(
+    model: SegmentationModel, checkpoint: Path, classes: Sequence[str], functions: Sequence[NetworkFunction]
+) -> None:
     """Give `model` the weights of a checkpoint: of the same network, or of a coarser stage of it, with or without a CRF.
 
     A CRF that only one of the two has is left out, or keeps its initial values. Where the checkpoint labels other things
     than `classes`, the scores and the CRF keep theirs, too; where it has more or fewer scores that count as background,
-    those of the labels are taken over.
+    those of the labels are taken over. `functions` make the networks that it may hold.
     """
-    trained, names = model_from_checkpoint(checkpoint)
+    trained, names = model_from_checkpoint(checkpoint, functions)
     others = list(names) != list(classes)
     if others:
         print(
@@ -124,16 +126,17 @@ def grafted(theirs: Tensor, ours: Tensor) -> Tensor:
 def freeze(model: SegmentationModel, stage: Stage, name: str) -> None:
     """Freeze the layers that stage `name` freezes, or the whole network where it trains the CRF alone.
 
-    Raises ValueError where it freezes a layer that there is not.
+    Layers of a module of the user's go by the names it gives them. Raises ValueError where it freezes a layer that there is
+    not.
     """
-    layers = [layer for layer, _ in model.network.named_parameters()]
+    layers = {layer.removeprefix("module."): each for layer, each in model.network.named_parameters()}
     for beginning in stage.freeze:
         if not any(layer.startswith(beginning) for layer in layers):
             raise ValueError(
                 f"--stages.{name}.freeze has {beginning!r}, but no layer's name begins so; wanted some of "
                 f"{', '.join(dict.fromkeys(layer.split('.')[0] for layer in layers))}"
             )
-    for layer, parameter in model.network.named_parameters():
+    for layer, parameter in layers.items():
         if stage.trains == "crf" or (stage.freeze and layer.startswith(stage.freeze)):
             parameter.requires_grad_(False)
 

@@ -7,9 +7,13 @@ from typing import Any
 
 import torch
 
+from crfrnn import CRFRNN
 from crfrnn.data import SegmentationSet
+from crfrnn.nets import NetworkFunction, SegmentationModel, build_model
+from crfrnn.nets.functions import is_own
 from train.distributed import Processes
 from train.interrupt import Stop
+from train.options import own_networks
 from train.recipes import Recipe, Stage
 
 
@@ -29,14 +33,27 @@ class Run:
     final_images: int | None = None
     """images of the validation list that the final table is over; None for all"""
 
+    def build(self, stage: Stage, crf: CRFRNN | None) -> SegmentationModel:
+        """The model of a stage with new weights. Raises as `build_model`."""
+        given = stage.network or self.recipe.network
+        name = NetworkFunction(given) if is_own(given) else given
+        return build_model(**self.architecture(stage) | {"name": name}, crf=crf)
+
+    @property
+    def functions(self) -> list[NetworkFunction]:
+        """The networks of the user's that the recipe names."""
+        return [NetworkFunction(given) for given in own_networks(self.recipe).values()]
+
     def architecture(self, stage: Stage) -> dict[str, Any]:
-        """The network of a stage as arguments of `build_model`."""
+        """The network of a stage as arguments of `build_model`, as checkpoints record them."""
+        given = stage.network or self.recipe.network
         return {
-            "name": stage.network or self.recipe.network,
+            "name": NetworkFunction(given).name if is_own(given) else given,
             "num_labels": self.dataset.num_labels,
             "width": self.recipe.width,
             "dropout": self.recipe.dropout if stage.dropout is None else stage.dropout,
             "input_scale": self.recipe.input_scale,
+            "input_side": self.recipe.input_side,
             "extra_labels": self.recipe.extra_labels,
         }
 

@@ -1,9 +1,12 @@
-"""DeepLab and FCN, their assembly with the CRF-RNN, and weights in and out."""
+"""DeepLab, FCN and networks of your own, their assembly with the CRF-RNN, and weights in and out."""
 
 from crfrnn.nets.assembly import NETWORKS, SegmentationModel, build_model
 from crfrnn.nets.deeplab import DeepLab, DeepLabMSc
 from crfrnn.nets.fcn import FCN
+from crfrnn.nets.functions import NetworkFunction
 from crfrnn.nets.inference import infer, restrict
+from crfrnn.nets.mobilenet import DeepLabV3MobileNetV2
+from crfrnn.nets.own import OwnNetwork
 from crfrnn.nets.receptive_field import parameter_count, receptive_field
 from crfrnn.nets.weights import (
     label_groups,
@@ -20,6 +23,9 @@ __all__ = [
     "NETWORKS",
     "DeepLab",
     "DeepLabMSc",
+    "DeepLabV3MobileNetV2",
+    "NetworkFunction",
+    "OwnNetwork",
     "SegmentationModel",
     "build_model",
     "infer",

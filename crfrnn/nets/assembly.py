@@ -1,6 +1,7 @@
 """A network and a CRF-RNN put together: raw images in, logits at image resolution out."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn as nn
@@ -10,20 +11,37 @@ from crfrnn.lattice.checks import all_finite
 from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.deeplab import DeepLab, DeepLabMSc
 from crfrnn.nets.fcn import FCN
-from crfrnn.nets.variants import VARIANTS, FCNVariant
+from crfrnn.nets.functions import NetworkFunction, is_own
+from crfrnn.nets.mobilenet import DeepLabV3MobileNetV2
+from crfrnn.nets.own import OwnNetwork
+from crfrnn.nets.variants import VARIANTS, DeepLabVariant, FCNVariant
 
-NETWORKS = tuple(VARIANTS)
-Network = DeepLab | FCN
+NETWORKS = (*VARIANTS, DeepLabV3MobileNetV2.variant)
+Network = DeepLab | FCN | DeepLabV3MobileNetV2 | OwnNetwork
+"""A network takes raw RGB images [B, 3, H, W] in 0..255 and gives scores [B, L, h, w]. It has
+
+num_labels, and label_layers: the layers whose shape follows it; `reset_scores` reinitializes them.
+output_stride: pixels of the network's input between two neighboring scores.
+origin: the pixel of the network's input that score 0 belongs to; below 0 where scores begin outside the image.
+period: cropping a multiple of this many pixels from the top or left leaves the remaining scores aligned with the image.
+has_tiles: whether a score depends on no more than a window of the image, so that images can be computed in tiles.
+fill: [1, 3, 1, 1], the color that images are padded with.
+variant: equal for networks of the same layers.
+padded_size(n): the smallest length of at least n at which the scores cover an image side as in the released files.
+family(name): the group of rates a parameter belongs to: "trunk", "new layers" or "last layer".
+"""
 
 
 class SegmentationModel(nn.Module):
     """`network`, its scores brought to image resolution, and `crf` on top (or None for the plain network).
 
     Args:
-        network: scores [B, L, h, w] from raw RGB images; see `crfrnn.nets.vgg.VGG16` for its other attributes.
+        network: scores [B, L, h, w] from raw RGB images; see `Network`.
         crf: a CRFRNN over the same labels, or None.
         input_scale: the network sees the image resampled by this factor; the CRF always sees the image itself. Below 1 it
             trades localization, which the CRF can restore, for time (1/4 of it at 0.5).
+        input_side: at test time, images are first resampled until their longer side has this many pixels, for the network
+            alone; None leaves them as they are.
         extra_labels: how many scores of the network follow those of the labels and count as background (label 0), such as
             classes that only another data set distinguishes. `aggregate` adds them to the background.
 
@@ -32,15 +50,23 @@ class SegmentationModel(nn.Module):
     """
 
     def __init__(
-        self, network: Network, crf: CRFRNN | None = None, input_scale: float = 1.0, extra_labels: int = 0
+        self,
+        network: Network,
+        crf: CRFRNN | None = None,
+        input_scale: float = 1.0,
+        extra_labels: int = 0,
+        input_side: int | None = None,
     ) -> None:
         super().__init__()
+        if input_side is not None and input_side < 1:
+            raise ValueError(f"input_side is {input_side}; wanted a length in pixels, or None")
         if not 0 < input_scale <= 4:
             raise ValueError(f"input_scale is {input_scale}; wanted a factor above 0 and at most 4")
         self.network = network
         self.crf = crf
         self.input_scale = input_scale
         self.extra_labels = extra_labels
+        self.input_side = input_side
 
     def scores(self, image: torch.Tensor) -> torch.Tensor:
         """Scores [B, L, h, w] of the network alone on the padded image (see `padded_size`).
@@ -69,9 +95,11 @@ class SegmentationModel(nn.Module):
         return scores
 
     def network_input(self, image: torch.Tensor) -> torch.Tensor:
-        """What the network gets for `image` [B, 3, H, W]: padded with the mean color, resampled by `input_scale`."""
+        """What the network gets for `image` [B, 3, H, W]: of `input_side`, padded, resampled by `input_scale`."""
         check_image(image)
-        height, width = image.shape[-2:]
+        height, width = self._seen_size(image.shape[-2:])
+        if (height, width) != image.shape[-2:]:
+            image = F.interpolate(image, size=[height, width], mode="bilinear", antialias=True)
         padded = self.pad(image, 0, self.padded_size(height) - height, self.padded_size(width) - width)
         if self.input_scale != 1:
             size = [self._network_size(n) for n in image.shape[-2:]]
@@ -82,16 +110,19 @@ class SegmentationModel(nn.Module):
         """The network's logits [B, L, H, W] at image resolution: align-corners bilinear, float32 or wider."""
         return self.upsample(self.scores(image), image.shape[-2:])
 
-    def upsample(self, scores: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    def upsample(self, scores: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         """Scores of an image of `size` (H, W) interpolated to its pixels, align-corners, the padding cut off."""
-        height, width = size
+        height, width = self._seen_size(size)
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         factor = self.network.output_stride / self.input_scale
         if factor != 1:
             full = [round((n - 1) * factor) + 1 for n in scores.shape[-2:]]
             scores = F.interpolate(scores, size=full, mode="bilinear", align_corners=True)
         start = 0 if self.network.training else round(-self.network.origin / self.input_scale)
-        return scores[..., start : start + height, start : start + width]
+        scores = scores[..., start : start + height, start : start + width]
+        if (height, width) != tuple(size):
+            scores = F.interpolate(scores, size=list(size), mode="bilinear")
+        return scores
 
     def forward(self, image: torch.Tensor, num_iterations: int | None = None) -> torch.Tensor:
         """Logits [B, L, H, W] of raw RGB images [B, 3, H, W] in 0..255, any H and W.
@@ -116,9 +147,17 @@ class SegmentationModel(nn.Module):
         """Length of an image side after padding: the scores then cover it from its first to its last pixel."""
         return round((self._network_size(pixels) - 1) / self.input_scale) + 1
 
+    def _seen_size(self, size: Sequence[int]) -> tuple[int, int]:
+        """Height and width of an image of `size` (H, W) after it is brought to `input_side`."""
+        height, width = size
+        if self.input_side is None or self.training:
+            return height, width
+        factor = self.input_side / max(height, width)
+        return max(1, round(height * factor)), max(1, round(width * factor))
+
     @property
     def _lead(self) -> int:
-        """Cells of the mean color in front of the network's input. At test time, as released, there are none.
+        """Cells of padding in front of the network's input. At test time, as released, there are none.
 
         In training they bring the scores onto every s-th pixel, where the labels of the loss are taken.
         """
@@ -129,11 +168,11 @@ class SegmentationModel(nn.Module):
         return self.network.padded_size(cells + self._lead) - self._lead
 
     def pad(self, image: torch.Tensor, front: int, bottom: int, right: int) -> torch.Tensor:
-        """`image` with the mean color added: `front` rows and columns at the top left, others at bottom and right."""
+        """`image` with padding around it: `front` rows and columns at the top left, others at bottom and right."""
         if not (front or bottom or right):
             return image
-        mean = self.network.mean
-        return F.pad(image - mean, (front, right, front, bottom)) + mean
+        fill = self.network.fill
+        return F.pad(image - fill, (front, right, front, bottom)) + fill
 
 
 def check_image(image: torch.Tensor) -> None:
@@ -149,7 +188,7 @@ def check_image(image: torch.Tensor) -> None:
 
 
 def build_model(
-    name: str = "deeplab-largefov",
+    name: str | NetworkFunction = "deeplab-largefov",
     num_labels: int = 21,
     crf: CRFRNN | None = None,
     *,
@@ -158,24 +197,27 @@ def build_model(
     input_scale: float = 1.0,
     output_stride: int | None = None,
     extra_labels: int = 0,
+    input_side: int | None = None,
 ) -> SegmentationModel:
     """The network called `name`, with `crf` on top or (None) plain, randomly initialized.
 
     Args:
-        name: one of `NETWORKS`; `crfrnn.nets.variants` has them in a table.
+        name: one of `NETWORKS`; `crfrnn.nets.variants` has those of the VGG-16 family in a table. Or a function of your own,
+            `NetworkFunction("FILE.py:FUNCTION")`, whose module is taken as it is: without regard to `width` and `dropout`.
         num_labels: L, background included.
         crf: a CRFRNN over as many labels.
         width: factor on the channels of the network, for small machines.
-        dropout: probability after fc6 and fc7.
+        dropout: probability after fc6 and fc7; in front of the scores of other networks.
         input_scale: see `SegmentationModel`.
         output_stride: None for the network as released; 32, 16 or 8 for another density of DeepLab's scores from the same
             weights, see `crfrnn.nets.deeplab.DeepLab`.
-        extra_labels: see `SegmentationModel`.
+        extra_labels, input_side: see `SegmentationModel`.
 
     Raises ValueError for an unknown name, fewer than two labels, extra labels below 0, or a CRF over other labels.
     """
-    if name not in VARIANTS:
-        raise ValueError(f"there is no network {name!r}; the networks are {', '.join(NETWORKS)}")
+    if isinstance(name, str) and name not in NETWORKS:
+        hint = ". Pass one of your own as NetworkFunction(name)" if is_own(name) else ""
+        raise ValueError(f"there is no network {name!r}; the networks are {', '.join(NETWORKS)}{hint}")
     if crf is not None and crf.num_labels != num_labels:
         raise ValueError(
             f"the network has num_labels={num_labels}, the CRF {crf.num_labels}; give both the same number of labels"
@@ -185,17 +227,23 @@ def build_model(
             f"got num_labels={num_labels} and extra_labels={extra_labels}; wanted 2 labels or more, and 0 extra or more"
         )
     network = _build_network(name, num_labels + extra_labels, width, dropout, output_stride)
-    return SegmentationModel(network, crf, input_scale, extra_labels)
+    return SegmentationModel(network, crf, input_scale, extra_labels, input_side)
 
 
-def _build_network(name: str, num_labels: int, width: float, dropout: float, output_stride: int | None) -> Network:
-    variant = VARIANTS[name]
+def _build_network(
+    name: str | NetworkFunction, num_labels: int, width: float, dropout: float, output_stride: int | None
+) -> Network:
+    variant = VARIANTS.get(name) if isinstance(name, str) else None
+    if output_stride is not None and not isinstance(variant, DeepLabVariant):
+        raise ValueError(
+            f"output_stride is {output_stride}, but {getattr(name, 'name', name)} has one density of scores; leave it out, "
+            "or choose one of the deeplab networks on VGG-16"
+        )
+    if isinstance(name, NetworkFunction):
+        return OwnNetwork(name, num_labels)
+    if variant is None:
+        return DeepLabV3MobileNetV2(num_labels, width, dropout)
     if isinstance(variant, FCNVariant):
-        if output_stride is not None:
-            raise ValueError(
-                f"output_stride is {output_stride}, but {name} upsamples to the pixels by itself; leave it out, or "
-                "choose one of the deeplab networks"
-            )
         return FCN(variant, num_labels, width, dropout)
     kind = DeepLabMSc if variant.branches else DeepLab
     return kind(variant, num_labels, width, dropout, output_stride)

@@ -2,9 +2,9 @@
 
 python -m crfrnn.nets.convert IN OUT
 
-IN is a .caffemodel (VGG-16, DeepLab v1, FCN, CRF-RNN), crfasrnn_weights.pth, a state dict of torchvision's vgg16 or of a
-model of this package, or a checkpoint of it. Every tensor is accounted for in a table; tensors that are missing or left over
-are an error unless they are accepted by name.
+IN is a .caffemodel (VGG-16, DeepLab v1, FCN, CRF-RNN), crfasrnn_weights.pth, deeplabv3_mnv2_pascal_quant.tflite
+(DeepLabV3-MobileNetV2), a state dict of torchvision's vgg16 or of a model of this package, or a checkpoint of it. Every
+tensor is accounted for in a table; tensors that are missing or left over are an error unless they are accepted by name.
 """
 
 import sys

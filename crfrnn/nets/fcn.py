@@ -37,6 +37,8 @@ class FCN(VGG16):
         self._chain = fcn_layers()
         super().__init__(self._chain, num_labels, 4096, width, dropout)
         self.variant = variant
+        upsampling = (name for name, *_ in UPSAMPLING[variant.skips])
+        self.label_layers = ("score_fr", *(f"score_{pool}" for pool in variant.skips), *upsampling)
         self.score_fr = nn.Conv2d(self.fc7.out_channels, num_labels, 1)
         for pool in variant.skips:
             channels = self.get_submodule(f"conv{pool[-1]}_3").out_channels
@@ -45,11 +47,6 @@ class FCN(VGG16):
             layer = nn.ConvTranspose2d(num_labels, num_labels, 2 * factor, factor, bias=name == "upscore2")
             self.add_module(name, layer.requires_grad_(False))
         self.initialize()
-
-    @property
-    def label_layers(self) -> tuple[str, ...]:
-        upsampling = (name for name, *_ in UPSAMPLING[self.variant.skips])
-        return ("score_fr", *(f"score_{pool}" for pool in self.variant.skips), *upsampling)
 
     def chain(self, training: bool) -> tuple[Layer, ...]:
         return self._chain

@@ -28,12 +28,18 @@ def infer(
         num_iterations: T of the CRF; None takes its own.
         canvas: sides that are shorter are padded to this length with the mean color, at the bottom and the right, and the
             network sees the padding. The released DeepLab networks were tested at 513 (`deeplab`: 514).
-        tile: side, in pixels of the network's input, of what is computed at once, without its margin.
+        tile: side, in pixels of the network's input, of what is computed at once, without its margin. Networks whose scores
+            depend on the whole image (`deeplabv3-mobilenetv2`), and those of your own, take it as a whole.
 
-    Raises as `model(image)`, and ValueError for a canvas below 0 or a tile that is smaller than one step of the network.
+    Raises as `model(image)`, and ValueError for a canvas below 0, one for a model that brings images to an `input_side`, or
+    a tile that is smaller than one step of the network.
     """
     if canvas < 0:
         raise ValueError(f"canvas is {canvas}; wanted a length in pixels, or 0 for none")
+    if canvas and model.input_side is not None:
+        raise ValueError(
+            f"canvas is {canvas}, but this model brings images to a side of {model.input_side} by itself; leave it out"
+        )
     was_training = model.training
     model.eval()
     try:
@@ -73,6 +79,8 @@ def tiled_scores(network: Network, image: torch.Tensor, tile: int) -> torch.Tens
     period, stride = network.period, network.output_stride
     if tile < period:
         raise ValueError(f"tile is {tile}; wanted at least {period} pixels, for example 1024")
+    if not network.has_tiles:
+        return network(image)
     rows = []
     for top, bottom, y in _tiles(network, image.shape[-2], tile):
         row = []

@@ -22,11 +22,13 @@ def receptive_field(
         windows: "published" counts every pooling as VGG-16's 2x2, as the DeepLab paper does (404 or 308); "actual" counts
             the windows that are there. The 3x3 ones and pool5a of the released LargeFOV make it 435.
 
-    Raises TypeError for networks of another family.
+    Raises TypeError for networks without such a field, and for modules of other kinds.
     """
     network = model.network if isinstance(model, SegmentationModel) else model
     if not isinstance(network, DeepLab | FCN):
-        raise TypeError(f"got a {type(network).__name__}; wanted a model of build_model, or its network")
+        raise TypeError(
+            f"got a {type(network).__name__}; wanted a model of build_model of the VGG-16 family, or its network"
+        )
     chain = network.chain(training=False)
     cells = field(chain)
     if windows == "published":

@@ -7,13 +7,23 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from crfrnn.nets.layers import Layer
-from crfrnn.nets.variants import BLOCKS
+from crfrnn.nets.variants import BLOCKS, CONVOLUTIONS
 
 MEAN_RGB = (122.675, 116.669, 104.008)
 """Mean color of the ImageNet training set in gray levels of 0..255; subtracted inside the network."""
 
 INPUT_SCALE = 64.0
 """About the deviation of photographs in gray levels; He's initialization counts on inputs of deviation 1."""
+
+
+def check_arguments(num_labels: int, width: float, dropout: float) -> None:
+    """Raise ValueError for fewer than two labels, a width of 0 or less, or a dropout that is no probability below 1."""
+    if num_labels < 2:
+        raise ValueError(f"num_labels is {num_labels}; a segmentation needs at least 2 labels (background counts)")
+    if not width > 0:
+        raise ValueError(f"width is {width}; wanted a positive factor, 1.0 for the published network")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout is {dropout}; wanted a probability of at least 0 and below 1")
 
 
 def scaled(channels: int, width: float) -> int:
@@ -33,25 +43,17 @@ class VGG16(nn.Module):
 
     Convolutions start from He et al. 2015 (fan-in), biases at zero.
 
-    Every network has `mean`, [1, 3, 1, 1], the color that is subtracted from images, and
-        output_stride: pixels of the network's input between two neighboring scores.
-        origin: the pixel of the network's input that score 0 belongs to; below 0 where scores begin outside the image.
-        period: cropping a multiple of this many pixels from the top or left leaves the remaining scores aligned with the
-            image.
-        label_layers: names of the layers whose shape follows the number of labels; `reset_scores` reinitializes them.
-        padded_size(n): the smallest length of at least n at which the scores cover an image side as in the released files.
+    `mean`, [1, 3, 1, 1], is the color that is subtracted from images. For the other attributes see
+    `crfrnn.nets.assembly.Network`.
     """
 
     mean: torch.Tensor
+    label_layers: tuple[str, ...]
+    has_tiles = True
 
     def __init__(self, layers: Sequence[Layer], num_labels: int, hidden: int, width: float, dropout: float) -> None:
         super().__init__()
-        if num_labels < 2:
-            raise ValueError(f"num_labels is {num_labels}; a segmentation needs at least 2 labels (background counts)")
-        if not width > 0:
-            raise ValueError(f"width is {width}; wanted a positive factor, 1.0 for the published network")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout is {dropout}; wanted a probability of at least 0 and below 1")
+        check_arguments(num_labels, width, dropout)
         self.num_labels = num_labels
         self.width = width
         self.dropout = dropout
@@ -66,6 +68,10 @@ class VGG16(nn.Module):
         self.fc7 = nn.Conv2d(hidden, hidden, 1)
         self.register_buffer("mean", torch.tensor(MEAN_RGB).view(1, 3, 1, 1), persistent=False)
 
+    @property
+    def fill(self) -> torch.Tensor:
+        return self.mean
+
     def initialize(self) -> None:
         """Initialize all layers; subclasses call this once they have built theirs."""
         for module in self.modules():
@@ -79,6 +85,13 @@ class VGG16(nn.Module):
     def reset_scores(self) -> None:
         """Reinitialize the label layers."""
         raise NotImplementedError
+
+    def family(self, parameter: str) -> str:
+        """Which group of rates a parameter belongs to."""
+        layer = parameter.split(".")[0]
+        if layer in self.label_layers:
+            return "last layer"
+        return "trunk" if layer in CONVOLUTIONS else "new layers"
 
     def chain(self, training: bool) -> tuple[Layer, ...]:
         """conv1_1 ... fc6 with their poolings, as run in training or at test time."""

@@ -7,15 +7,41 @@ from typing import Any
 import torch
 
 from crfrnn.data import COCO_LABELS, Parts, SegmentationSet, open_set
-from crfrnn.nets import SegmentationModel, load_checkpoint, model_from_checkpoint
+from crfrnn.nets import NetworkFunction, SegmentationModel, load_checkpoint, model_from_checkpoint
+from crfrnn.nets.functions import is_own
 
 
-def load_model(checkpoint: Path) -> tuple[SegmentationModel, list[str]]:
-    """The model in a checkpoint, on the GPU if there is one, and the names of its labels. Raises as `load_checkpoint`."""
-    model, classes = model_from_checkpoint(checkpoint)
+def load_model(checkpoint: Path, network: str | None = None) -> tuple[SegmentationModel, list[str]]:
+    """The model in a checkpoint, on the GPU if there is one, and the names of its labels.
+
+    `network` (--network) names the function of the user's that makes its network; without it, none is imported. Raises as
+    `model_from_checkpoint`, and ValueError where the network is a built-in one.
+    """
+    functions = [] if network is None else [NetworkFunction(network)]
+    name = load_checkpoint(checkpoint)["architecture"].get("name")
+    if functions and not is_own(str(name)):
+        raise ValueError(f"--network is {network}, and {checkpoint} holds a built-in network; leave it out")
+    model, classes = model_from_checkpoint(checkpoint, functions)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model, classes
+
+
+def networks_of(checkpoints: Sequence[Path], networks: Sequence[str]) -> list[str | None]:
+    """For each checkpoint, the one of several --network that it holds; None where none of them is.
+
+    Raises as `load_checkpoint`, and ValueError for one that no checkpoint holds.
+    """
+    held = [str(load_checkpoint(checkpoint)["architecture"].get("name")) for checkpoint in checkpoints]
+    given = {NetworkFunction(network).name: network for network in networks}
+    for name, network in given.items():
+        if name not in held:
+            own = [each for each in held if is_own(each)]
+            raise ValueError(
+                f"--network is {network}, and the checkpoints hold {', '.join(own) or 'built-in networks'}; leave it "
+                "out, or name these"
+            )
+    return [given.get(name) for name in held]
 
 
 def parts_of(checkpoint: Path) -> Parts | None:

@@ -40,12 +40,14 @@ class System:
         return label_rows(self.methods, self.unary(sample, image), image)
 
 
-def from_checkpoint(name: str, path: Path, dataset: SegmentationSet, dense: FixedCRF) -> System:
+def from_checkpoint(
+    name: str, path: Path, dataset: SegmentationSet, dense: FixedCRF, network: str | None = None
+) -> System:
     """The network of a checkpoint, followed by the fixed dense CRF, and followed by its own CRF-RNN where it has one.
 
-    Raises as `load_model`, and ValueError where its labels are not those of `dataset`.
+    `network` and what is raised are as of `load_model`, and ValueError where its labels are not those of `dataset`.
     """
-    model, classes = load_model(path)
+    model, classes = load_model(path, network)
     check_labels(path, classes, dataset)
     device = next(model.parameters()).device
     methods = [network_alone(name), _dense(name, dense, dataset.num_labels, device)]

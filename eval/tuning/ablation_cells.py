@@ -124,7 +124,7 @@ class Running:
         if isinstance(cell, Learned):
             images, crf = self.test, self.learned(cell)
         else:
-            model, _ = load_model(cell.checkpoint)
+            model, _ = load_model(cell.checkpoint, self.source.network)
             assert model.crf is not None  # `planned` takes no others
             images = ScoredImages(replace(self.source, unaries=None, checkpoint=cell.checkpoint, images=None))
             crf = model.crf.cpu()

@@ -49,6 +49,8 @@ class ScoreSource:
     are those of eval/inputs/scores_file.py, for example logits [L, h, w] of any size h x w"""
     checkpoint: Path | None = None
     """a model whose network gives the scores, in place of --unaries"""
+    network: str | None = None
+    """the function of yours that makes the network of the checkpoint, where it is not a built-in one, as in training"""
     split: Annotated[str, tyro.conf.arg(name="list")] = "val"
     """list of images: a name in ImageSets/Segmentation, or a file"""
     images: int | None = 100
@@ -77,6 +79,10 @@ class ScoredImages(Sequence[ScoredImage]):
     def __init__(self, source: ScoreSource, rest: bool = False) -> None:
         if (source.unaries is None) == (source.checkpoint is None):
             raise ValueError("wanted one of --unaries and --checkpoint: where the scores of the network come from")
+        if source.network is not None and source.checkpoint is None:
+            raise ValueError(
+                f"--network is {source.network}, and there is no --checkpoint that could hold it; leave it out"
+            )
         check_counts(0, draw=source.draw)
         self.source = source
         self._dataset = (
@@ -117,7 +123,7 @@ class ScoredImages(Sequence[ScoredImage]):
     def _unary(self, index: int, name: str, image: Tensor) -> Tensor:
         if self.source.checkpoint is not None:
             if self._model is None:
-                model, classes = load_model(self.source.checkpoint)
+                model, classes = load_model(self.source.checkpoint, self.source.network)
                 check_labels(self.source.checkpoint, classes, self._dataset)
                 self._model = model.eval()
             device = next(self._model.parameters()).device

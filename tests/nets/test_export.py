@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
-from crfrnn.nets import SegmentationModel, build_model
+from crfrnn.nets import NetworkFunction, SegmentationModel, build_model
 
 KERNELS = [smoothness_kernel(), appearance_kernel(theta_alpha=20, theta_beta=20)]
 
@@ -17,7 +17,7 @@ def _nothing_compiled() -> None:
     torch.compiler.reset()
 
 
-def model(name: str, **arguments: float) -> SegmentationModel:
+def model(name: str | NetworkFunction, **arguments: float) -> SegmentationModel:
     built = build_model(name, 3, CRFRNN(3, KERNELS, num_iterations=2), width=0.01, dropout=0.0, **arguments)
     for layer in built.network.label_layers:
         if not layer.startswith("upscore"):
@@ -37,9 +37,10 @@ def photo() -> Tensor:
         ("deeplab-msc", {}),
         ("fcn-32s", {}),
         ("fcn-8s-at-once", {}),
+        (NetworkFunction("tests.own_networks:tiny"), {"input_side": 50}),
     ],
 )
-def test_models_export_at_a_fixed_size(name: str, arguments: dict[str, float]) -> None:
+def test_models_export_at_a_fixed_size(name: str | NetworkFunction, arguments: dict[str, float]) -> None:
     built, other = model(name, **arguments).eval(), photo()
     program = torch.export.export(built, (photo(),))
     unary, wanted = built.unary(other), built(other)

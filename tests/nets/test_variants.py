@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from crfrnn import CRFRNN, smoothness_kernel
-from crfrnn.nets import NETWORKS, build_model, parameter_count, receptive_field
+from crfrnn.nets import build_model, parameter_count, receptive_field
 from crfrnn.nets.layers import output_size
-from crfrnn.nets.variants import CONVOLUTIONS
+from crfrnn.nets.variants import CONVOLUTIONS, VARIANTS
 from crfrnn.nets.vgg import scaled
 
 NARROW = 0.01
@@ -106,7 +106,7 @@ def test_sizes_behind_the_poolings(name: str, training: bool, sizes: list[int]) 
     assert output_size(chain, sizes[0]) == (16 if name == "fcn-8s" else sizes[-1])
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("training", [False, True])
 def test_layers_make_the_sizes_they_say(name: str, training: bool) -> None:
     network = build_model(name, 2, width=NARROW).network.train(training)
@@ -117,7 +117,7 @@ def test_layers_make_the_sizes_they_say(name: str, training: bool) -> None:
     assert seen[0].shape[2:] == (output_size(chain, 41), output_size(chain, 57))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_labels_width_and_crf(name: str) -> None:
     crf = CRFRNN(5, [smoothness_kernel()], num_iterations=1)
     model = build_model(name, 5, crf, width=0.05).eval()
@@ -135,7 +135,7 @@ def test_channels_are_multiples_of_four() -> None:
         ({"num_labels": 1}, "2 labels or more"),
         ({"width": 0.0}, "width is 0"),
         ({"output_stride": 4}, "8, 16 or 32"),
-        ({"name": "fcn-8s", "output_stride": 8}, "fcn-8s upsamples"),
+        ({"name": "fcn-8s", "output_stride": 8}, "fcn-8s has one density of scores"),
     ],
 )
 def test_bad_arguments(arguments: dict, message: str) -> None:

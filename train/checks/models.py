@@ -1,11 +1,14 @@
 """Whether the models of all stages can be made and follow one another, found out on models without memory."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
 
-from crfrnn.nets import SegmentationModel, build_model
+from crfrnn.nets import SegmentationModel
+from crfrnn.nets.functions import is_own
+from train.recipes import Stage
 from train.start import build_crf, freeze, origin, previous, take_over
 from train.state import Run
 from train.steps.mixture import shares
@@ -24,20 +27,26 @@ class Size:
 def check_models(run: Run, names: Sequence[str], init: str | None) -> dict[str, Size]:
     """What the checkpoints of each of the stages `names` will take.
 
-    Raises ValueError where a batch cannot be shared out, a network is unknown, does not follow from the stage before, or has
-    nothing to learn, and FileNotFoundError where a stage has nothing to begin from.
+    Raises ValueError where a batch cannot be shared out, batches are normalized in several processes, a network is unknown,
+    does not follow from the stage before, or has nothing to learn, and FileNotFoundError where a stage has nothing to begin
+    from.
     """
+    if run.group.world > 1 and run.recipe.batch_norm == "batch":
+        raise ValueError("--batch-norm batch needs a single process, as others would see other batches; wanted fixed")
     models: dict[str, SegmentationModel] = {}
     sizes = {}
     for name in names:
         stage = run.recipe.stages[name]
         shares(stage, run.group.world, name)
         before = previous(run, name)
-        with torch.device("meta"):
+        foreign = is_own(stage.network or run.recipe.network)
+        with nullcontext() if foreign else torch.device("meta"):  # code of others may not know tensors without memory
             crf = None
             if stage.trains != "network":
                 crf = build_crf(replace(run.recipe.crf, compatibility="potts"), run.dataset)
-            models[name] = build_model(**run.architecture(stage), crf=crf)
+            models[name] = run.build(stage, crf)
+        if foreign:
+            check_forward(models[name], stage)
         if before in models:
             check_succession(run, name, before, models)
         else:
@@ -48,6 +57,14 @@ def check_models(run: Run, names: Sequence[str], init: str | None) -> dict[str, 
         own = number_of_bytes(models[name].state_dict().values())
         sizes[name] = Size(own, own + (learned if stage.momentum else 0) + (own if stage.ema else 0))
     return sizes
+
+
+@torch.no_grad()
+def check_forward(model: SegmentationModel, stage: Stage) -> None:
+    """Raise ValueError where a network of the user's does not take a crop of the stage, or gives no logits for it."""
+    side = stage.crop or 321
+    model.eval().scores(torch.zeros(1, 3, side, side))
+    model.train()
 
 
 def check_succession(run: Run, name: str, before: str, models: Mapping[str, SegmentationModel]) -> None:

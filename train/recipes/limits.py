@@ -40,6 +40,7 @@ LIMITS: dict[type, dict[str, Limits]] = {
         "width": Limits(0, 16, "(]"),
         "dropout": SHARE,
         "input_scale": Limits(0.05, 4),
+        "input_side": Limits(16, 10_000),
         "extra_labels": Limits(0, 254),
         "val_images": COUNT,
         "seed": Limits(0, 2**63 - 1),

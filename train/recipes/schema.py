@@ -137,10 +137,17 @@ class Recipe:
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
     """the fixed CRF that follows the network, for comparison with the CRF-RNN in the final table"""
     network: str = "deeplab-largefov"
+    """a built-in network, or a function of yours that makes one, as FILE.py:FUNCTION or PACKAGE.MODULE:FUNCTION"""
+    batch_norm: Literal["fixed", "batch"] = "fixed"
+    """what layers of batch normalization normalize by: statistics that stay as they were before training, as the small
+    batches of joint training want it, or those of the batch, from which they learn"""
     width: float = 1.0
     dropout: float = 0.5
     input_scale: float = 1.0
     """the network sees images resampled by this factor, the CRF the images themselves"""
+    input_side: int | None = None
+    """at test time, the network sees images resampled until their longer side has this many pixels; None for their own
+    size. deeplabv3-mobilenetv2 was published for 513"""
     extra_labels: int = 0
     """scores after those of the labels that count as background, for a source that tells them apart"""
     parts: Parts = field(default_factory=Parts)

@@ -51,7 +51,7 @@ class Training:
         named = sources(run.recipe, self.stage)
         self.source_names, self.sources = list(named), list(named.values())
         self.sets = run.sets.get(name) or [run.dataset]
-        self.loss = StageLoss(model, self.stage.loss_stride, self.sources)
+        self.loss = StageLoss(model, self.stage.loss_stride, self.sources, run.recipe.batch_norm == "fixed")
         self.shared: StageLoss | DistributedDataParallel = self.loss
         if run.group.world > 1:
             self.shared = DistributedDataParallel(self.loss, broadcast_buffers=False)

@@ -94,14 +94,18 @@ class StageLoss(nn.Module):
     estimated in each call, and `estimated` then holds them, by the number of the source.
 
     Without a CRF only the scores asked for are interpolated; scores at the stride of the loss are taken as they are. A
-    network of which nothing learns runs as at test time, without dropout and without a graph.
+    network of which nothing learns runs as at test time, without dropout and without a graph. So do, with `fixed_norms`, all
+    layers of batch normalization; without it, those whose weights are frozen.
     """
 
-    def __init__(self, model: SegmentationModel, stride: int, sources: Sequence[Source] = ALONE) -> None:
+    def __init__(
+        self, model: SegmentationModel, stride: int, sources: Sequence[Source] = ALONE, fixed_norms: bool = True
+    ) -> None:
         super().__init__()
         self.model = model
         self.stride = stride
         self.sources = sources
+        self.fixed_norms = fixed_norms
         self.joint = any(source.joint for source in sources)
         self.estimated: dict[int, Tensor] = {}
         self.frozen = not any(parameter.requires_grad for parameter in model.network.parameters())
@@ -110,6 +114,10 @@ class StageLoss(nn.Module):
         super().train(mode)
         if self.frozen:
             self.model.network.eval()
+        for layer in self.model.network.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                learns = any(parameter.requires_grad for parameter in layer.parameters())
+                layer.train(layer.training and learns and not self.fixed_norms)
         return self
 
     def forward(
@@ -141,10 +149,18 @@ class StageLoss(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             if self.model.crf is None and self.model.network.training:
                 scores = (self.model.all_scores if self.joint else self.model.scores)(images).float()
-                size = self.strided(images[:, 0]).shape[1:]
-                return possible(F.interpolate(scores, size=size, mode="bilinear", align_corners=True), allowed)
+                return possible(self.at_labels(scores, images), allowed)
             unary = possible(self.model.unary(images), allowed)
         return self.model.refine(unary, images)[:, :, :: self.stride, :: self.stride]
+
+    def at_labels(self, scores: Tensor, images: Tensor) -> Tensor:
+        """Scores of the padded images at the pixels of `strided`; interpolated there alone where their span allows it."""
+        height, width = self.strided(images[:, 0]).shape[1:]
+        spans = [(n - 1) * self.model.network.output_stride / self.model.input_scale for n in scores.shape[-2:]]
+        if any(span % self.stride for span in spans):
+            return self.model.upsample(scores, images.shape[-2:])[:, :, :: self.stride, :: self.stride]
+        size = [round(span / self.stride) + 1 for span in spans]
+        return F.interpolate(scores, size=size, mode="bilinear", align_corners=True)[..., :height, :width]
 
 
 def possible(scores: Tensor, allowed: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 import torch
 
 from crfrnn.nets import SegmentationModel
-from crfrnn.nets.variants import CONVOLUTIONS
 from train.recipes import Stage
 
 
@@ -41,10 +40,7 @@ def family(model: SegmentationModel, parameter: str) -> str:
     if parameter.startswith("crf."):
         kinds = {"compatibility": "compatibility", "log_bandwidth_scales": "bandwidths"}
         return next((kind for name, kind in kinds.items() if name in parameter), "kernel weights")
-    layer = parameter.split(".")[1]
-    if layer in model.network.label_layers:
-        return "last layer"
-    return "trunk" if layer in CONVOLUTIONS else "new layers"
+    return model.network.family(parameter.removeprefix("network."))
 
 
 def factor(stage: Stage, step: int) -> float:

@@ -2,6 +2,7 @@
 
 import os
 import reprlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from crfrnn._files import load_torch, naming, replacing
 from crfrnn.nets.assembly import SegmentationModel, build_model
 from crfrnn.nets.bgr import crf_from_settings
+from crfrnn.nets.functions import NetworkFunction, is_own
 from crfrnn.nets.weights.imagenet import checked_state
 from crfrnn.nets.weights.loading import load_tensors
 
@@ -77,15 +79,44 @@ def checked_checkpoint(content: dict[str, Any], path: str | os.PathLike) -> dict
     return content
 
 
-def model_from_checkpoint(path: str | os.PathLike) -> tuple[SegmentationModel, list[str]]:
+def function_of(
+    path: str | os.PathLike, architecture: dict[str, Any], functions: Sequence[NetworkFunction]
+) -> NetworkFunction | None:
+    """The one of `functions` that makes a checkpoint's network; None for a built-in network.
+
+    Raises ValueError where it is another function.
+    """
+    name = architecture.get("name")
+    if not isinstance(name, str) or not is_own(name):
+        return None
+    found = next((function for function in functions if function.name == name), None)
+    if found is None:
+        given = f", not {' or '.join(each.given for each in functions)}" if functions else ""
+        raise ValueError(
+            f"{os.fspath(path)!r} holds the network {name}{given}: code of yours, which runs only where the command names "
+            f"it; wanted --network {name}, with its folder where it is a file"
+        )
+    return found
+
+
+def model_from_checkpoint(
+    path: str | os.PathLike, functions: Sequence[NetworkFunction] = ()
+) -> tuple[SegmentationModel, list[str]]:
     """The model in a checkpoint, in evaluation mode on the CPU, and the names of its labels.
 
-    Raises as `load_checkpoint`, and ValueError where its settings are not those of a model, or its weights do not fit.
+    Args:
+        functions: networks of your own that the checkpoint may hold. It cannot make others run.
+
+    Raises as `load_checkpoint` and as `NetworkFunction.make`, and ValueError where its settings are not those of a model,
+    its weights do not fit, or its network is another function.
     """
     content = load_checkpoint(path)
+    function = function_of(path, content["architecture"], functions)
+    if function is not None:
+        function.load()  # outside of `naming`: what is wrong there is not wrong with the checkpoint
     with naming(path):
         crf = None if content["crf"] is None else crf_from_settings(content["crf"])
-        model = build_model(**content["architecture"], crf=crf)
+        model = build_model(**content["architecture"] | ({"name": function} if function else {}), crf=crf)
         reset = load_tensors(model, content["model"])
     if reset:
         raise ValueError(f"{os.fspath(path)!r} is damaged: {', '.join(reset)} are of another number of labels")

@@ -52,8 +52,8 @@ def convert(
     """The model that the weights in a file belong to, with these weights loaded.
 
     Args:
-        path: a `.caffemodel` (VGG-16, DeepLab v1, FCN, CRF-RNN), `crfasrnn_weights.pth`, a state dict of torchvision's vgg16
-            or of ours, or a checkpoint of ours.
+        path: a `.caffemodel` (VGG-16, DeepLab v1, FCN, CRF-RNN), `crfasrnn_weights.pth`, DeepLabV3-MobileNetV2 as a
+            `.tflite`, a state dict of torchvision's vgg16 or of ours, or a checkpoint of ours.
         name: one of `NETWORKS`; None where the file tells. fc6 and fc7 of a full VGG-16 are decimated to its size.
         num_labels: L; None for that of the file, 21 where it has no scores. With another number the trunk is kept and the
             label layers start from their initialization.
@@ -139,6 +139,8 @@ def _crf(source: SourceFile, targets: dict[str, Entry], num_labels: int) -> CRFR
 
 def _fit(targets: dict[str, Entry], own: dict[str, Tensor]) -> None:
     """Bring fc6 and fc7 of a full VGG-16 to the size of the model's, and give upscore2 the bias that most files lack."""
+    if "network.fc6.weight" not in own:
+        return
     channels, _, kernel, _ = own["network.fc6.weight"].shape
     for layer in ("fc6", "fc7"):
         weight, bias = (targets.get(f"network.{layer}.{kind}") for kind in ("weight", "bias"))

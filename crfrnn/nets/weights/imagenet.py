@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from crfrnn._files import load_arrays, load_torch, naming
+from crfrnn.nets.assembly import Network
 from crfrnn.nets.variants import CONVOLUTIONS
 from crfrnn.nets.vgg import VGG16
 from crfrnn.nets.weights.decimation import decimate_fc6, decimate_fc7
@@ -41,7 +42,7 @@ counts on 1."""
 Tensors = dict[str, torch.Tensor]
 
 
-def load_imagenet(network: VGG16, source: str | os.PathLike) -> list[str]:
+def load_imagenet(network: Network, source: str | os.PathLike) -> list[str]:
     """Fill conv1_1 ... conv5_3, and fc6 and fc7 where the source has them, with ImageNet weights.
 
     fc6 and fc7 are decimated to the size of the network's; see decimation.py. Returns the names of the layers left as they
@@ -56,6 +57,11 @@ def load_imagenet(network: VGG16, source: str | os.PathLike) -> list[str]:
     Raises FileNotFoundError where there is no such file, ValueError where it holds something else or the network is not
     of width 1.
     """
+    if not isinstance(network, VGG16):
+        raise ValueError(
+            f"{os.fspath(source)!r} stands for weights of VGG-16, and the network is {network.variant}; wanted a "
+            "checkpoint of this network, FILE.pt (python -m crfrnn.nets.convert makes one of published weights)"
+        )
     if source in ("imagenet", "imagenet-v1"):
         tensors = from_torchvision_state(_download(source == "imagenet-v1"), network.mean)
     elif not os.path.isfile(source):

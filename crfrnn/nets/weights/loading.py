@@ -38,8 +38,8 @@ def load_tensors(
             f"the weights do not fit the model: missing {_listed(missing)}; left over {_listed(left_over)}. Load them into "
             "the network they belong to, or accept these by name"
         )
-    groups = label_groups(model)
     unfit = [name for name, tensor in own.items() if name in tensors and tensors[name].shape != tensor.shape]
+    groups = label_groups(model) if unfit else []
     reset: list[str] = []
     for name in unfit:
         other = _other_labels(tensors[name], own[name], network.num_labels)
@@ -84,7 +84,7 @@ def start_from(network: Network, trained: Network) -> list[str]:
 def label_groups(model: SegmentationModel | Network) -> list[list[str]]:
     """Names of the tensors whose shapes follow the number of labels: of the network, and of the CRF."""
     if not isinstance(model, SegmentationModel):
-        return [[name for name in model.state_dict() if name.split(".")[0] in model.label_layers]]
+        return [[name for name in model.state_dict() if name.rpartition(".")[0] in model.label_layers]]
     groups = [[f"network.{name}" for name in label_groups(model.network)[0]]]
     return (
         groups

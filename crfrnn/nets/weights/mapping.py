@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 
+from crfrnn.nets.mobilenet import DeepLabV3MobileNetV2
 from crfrnn.nets.weights.imagenet import fold_input
 
 SEES_COLORS = ("network.conv1_1", "network.data_conv")
 """The layers that look at the image itself; data_conv is the first branch of the MSc networks."""
 
-SCORE_WEIGHTS = ("network.fc8.weight", "network.score_fr.weight")
+SCORE_WEIGHTS = ("network.fc8.weight", "network.score_fr.weight", "network.logits.weight")
 """Every network of ours has one of these; its first size is the number of labels."""
 
 
@@ -113,6 +114,8 @@ def recognize(entries: Iterable[Entry]) -> str | None:
     for layer, name in {"upscore8": "fcn-8s", "upscore16": "fcn-16s", "upscore": "fcn-32s"}.items():
         if layer in layers:
             return name
+    if {"features", "aspp", "pooling"} <= layers:
+        return DeepLabV3MobileNetV2.variant
     fc6 = targets.get("network.fc6.weight")
     if fc6 is None or fc6.tensor.ndim != 4 or "fc8" not in layers:
         return None

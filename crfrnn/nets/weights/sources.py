@@ -17,6 +17,7 @@ from crfrnn.nets.weights.checkpoint import FORMAT, checked_checkpoint
 from crfrnn.nets.weights.crfasrnn import THETAS, is_crfasrnn, is_pair_term, pair_term, published_settings, read_crfasrnn
 from crfrnn.nets.weights.imagenet import CAFFE_MEAN_BGR, TORCHVISION_NAMES, checked_state, from_torchvision_state
 from crfrnn.nets.weights.mapping import SCORE_WEIGHTS, Entry, SourceFile, entry, recognize, to_rgb
+from crfrnn.nets.weights.tflite import from_tflite, read_tflite
 
 Order = Literal["rgb", "bgr"]
 
@@ -34,9 +35,12 @@ UPSAMPLES = {64: "upscore", 32: "upscore16", 16: "upscore8"}
 
 IMAGENET_CLASSES = 1000
 
+FIRST_WEIGHTS = (f"network.{CONVOLUTIONS[0]}.weight", "network.features.0.0.weight")
+"""Every network of ours has one of these."""
+
 
 def read_source(path: str | os.PathLike, order: Order | None = None) -> SourceFile:
-    """The tensors in a `.caffemodel`, or in any file of torch with a checkpoint of ours or a state dict.
+    """The tensors in a `.caffemodel` or `.tflite` file, or in any file of torch with a checkpoint of ours or a state dict.
 
     Args:
         order: channel order of the images that a state dict was trained on, where its names leave that open.
@@ -44,14 +48,17 @@ def read_source(path: str | os.PathLike, order: Order | None = None) -> SourceFi
     Raises FileNotFoundError where there is no file, ValueError where it is damaged or of another network.
     """
     what = os.fspath(path)
-    is_caffe = what.endswith(".caffemodel")
-    source = from_caffe(read_caffemodel(path)) if is_caffe else _from_torch(_load(path), order)
-    targets = {each.target for each in source.entries}
-    if f"network.{CONVOLUTIONS[0]}.weight" not in targets:
+    if what.endswith(".caffemodel"):
+        source = from_caffe(read_caffemodel(path))
+    elif what.endswith(".tflite"):
+        source = from_tflite(read_tflite(path))
+    else:
+        source = _from_torch(_load(path), order)
+    if not {each.target for each in source.entries} & set(FIRST_WEIGHTS):
         names = list(dict.fromkeys(each.source.rsplit(".", 1)[0] for each in source.entries))
         raise ValueError(
             f"{what!r} is of another network: its layers are {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}; "
-            f"wanted one of the VGG-16 family, {CONVOLUTIONS[0]} ... {CONVOLUTIONS[-1]}"
+            f"wanted one of the VGG-16 family, {CONVOLUTIONS[0]} ... {CONVOLUTIONS[-1]}, or DeepLabV3 on MobileNetV2"
         )
     for each in source.entries:
         if each.target is not None and not bool(each.tensor.isfinite().all()):
@@ -131,7 +138,7 @@ def _settle_scale(entries: list[Entry], layer: str, scale: Tensor) -> None:
 
 
 def _load(path: str | os.PathLike) -> dict:
-    content = load_torch(path, "file of weights (.caffemodel by its name, or readable by torch)")
+    content = load_torch(path, "file of weights (.caffemodel or .tflite by its name, or readable by torch)")
     if isinstance(content, dict) and content.get("format") == FORMAT:
         return checked_checkpoint(content, path)
     return checked_state(content, path, "state dict of the VGG-16 family")

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from crfrnn.nets import model_from_checkpoint
+from crfrnn.nets import NetworkFunction, build_model, model_from_checkpoint, save_checkpoint
 from eval.tuning.scored_images import ScoredImages, ScoreSource, drawn
 from tests.eval.stored_scores import logits, write_archive, write_folder
 
@@ -45,6 +45,19 @@ def test_scores_from_a_checkpoint(voc: Path, make_checkpoint: Callable) -> None:
     model, _ = model_from_checkpoint(path)
     with torch.no_grad():
         assert torch.equal(scored.unary, model.eval().unary(scored.image))
+
+
+def test_scores_from_a_network_of_ones_own(voc: Path, tmp_path: Path) -> None:
+    path, name = tmp_path / "own.pt", "tests.own_networks:tiny"
+    model = build_model(NetworkFunction(name), 3).eval()
+    save_checkpoint(path, model, architecture={"name": name, "num_labels": 3}, classes=["background", "cat", "dog"])
+    with pytest.raises(ValueError, match="wanted --network tests"):
+        ScoredImages(ScoreSource(voc, checkpoint=path, images=None))[1]
+    with pytest.raises(ValueError, match=r"--network is .*:tiny, and there is no --checkpoint that could hold it"):
+        ScoredImages(ScoreSource(voc, unaries=tmp_path, network=name, images=None))
+    scored = ScoredImages(ScoreSource(voc, checkpoint=path, network=name, images=None))[1]
+    with torch.no_grad():
+        torch.testing.assert_close(scored.unary, model.unary(scored.image))
 
 
 def test_a_checkpoint_of_as_many_other_labels(voc: Path, make_checkpoint: Callable) -> None:

@@ -138,3 +138,20 @@ def test_impossible_labels_have_no_part_in_the_loss() -> None:
     first = F.cross_entropy(logits[:1], batch.labels[:1], reduction="sum")
     second = F.cross_entropy(logits[1:, [0, 3]], batch.labels[1:].clamp(max=1), reduction="sum")
     torch.testing.assert_close(got, (first + second)[None], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("name", ["deeplab-largefov", "fcn-32s", "deeplabv3-mobilenetv2"])
+@pytest.mark.parametrize("size", [(33, 49), (34, 48), (40, 21)])
+@pytest.mark.parametrize("stride", [1, 5, 8])
+def test_labels_meet_the_scores_of_their_own_pixels(name: str, size: tuple[int, int], stride: int) -> None:
+    """Scores that are their column in the image arrive at the columns that the loss looks at, whatever the crop."""
+    model = build_model(name, num_labels=2, width=0.02, dropout=0.0).train()
+    step = model.network.output_stride
+
+    def columns(module: torch.nn.Module, inputs: tuple[Tensor], scores: Tensor) -> Tensor:
+        return (step * torch.arange(float(scores.shape[-1]))).expand(1, 2, scores.shape[-2], -1)
+
+    model.network.register_forward_hook(columns)
+    logits = StageLoss(model, stride).logits(torch.zeros(1, 3, *size), torch.ones(1, 255, dtype=torch.bool))
+    expected = torch.arange(0.0, size[1], stride).expand(1, 2, len(range(0, size[0], stride)), -1)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
