@@ -1,4 +1,4 @@
-"""Turn the numbers that callers pass into Python's, or raise an error that names the argument."""
+"""Turn the numbers and devices that callers pass into Python's and torch's, or raise an error that names the argument."""
 
 import math
 import operator
@@ -6,6 +6,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 LARGEST = 2**31 - 1
@@ -36,3 +37,17 @@ def real_number(name: str, value: Any) -> float:
     except OverflowError:
         digits = int(math.log10(abs(value))) + 1
         raise ValueError(f"{name} has {digits} digits; wanted a number that a float holds, below 1e308") from None
+
+
+def usable_device(device: str | torch.device | None) -> torch.device | None:
+    """`device` as torch's, None for none. Raises ValueError where torch cannot compute there."""
+    if device is None:
+        return None
+    try:
+        found = torch.zeros(0, device=device).device
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device is {device!r}, which torch cannot use ({reason}); wanted 'cpu' or 'cuda'") from error
+    if found.type == "meta":
+        raise ValueError("device is 'meta', which holds no numbers; wanted 'cpu' or 'cuda'")
+    return found

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crfrnn._numbers import usable_device
 from crfrnn.masks import Photo, Probabilities, read_photo, read_probabilities
 from crfrnn.presets import MASKS, PUBLISHED, FixedCRF
 
@@ -41,7 +42,7 @@ def refine(
 
     Raises TypeError or ValueError where the two do not fit, or numbers are no probabilities.
     """
-    numbers, device = _numbers(crf), _usable(device)
+    numbers, device = _numbers(crf), usable_device(device)
     if not _are_many(image, probabilities):
         photo, given = _pair(image, probabilities, "")
         return given.like(_refined([(photo, given)], numbers, device)[0])
@@ -63,14 +64,6 @@ def _numbers(crf: FixedCRF | str) -> FixedCRF:
     if not isinstance(crf, FixedCRF):
         raise TypeError(f"crf is a {type(crf).__name__}; wanted crfrnn.presets.FixedCRF or the name of a published one")
     return crf
-
-
-def _usable(device: str | torch.device | None) -> torch.device | None:
-    try:
-        return None if device is None else torch.zeros(0).to(device).device
-    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"device is {device!r}, which torch cannot use ({reason}); wanted 'cpu' or 'cuda'") from error
 
 
 def _are_many(image: Any, probabilities: Any) -> bool:

@@ -33,7 +33,7 @@ ALLOWED = {
     "crfrnn.meanfield": {"crfrnn.kernels", "crfrnn.fused", "crfrnn.checks", "crfrnn.state", "crfrnn.tracing"},
     "crfrnn.presets": {"crfrnn.kernels", "crfrnn.meanfield"},
     "crfrnn.masks": set(),
-    "crfrnn.refinement": {"crfrnn.masks", "crfrnn.presets"},
+    "crfrnn.refinement": {"crfrnn._numbers", "crfrnn.masks", "crfrnn.presets"},
     "crfrnn.densecrf": {"crfrnn._numbers", "crfrnn.kernels", "crfrnn.fused", "crfrnn.lattice"},
     "crfrnn.convert": {"crfrnn._numbers", "crfrnn.densecrf", "crfrnn.kernels", "crfrnn.meanfield"},
     "crfrnn.data": {"crfrnn._torchvision", "crfrnn._files", "crfrnn._command", "crfrnn.parts"},

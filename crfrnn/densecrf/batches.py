@@ -52,8 +52,8 @@ def _beliefs(
     if energy.ndim != 3:
         raise ValueError(f"the unary has shape {list(energy.shape)}; wanted [L, h, w]")
     labels, height, width = energy.shape
-    crf = DenseCRF2D(width, height, labels)
-    crf.setUnaryEnergy(energy.flatten(1).to(device or energy.device))
+    crf = DenseCRF2D(width, height, labels, device=device)
+    crf.setUnaryEnergy(energy.flatten(1))
     if gaussian is not None:
         crf.addPairwiseGaussian(**gaussian)
     if bilateral is not None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crfrnn._numbers import whole_number
+from crfrnn._numbers import usable_device, whole_number
 from crfrnn.densecrf.arrays import as_matrix, as_tensor, bandwidths, check_finite
 from crfrnn.densecrf.eigen import MatrixXf
 from crfrnn.densecrf.inference import Pairwise, build_pairwise
@@ -29,15 +29,16 @@ NOT_FINITE = "Q holds NaN or infinite entries; wanted beliefs, such as startInfe
 class DenseCRF:
     """A fully connected CRF with `nlabels` labels over `nvar` points of any kind.
 
-    Computes in float32 on the device of the unary energies and returns NumPy arrays. The first inference after a term is
-    added builds the kernels; later ones reuse them, even with other unary energies. With a single label every belief is 1,
-    as in pydensecrf: a mask needs two labels, [1 - p, p].
+    Computes in float32 on `device`, by default that of the unary energies, and returns NumPy arrays. The first inference
+    after a term is added builds the kernels; later ones reuse them, even with other unary energies. With a single label
+    every belief is 1, as in pydensecrf: a mask needs two labels, [1 - p, p].
 
     Methods raise TypeError or ValueError for arguments that do not fit.
     """
 
-    def __init__(self, nvar: int, nlabels: int) -> None:
+    def __init__(self, nvar: int, nlabels: int, *, device: str | torch.device | None = None) -> None:
         self._nvar = whole_number("nvar", nvar, 1)
+        self._device = usable_device(device)
         self._nlabels = whole_number("nlabels", nlabels, 1)
         self._unary: Tensor | None = None
         self._terms: list[Term] = []
@@ -127,9 +128,10 @@ class DenseCRF:
                 "take the negative logarithm, or call unary_from_softmax(p)",
                 stacklevel=3,
             )
-        if self._unary is not None and self._unary.device != u.energy.device:
+        energy = u.energy.to(self._device or u.energy.device)
+        if self._unary is not None and self._unary.device != energy.device:
             self._pairwise = None
-        self._unary = -u.energy
+        self._unary = -energy
 
     def _add(self, points: Points, compat: Any, kernel: int, normalization: int) -> None:
         self._terms.append(make_term(points, compat, kernel, normalization, self._nlabels))
@@ -165,9 +167,9 @@ class DenseCRF:
 class DenseCRF2D(DenseCRF):
     """A DenseCRF over the pixels of an image, row by row. Mind the order of the arguments: width, then height."""
 
-    def __init__(self, w: int, h: int, nlabels: int) -> None:
+    def __init__(self, w: int, h: int, nlabels: int, *, device: str | torch.device | None = None) -> None:
         self._w, self._h = whole_number("w", w, 1), whole_number("h", h, 1)
-        super().__init__(self._w * self._h, nlabels)
+        super().__init__(self._w * self._h, nlabels, device=device)
 
     def addPairwiseGaussian(
         self, sxy: Any, compat: Any, kernel: int = DIAG_KERNEL, normalization: int = NORMALIZE_SYMMETRIC

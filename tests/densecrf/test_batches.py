@@ -33,6 +33,15 @@ def test_images_of_several_sizes() -> None:
     np.testing.assert_array_equal(torch_beliefs, found[0])
 
 
+def test_a_device_is_checked_before_anything_else() -> None:
+    crf = dcrf.DenseCRF2D(8, 6, 3, device=torch.device("cpu"))
+    crf.setUnaryEnergy(UNARIES[0].reshape(3, -1))
+    np.testing.assert_allclose(crf.inference(0).sum(0), 1, rtol=1e-5)
+    for device in ("gpu", "meta", 3.5):
+        with pytest.raises(ValueError, match=f"device is '?{device}"):
+            dcrf.DenseCRF2D(8, 6, 3, device=device)
+
+
 def test_terms_may_be_left_out() -> None:
     alone = next(dcrf.batched(IMAGES, UNARIES))
     wanted = np.exp(-UNARIES[0]) / np.exp(-UNARIES[0]).sum(0)
