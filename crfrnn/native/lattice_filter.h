@@ -17,22 +17,27 @@ struct Tables {
     const int32_t* members;       // rows
 };
 
+// N vectors of a row, or half a vector where N is 0.
 template <class T, int N>
 struct Block {
-    using V = Vectors<T>;
-    typename V::vector part[N];
+    static constexpr int BYTES = N ? VECTOR_BYTES : VECTOR_BYTES / 2, PARTS = N ? N : 1;
+    using V = Vectors<T, BYTES>;
+    typename V::vector part[PARTS];
 
     static Block load(const T* from) {
         Block out;
-        for (int n = 0; n < N; ++n) out.part[n] = V::load(from + n * V::width);
+        for (int n = 0; n < PARTS; ++n) out.part[n] = V::load(from + n * V::width);
         return out;
     }
     void store(T* to) const {
-        for (int n = 0; n < N; ++n) V::store(to + n * V::width, part[n]);
+        for (int n = 0; n < PARTS; ++n) V::store(to + n * V::width, part[n]);
+    }
+    void add(const Block& other) {
+        for (int n = 0; n < PARTS; ++n) part[n] += other.part[n];
     }
     void add(const Block& other, T factor) {
         const typename V::vector factors = V::splat(factor);
-        for (int n = 0; n < N; ++n) part[n] = multiply_add<T>(other.part[n], factors, part[n]);
+        for (int n = 0; n < PARTS; ++n) part[n] = multiply_add<T, BYTES>(other.part[n], factors, part[n]);
     }
 };
 
@@ -44,7 +49,7 @@ inline void prefetch_rows(const T* rows, int64_t stride, const int32_t* index, i
     for (int64_t p = AHEAD * corners; p < (AHEAD + 1) * corners; ++p) {
         const char* row = reinterpret_cast<const char*>(rows + index[p] * stride);
         __builtin_prefetch(row);
-        __builtin_prefetch(row + 64);
+        if (stride * int64_t(sizeof(T)) > 64) __builtin_prefetch(row + 64);
     }
 }
 
@@ -168,10 +173,10 @@ struct Filter {
                 const T* ahead =
                     rows + members[i + AHEAD] * columns + c;  // `members` is that much longer than its runs
                 __builtin_prefetch(ahead);
-                __builtin_prefetch(ahead + B::V::width * width() - 1);
+                __builtin_prefetch(ahead + B::V::width * B::PARTS - 1);
                 const B next = i + 1 < size ? B::load(rows + members[i + 1] * columns + c) : B{};
                 B sum = current;
-                for (int n = 0; n < width(); ++n) previous.part[n] += next.part[n];
+                previous.add(next);
                 sum.add(previous, T(0.5));
                 sum.store(rows + members[i] * columns + c);
                 previous = current;
