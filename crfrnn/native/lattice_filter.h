@@ -53,14 +53,26 @@ inline void prefetch_rows(const T* rows, int64_t stride, const int32_t* index, i
     }
 }
 
+// Calls body(size, corners, column) for the blocks of a row. Rows of few labels leave little work by corner, so there
+// the compiler gets to know the number of corners where it is the most common, that of positions and positions with
+// colors.
+template <class T, class Body>
+inline void for_blocks_and_corners(int64_t columns, int64_t corners, const Body& body) {
+    for_blocks<T>(columns, [&](auto size, int64_t column) {
+        if constexpr (size() == 0) {
+            if (corners == 9) return body(size, std::integral_constant<int64_t, 9>{}, column);
+        }
+        body(size, corners, column);
+    });
+}
+
 // out [count, columns] = sum_p weights_p rows[index_p] for the points from `first` on.
 template <class T>
 NOINLINE void slice_points(const Tables& tables, int64_t first, int64_t count, const T* rows, const T* weights,
                            int64_t columns, T* out) {
-    const int64_t corners = tables.corners;
-    for_blocks<T>(columns, [&](auto size, int64_t c) {
+    for_blocks_and_corners<T>(columns, tables.corners, [&](auto size, auto corners, int64_t c) {
         using B = Block<T, size()>;
-        const int64_t stride = columns, last = corners;
+        const int64_t stride = size() ? columns : B::V::width, last = corners;
         const T* from = rows + c;
         T* to = out + c;
         for (int64_t i = 0; i < count; ++i) {
@@ -79,10 +91,9 @@ NOINLINE void slice_points(const Tables& tables, int64_t first, int64_t count, c
 template <class T>
 NOINLINE void splat_points(const Tables& tables, int64_t first, int64_t count, const T* values, const T* weights,
                            int64_t columns, T* rows) {
-    const int64_t corners = tables.corners;
-    for_blocks<T>(columns, [&](auto size, int64_t c) {
+    for_blocks_and_corners<T>(columns, tables.corners, [&](auto size, auto corners, int64_t c) {
         using B = Block<T, size()>;
-        const int64_t stride = columns, last = corners;
+        const int64_t stride = size() ? columns : B::V::width, last = corners;
         T* to = rows + c;
         for (int64_t i = 0; i < count; ++i) {
             const int32_t* index = tables.index + (first + i) * last;
