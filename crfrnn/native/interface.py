@@ -56,8 +56,10 @@ def count(number: int) -> ctypes.c_int64:
 
 
 def padded(channels: int, dtype: torch.dtype) -> int:
-    """Numbers per row in memory."""
+    """Numbers per row in memory: whole vectors, or half of one."""
     width = VECTOR_BYTES // dtype.itemsize
+    if channels <= width // 2:
+        return width // 2
     return -(-channels // width) * width
 
 

@@ -89,21 +89,24 @@ NOINLINE void transform_rows(const Worker& worker, int64_t segments, const int64
         const int64_t size = segment_start[s + 1] - segment_start[s];
         const int64_t begin = segment_start[s] + worker.begin(size), end = segment_start[s] + worker.end(size);
         if (!matrices.full) {
-            using V = Vectors<T>;
             const T *left = matrices.left + s * to_columns, *right = matrices.right + s * to_columns;
             const T* diagonal = matrices.diagonal + s * to_columns;
-            for (int64_t row = begin; row < end; ++row) {
-                const T* source = from + row * to_columns;
-                typename V::vector sum{};
-                for (int64_t c = 0; c < to_columns; c += V::width) {
-                    sum = multiply_add<T>(V::load(left + c), V::load(source + c), sum);
+            with_vectors<T>(to_columns, [&](auto vectors) {
+                using V = decltype(vectors);
+                constexpr int BYTES = sizeof(typename V::vector);
+                for (int64_t row = begin; row < end; ++row) {
+                    const T* source = from + row * to_columns;
+                    typename V::vector sum{};
+                    for (int64_t c = 0; c < to_columns; c += V::width) {
+                        sum = multiply_add<T, BYTES>(V::load(left + c), V::load(source + c), sum);
+                    }
+                    const typename V::vector common = V::splat(sum_of<T, BYTES>(sum));
+                    for (int64_t c = 0; c < to_columns; c += V::width) {
+                        const typename V::vector own = V::load(diagonal + c) * V::load(source + c);
+                        V::store(to + row * to_columns + c, multiply_add<T, BYTES>(common, V::load(right + c), own));
+                    }
                 }
-                const typename V::vector common = V::splat(sum_of<T>(sum));
-                for (int64_t c = 0; c < to_columns; c += V::width) {
-                    const typename V::vector own = V::load(diagonal + c) * V::load(source + c);
-                    V::store(to + row * to_columns + c, multiply_add<T>(common, V::load(right + c), own));
-                }
-            }
+            });
             continue;
         }
         const T* matrix = matrices.full + s * from_labels * to_columns;

@@ -17,22 +17,27 @@ struct Tables {
     const int32_t* members;       // rows
 };
 
+// N vectors of a row, or half a vector where N is 0.
 template <class T, int N>
 struct Block {
-    using V = Vectors<T>;
-    typename V::vector part[N];
+    static constexpr int BYTES = N ? VECTOR_BYTES : VECTOR_BYTES / 2, PARTS = N ? N : 1;
+    using V = Vectors<T, BYTES>;
+    typename V::vector part[PARTS];
 
     static Block load(const T* from) {
         Block out;
-        for (int n = 0; n < N; ++n) out.part[n] = V::load(from + n * V::width);
+        for (int n = 0; n < PARTS; ++n) out.part[n] = V::load(from + n * V::width);
         return out;
     }
     void store(T* to) const {
-        for (int n = 0; n < N; ++n) V::store(to + n * V::width, part[n]);
+        for (int n = 0; n < PARTS; ++n) V::store(to + n * V::width, part[n]);
+    }
+    void add(const Block& other) {
+        for (int n = 0; n < PARTS; ++n) part[n] += other.part[n];
     }
     void add(const Block& other, T factor) {
         const typename V::vector factors = V::splat(factor);
-        for (int n = 0; n < N; ++n) part[n] = multiply_add<T>(other.part[n], factors, part[n]);
+        for (int n = 0; n < PARTS; ++n) part[n] = multiply_add<T, BYTES>(other.part[n], factors, part[n]);
     }
 };
 
@@ -44,18 +49,30 @@ inline void prefetch_rows(const T* rows, int64_t stride, const int32_t* index, i
     for (int64_t p = AHEAD * corners; p < (AHEAD + 1) * corners; ++p) {
         const char* row = reinterpret_cast<const char*>(rows + index[p] * stride);
         __builtin_prefetch(row);
-        __builtin_prefetch(row + 64);
+        if (stride * int64_t(sizeof(T)) > 64) __builtin_prefetch(row + 64);
     }
+}
+
+// Calls body(size, corners, column) for the blocks of a row. Rows of few labels leave little work by corner, so there
+// the compiler gets to know the number of corners where it is the most common, that of positions and positions with
+// colors.
+template <class T, class Body>
+inline void for_blocks_and_corners(int64_t columns, int64_t corners, const Body& body) {
+    for_blocks<T>(columns, [&](auto size, int64_t column) {
+        if constexpr (size() == 0) {
+            if (corners == 9) return body(size, std::integral_constant<int64_t, 9>{}, column);
+        }
+        body(size, corners, column);
+    });
 }
 
 // out [count, columns] = sum_p weights_p rows[index_p] for the points from `first` on.
 template <class T>
 NOINLINE void slice_points(const Tables& tables, int64_t first, int64_t count, const T* rows, const T* weights,
                            int64_t columns, T* out) {
-    const int64_t corners = tables.corners;
-    for_blocks<T>(columns, [&](auto size, int64_t c) {
+    for_blocks_and_corners<T>(columns, tables.corners, [&](auto size, auto corners, int64_t c) {
         using B = Block<T, size()>;
-        const int64_t stride = columns, last = corners;
+        const int64_t stride = size() ? columns : B::V::width, last = corners;
         const T* from = rows + c;
         T* to = out + c;
         for (int64_t i = 0; i < count; ++i) {
@@ -74,10 +91,9 @@ NOINLINE void slice_points(const Tables& tables, int64_t first, int64_t count, c
 template <class T>
 NOINLINE void splat_points(const Tables& tables, int64_t first, int64_t count, const T* values, const T* weights,
                            int64_t columns, T* rows) {
-    const int64_t corners = tables.corners;
-    for_blocks<T>(columns, [&](auto size, int64_t c) {
+    for_blocks_and_corners<T>(columns, tables.corners, [&](auto size, auto corners, int64_t c) {
         using B = Block<T, size()>;
-        const int64_t stride = columns, last = corners;
+        const int64_t stride = size() ? columns : B::V::width, last = corners;
         T* to = rows + c;
         for (int64_t i = 0; i < count; ++i) {
             const int32_t* index = tables.index + (first + i) * last;
@@ -168,10 +184,10 @@ struct Filter {
                 const T* ahead =
                     rows + members[i + AHEAD] * columns + c;  // `members` is that much longer than its runs
                 __builtin_prefetch(ahead);
-                __builtin_prefetch(ahead + B::V::width * width() - 1);
+                __builtin_prefetch(ahead + B::V::width * B::PARTS - 1);
                 const B next = i + 1 < size ? B::load(rows + members[i + 1] * columns + c) : B{};
                 B sum = current;
-                for (int n = 0; n < width(); ++n) previous.part[n] += next.part[n];
+                previous.add(next);
                 sum.add(previous, T(0.5));
                 sum.store(rows + members[i] * columns + c);
                 previous = current;

@@ -16,10 +16,10 @@ namespace crfrnn {
 constexpr int VECTOR_BYTES = 32;
 constexpr int BLOCK = 3;  // vectors of a row that are held in registers at once
 
-template <class T>
+template <class T, int BYTES = VECTOR_BYTES>
 struct Vectors {
-    typedef T vector __attribute__((vector_size(VECTOR_BYTES)));
-    static constexpr int width = VECTOR_BYTES / sizeof(T);
+    typedef T vector __attribute__((vector_size(BYTES)));
+    static constexpr int width = BYTES / sizeof(T);
 
     static inline vector load(const T* from) {
         vector out;
@@ -32,31 +32,38 @@ struct Vectors {
 
 // a * b + c. The compiler is told not to fuse these by itself, because the search for a simplex must round as torch
 // does.
-template <class T>
-inline typename Vectors<T>::vector multiply_add(typename Vectors<T>::vector a, typename Vectors<T>::vector b,
-                                                typename Vectors<T>::vector c) {
+template <class T, int BYTES = VECTOR_BYTES>
+inline typename Vectors<T, BYTES>::vector multiply_add(typename Vectors<T, BYTES>::vector a,
+                                                       typename Vectors<T, BYTES>::vector b,
+                                                       typename Vectors<T, BYTES>::vector c) {
 #if defined(__AVX__) && defined(__FMA__)
-    if constexpr (sizeof(T) == 4) {
+    if constexpr (sizeof(T) == 4 && BYTES == 32) {
         return (typename Vectors<T>::vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-    } else {
+    } else if constexpr (sizeof(T) == 4) {
+        return (typename Vectors<T, BYTES>::vector)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
+    } else if constexpr (BYTES == 32) {
         return (typename Vectors<T>::vector)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+    } else {
+        return (typename Vectors<T, BYTES>::vector)_mm_fmadd_pd((__m128d)a, (__m128d)b, (__m128d)c);
     }
 #else
     return a * b + c;
 #endif
 }
 
-// Labels per row in memory: whole vectors.
+// Labels per row in memory: whole vectors, or half of one.
 template <class T>
 inline int64_t padded(int64_t labels) {
     constexpr int width = Vectors<T>::width;
-    return (labels + width - 1) / width * width;
+    return labels <= width / 2 ? width / 2 : (labels + width - 1) / width * width;
 }
 
-// Calls body(std::integral_constant<int, n>, column) for the columns of a row in blocks of n <= BLOCK vectors.
+// Calls body(std::integral_constant<int, n>, column) for the columns of a row in blocks of n <= BLOCK vectors; n = 0 is
+// half a vector, and then all of the row.
 template <class T, class Body>
 inline void for_blocks(int64_t columns, const Body& body) {
     constexpr int width = Vectors<T>::width;
+    if (columns < width) return body(std::integral_constant<int, 0>{}, 0);
     int64_t column = 0;
     for (; column + BLOCK * width <= columns; column += BLOCK * width) {
         body(std::integral_constant<int, BLOCK>{}, column);
@@ -68,14 +75,25 @@ inline void for_blocks(int64_t columns, const Body& body) {
     }
 }
 
+// Calls body(Vectors<T, ...>) with the vectors of which a row is a multiple.
+template <class T, class Body>
+inline void with_vectors(int64_t columns, const Body& body) {
+    if (columns < Vectors<T>::width) {
+        body(Vectors<T, VECTOR_BYTES / 2>{});
+    } else {
+        body(Vectors<T>{});
+    }
+}
+
 // Beliefs below exp(-50) = 2e-22 are 0: products with them would be denormal numbers, which are slow.
 constexpr double SMALLEST_EXPONENT = -50;
 
-template <class T>
-inline T sum_of(typename Vectors<T>::vector value) {
-    T lanes[Vectors<T>::width];
-    Vectors<T>::store(lanes, value);
-    for (int half = Vectors<T>::width / 2; half > 0; half /= 2) {
+template <class T, int BYTES = VECTOR_BYTES>
+inline T sum_of(typename Vectors<T, BYTES>::vector value) {
+    using V = Vectors<T, BYTES>;
+    T lanes[V::width];
+    V::store(lanes, value);
+    for (int half = V::width / 2; half > 0; half /= 2) {
         for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
     }
     return lanes[0];
@@ -114,10 +132,46 @@ inline Vectors<double>::vector exponential(Vectors<double>::vector x) {
     return x;
 }
 
-// Every row of rows [count, columns] becomes its softmax.
+// Lanes 2 i and 2 i + 1 change places, or (floats alone) the halves of each half.
+inline Vectors<float>::vector swapped(Vectors<float>::vector x, bool pairs) {
+#if defined(__clang__)
+    return pairs ? __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6)
+                 : __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5);
+#else
+    typedef int32_t ints __attribute__((vector_size(VECTOR_BYTES)));
+    return pairs ? __builtin_shuffle(x, ints{1, 0, 3, 2, 5, 4, 7, 6})
+                 : __builtin_shuffle(x, ints{2, 3, 0, 1, 6, 7, 4, 5});
+#endif
+}
+
+inline Vectors<double>::vector swapped(Vectors<double>::vector x, bool) {
+    return Vectors<double>::vector{x[1], x[0], x[3], x[2]};
+}
+
+// Softmax of rows of half a vector, two at a time; after an odd number of them, memory of one more is written to.
+template <class T>
+inline void softmax_halves(T* rows, int64_t count) {
+    using V = Vectors<T>;
+    for (T* pair = rows; pair < rows + count * (V::width / 2); pair += V::width) {
+        const typename V::vector x = V::load(pair);
+        typename V::vector most = x;
+        for (const bool pairs : {false, true}) {
+            const typename V::vector other = swapped(most, pairs);
+            most = most > other ? most : other;
+        }
+        const typename V::vector e = exponential(x - most);
+        typename V::vector sum = e;
+        if (V::width == 8) sum += swapped(sum, false);
+        sum += swapped(sum, true);
+        V::store(pair, e * (1 / sum));
+    }
+}
+
+// Every row of rows [count, columns] becomes its softmax; rows of few labels see `softmax_halves`.
 template <class T>
 NOINLINE void softmax(T* rows, int64_t count, int64_t columns) {
     using V = Vectors<T>;
+    if (columns < V::width) return softmax_halves(rows, count);
     for (T* row = rows; row < rows + count * columns; row += columns) {
         typename V::vector most = V::load(row), sum{};
         for (int64_t c = V::width; c < columns; c += V::width) {
@@ -138,15 +192,17 @@ NOINLINE void softmax(T* rows, int64_t count, int64_t columns) {
 // gradient [count, columns] of the softmax becomes that of its argument: q (g - <g, q>).
 template <class T>
 NOINLINE void softmax_backward(T* gradient, const T* beliefs, int64_t count, int64_t columns) {
-    using V = Vectors<T>;
-    for (int64_t i = 0; i < count * columns; i += columns) {
-        typename V::vector sum{};
-        for (int64_t c = i; c < i + columns; c += V::width) sum += V::load(gradient + c) * V::load(beliefs + c);
-        const T inner = sum_of<T>(sum);
-        for (int64_t c = i; c < i + columns; c += V::width) {
-            V::store(gradient + c, (V::load(gradient + c) - inner) * V::load(beliefs + c));
+    with_vectors<T>(columns, [&](auto vectors) {
+        using V = decltype(vectors);
+        for (int64_t i = 0; i < count * columns; i += columns) {
+            typename V::vector sum{};
+            for (int64_t c = i; c < i + columns; c += V::width) sum += V::load(gradient + c) * V::load(beliefs + c);
+            const T inner = sum_of<T, sizeof(sum)>(sum);
+            for (int64_t c = i; c < i + columns; c += V::width) {
+                V::store(gradient + c, (V::load(gradient + c) - inner) * V::load(beliefs + c));
+            }
         }
-    }
+    });
 }
 
 }  // namespace crfrnn
