@@ -44,15 +44,20 @@ class Options:
 
 def parse(argv: Sequence[str]) -> tuple[str, Options]:
     """The name of the recipe and the options. With --resume, the recipe of the run in --out is where its fields start."""
-    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    chooser.add_argument("--recipe")
-    chosen, rest = chooser.parse_known_args(argv)
-    name, recipe = find_recipe(chosen.recipe, resumed(rest))
+    name, recipe, rest = starting_recipe(argv)
     default = Options(recipe=recipe)
     options = tyro.cli(Options, args=rest, default=default, prog="python -m train.run", description=DESCRIPTION)
     check_recipe(options.recipe)
     check_networks(options.recipe, rest)
     return name, options
+
+
+def starting_recipe(argv: Sequence[str]) -> tuple[str, Recipe, list[str]]:
+    """The recipe that a command line starts from, by name, and the arguments that change it."""
+    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chooser.add_argument("--recipe")
+    chosen, rest = chooser.parse_known_args(argv)
+    return *find_recipe(chosen.recipe, resumed(rest)), rest
 
 
 def own_networks(recipe: Recipe) -> dict[str, str]:

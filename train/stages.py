@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from train.checks import check_images, check_run
 from train.distributed import Processes, own_device, processes
 from train.dry import dry_folder, dry_report, ends_of_lists, rehearsal
 from train.finish import finish
-from train.folder import LAST, continuing, free_folder, open_folder, plain
+from train.folder import LAST, continuing, differences, free_folder, open_folder, plain
 from train.interrupt import Interrupted, Stop
-from train.options import Options
+from train.options import RECIPE, Options, starting_recipe
 from train.start import start_model
 from train.state import Run
 from train.steps.loop import Training
@@ -97,7 +98,7 @@ def train(
     if not run.group.is_main:
         last = open_folder(run.out, run.recipe, resume=True)
     else:
-        print(json.dumps(plain(run.recipe), indent=2))
+        print(headline(run, argv))
     interrupted = interrupted_stage(run, last)
     for name in names:
         model = made.pop(name, None) or start_model(run, name, init)
@@ -108,6 +109,17 @@ def train(
             raise Interrupted(signal.number, f" in stage {name!r}{where}") from signal
     finish(run, argv)
     return 0
+
+
+def headline(run: Run, argv: list[str]) -> str:
+    """The recipe by name, what this run changes in it, and where all its fields are."""
+    name, recipe, _ = starting_recipe(argv)
+    before, now = plain(recipe), plain(run.recipe)
+    lines = [f"recipe {name}; all fields are in {run.out / RECIPE}"]
+    for path in differences(now, before):
+        was, value = (reduce(lambda part, key: part.get(key, {}), path.split("."), each) for each in (before, now))
+        lines.append(f"  {path}: {json.dumps(value)} (in the recipe {json.dumps(was)})")
+    return "\n".join(lines)
 
 
 def interrupted_stage(run: Run, last: Mapping[str, Any] | None) -> str | None:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from crfrnn.nets import NETWORKS
 from train.folder import differences, plain
 from train.options import parse, shortened
 from train.recipes import RECIPES, Stage
+from train.stages import headline
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -68,3 +70,15 @@ def test_a_rehearsal_writes_everything_in_two_steps() -> None:
     short = shortened(replace(RECIPES["toy"], stages=stages), 1).stages["network"]
     assert (short.steps, short.batch_size, short.save_every, short.keep_every) == (2, 3, 1, 2)
     assert shortened(replace(RECIPES["toy"], stages=stages), None).stages["network"].batch_size == 12
+
+
+def test_a_run_says_what_it_changes_in_its_recipe(tmp_path: Path) -> None:
+    argv = ["--recipe", "voc", "--data", "VOC", "--width", "0.5", "--stages.joint.steps", "7", "--out", str(tmp_path)]
+    _, options = parse(argv)
+    run = SimpleNamespace(recipe=options.recipe, out=tmp_path)
+    steps = RECIPES["voc"].stages["joint"].steps
+    assert headline(run, argv).splitlines() == [  # type: ignore[arg-type]
+        f"recipe voc; all fields are in {tmp_path / 'recipe.json'}",
+        f"  stages.joint.steps: 7 (in the recipe {steps})",
+        "  width: 0.5 (in the recipe 1.0)",
+    ]

@@ -218,7 +218,7 @@ def test_a_label_beyond_the_classes_ends_a_run_that_reads_in_another_process(
         write_labels(mask, torch.full((48, 56), 77, dtype=torch.uint8))
     out = tmp_path / "run"
     command = [sys.executable, "-m", "train.run", *arguments(out, "--data", str(data), "--workers", "1")]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=40, cwd=Path(__file__).parents[2])
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2])
     assert ended.returncode == 2
     last = ended.stderr.strip().splitlines()[-1]
     assert last.startswith("train.run: ")
