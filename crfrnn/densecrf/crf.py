@@ -97,13 +97,13 @@ class DenseCRF:
             )
         if isinstance(Q, np.ndarray) and not Q.flags.writeable:
             raise ValueError("Q is read-only; stepInference writes to it: pass Q.copy()")
-        after = self._kernels().step(self._logits(), self._belief_rows(Q))
-        if after is None:
+        rows = self._belief_rows(Q)
+        if not self._kernels().step(self._logits(), rows):
             raise ValueError(NOT_FINITE)
         if isinstance(Q, Tensor):
-            Q.detach().copy_(after.T)
-        else:
-            Q[...] = after.cpu().numpy().T
+            Q.detach().copy_(rows.T)
+        elif rows.data_ptr() != Q.ctypes.data:
+            Q[...] = rows.cpu().numpy().T
 
     def klDivergence(self, Q: Any) -> float:
         """pydensecrf's number for beliefs Q [nlabels, nvar]: sum_i Q_i . (log Q_i + U_i + (sum_m W_m K_m Q)_i).
@@ -150,12 +150,16 @@ class DenseCRF:
         return self._unary
 
     def _belief_rows(self, Q: Any) -> Tensor:
-        """Beliefs [nlabels, nvar] of a caller as [N, L] on the device of the unary."""
+        """Beliefs [nlabels, nvar] of a caller as [N, L] on the device of the unary, the same memory where it can be."""
         given = Q if isinstance(Q, Tensor) else np.asanyarray(Q)
         if given.ndim == 2:
             self._check_shape("Q", given)
             given = given.T
-        return as_matrix("Q", given, "[nlabels, nvar]").to(self._logits().device)
+        if type(given) is np.ndarray and given.dtype == np.float32 and given.flags.carray and given.ndim == 2:
+            rows = torch.from_numpy(given)
+        else:
+            rows = as_matrix("Q", given, "[nlabels, nvar]")
+        return rows.to(self._logits().device)
 
     def _check_shape(self, name: str, tensor: np.ndarray | Tensor) -> None:
         wanted = (self._nlabels, self._nvar)

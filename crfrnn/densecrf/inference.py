@@ -23,8 +23,11 @@ class Pairwise(Protocol):
     def beliefs_after(self, logits: Tensor, iterations: int) -> Tensor:
         """Beliefs [L, N] after one update or more that start from softmax(logits), for logits [L, N]."""
 
-    def step(self, logits: Tensor, beliefs: Tensor) -> Tensor | None:
-        """softmax(logits - sum_m W_m K_m Q) [N, L] for logits [L, N] and beliefs Q [N, L]; None where Q is not finite."""
+    def step(self, logits: Tensor, beliefs: Tensor) -> bool:
+        """Q <- softmax(logits - sum_m W_m K_m Q) in place, for logits [L, N] and contiguous beliefs Q [N, L].
+
+        False, and nothing is written, where Q is not finite.
+        """
 
     def divergence(self, logits: Tensor, beliefs: Tensor) -> float | None:
         """sum_i Q_i . (log Q_i - logits_i + (sum_m W_m K_m Q)_i); None where Q is not finite."""
@@ -69,12 +72,15 @@ class TensorPairwise:
                 beliefs = _softmax_of_rows(unary - self._costs(beliefs))
             return _as_rows(beliefs)
 
-    def step(self, logits: Tensor, beliefs: Tensor) -> Tensor | None:
+    def step(self, logits: Tensor, beliefs: Tensor) -> bool:
+        if not all_finite(beliefs):
+            return False
         with _engine(logits.device):
             known, self._known = self._known, None
-            if known is not None and torch.equal(known[0], beliefs):
-                return _softmax_of_rows(_as_rows(logits) - known[1])
-            return _softmax_of_rows(_as_rows(logits) - self._costs(beliefs)) if all_finite(beliefs) else None
+            same = known is not None and torch.equal(known[0], beliefs)
+            costs = known[1] if known is not None and same else self._costs(beliefs)
+            beliefs.copy_(_softmax_of_rows(_as_rows(logits) - costs))
+        return True
 
     def divergence(self, logits: Tensor, beliefs: Tensor) -> float | None:
         if not all_finite(beliefs):
@@ -82,7 +88,7 @@ class TensorPairwise:
         with _engine(logits.device):
             costs = self._costs(beliefs)
             # The next step usually starts from the same beliefs.
-            self._known = beliefs, costs
+            self._known = beliefs.clone(), costs
             local = beliefs.clamp(min=1e-20).log_().sub_(_as_rows(logits)).add_(costs)
             return float(local.mul_(beliefs).sum(dtype=torch.float64))
 

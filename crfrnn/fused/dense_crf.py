@@ -102,16 +102,17 @@ class Pairwise(_Owner):
         )
         return out.softmax(0)
 
-    def step(self, logits: Tensor, beliefs: Tensor) -> Tensor | None:
-        """softmax(logits - sum_m W_m K_m Q) [N, L] for logits [L, N] and beliefs Q [N, L]; None where Q is not finite."""
+    def step(self, logits: Tensor, beliefs: Tensor) -> bool:
+        """Q <- softmax(logits - sum_m W_m K_m Q) in place, for logits [L, N] and contiguous beliefs Q [N, L].
+
+        False, and nothing is written, where Q is not finite.
+        """
         known, costs = self._known or (None, torch.empty_like(beliefs))
         self._known = None
-        after = torch.empty_like(beliefs)
-        finite = self._library.native_step(
+        return self._library.native_step(
             ctypes.c_void_p(self.address), pointer(logits), pointer(beliefs), pointer(known), pointer(costs),
-            pointer(after), torch.get_num_threads(),
+            torch.get_num_threads(),
         )  # fmt: skip
-        return after if finite else None
 
     def divergence(self, logits: Tensor, beliefs: Tensor) -> float | None:
         """sum_i Q_i . (log Q_i - logits_i + (sum_m W_m K_m Q)_i); None where Q is not finite.
@@ -125,5 +126,5 @@ class Pairwise(_Owner):
         )  # fmt: skip
         if not finite:
             return None
-        self._known = (beliefs, costs)
+        self._known = beliefs.clone(), costs
         return value.value

@@ -40,16 +40,16 @@ EXPORT void native_run_iterations(const Pairwise<REAL>* pairwise, const REAL* lo
     run_iterations(*pairwise, logits, iterations, out, threads);
 }
 
-// after [points, labels]: softmax(logits - costs of beliefs). `costs` are those of `known` beliefs, if not null, and
-// found where these differ. False, with nothing written, where the beliefs are not finite.
-EXPORT bool native_step(const Pairwise<REAL>* pairwise, const REAL* logits, const REAL* beliefs, const REAL* known,
-                        REAL* costs, REAL* after, int threads) {
+// beliefs [points, labels] become softmax(logits - their costs). `costs` are those of `known` beliefs, if not null, and
+// found where these differ. False, with nothing written to beliefs, where they are not finite.
+EXPORT bool native_step(const Pairwise<REAL>* pairwise, const REAL* logits, REAL* beliefs, const REAL* known,
+                        REAL* costs, int threads) {
     const Tables& tables = pairwise->tables.view;
     const int64_t size = tables.points * pairwise->labels;
     if (!known || std::memcmp(known, beliefs, size * sizeof(REAL)) != 0) {
-        if (!find_costs(*pairwise, beliefs, costs, threads)) return false;
+        if (!find_costs<REAL>(*pairwise, beliefs, costs, threads)) return false;
     }
-    update_beliefs(tables, pairwise->labels, logits, costs, after, threads);
+    update_beliefs(tables, pairwise->labels, logits, costs, beliefs, threads);
     return true;
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pydensecrf.densecrf
 import pytest
+import torch
 
 import crfrnn.densecrf as dcrf
 from crfrnn.native import disabled
@@ -147,3 +148,28 @@ def test_numbers_of_threads_agree(size: tuple[int, int]) -> None:
             results.append([crf.inference(3), beliefs, divergences])
     for one, several in zip(*results, strict=True):
         np.testing.assert_allclose(several, one, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["compiled", "plain"])
+def test_beliefs_in_any_layout_are_stepped_in_place(native: bool) -> None:
+    energy = energy_of(3)
+    with nullcontext() if native else disabled():
+        crf = crf_of(dcrf, energy)
+        wanted, start = crf.inference(1), crf.inference(0)
+        wide = np.zeros((3, 2 * POINTS), np.float32)
+        layouts = {
+            "labels first": start.copy(),
+            "points first": np.asfortranarray(start),
+            "double": start.astype(np.float64),
+            "every other column": wide[:, ::2],
+            "tensor": torch.from_numpy(start.copy()),
+        }
+        wide[:, ::2] = start
+        for name, beliefs in layouts.items():
+            for _ in range(2):  # what the divergence remembers is not what the step writes to
+                crf.klDivergence(beliefs)
+            crf.stepInference(beliefs)
+            np.testing.assert_allclose(beliefs, wanted, atol=1e-6, err_msg=name)
+            crf.stepInference(beliefs)
+            np.testing.assert_allclose(beliefs, crf.inference(2), atol=1e-6, err_msg=name)
+        assert not wide[:, 1::2].any()
