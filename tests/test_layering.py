@@ -21,6 +21,7 @@ ALLOWED = {
     "crfrnn._command": set(),
     "crfrnn._torchvision": set(),
     "crfrnn.parts": set(),
+    "crfrnn.folders": set(),
     "crfrnn.native": {"crfrnn._files"},
     "crfrnn.lattice": {"crfrnn.native"},
     "crfrnn.kernels": {"crfrnn.lattice"},
@@ -32,7 +33,7 @@ ALLOWED = {
     "crfrnn.presets": {"crfrnn.kernels", "crfrnn.meanfield"},
     "crfrnn.densecrf": {"crfrnn.kernels", "crfrnn.fused", "crfrnn.lattice"},
     "crfrnn.convert": {"crfrnn.densecrf", "crfrnn.kernels", "crfrnn.meanfield"},
-    "crfrnn.data": {"crfrnn._torchvision", "crfrnn._files", "crfrnn._command", "crfrnn.parts"},
+    "crfrnn.data": {"crfrnn._torchvision", "crfrnn._files", "crfrnn._command", "crfrnn.parts", "crfrnn.folders"},
     "crfrnn.nets": {
         "crfrnn.data", "crfrnn.convert", "crfrnn.presets", "crfrnn.kernels", "crfrnn.lattice", "crfrnn.meanfield",
         "crfrnn._torchvision", "crfrnn._files", "crfrnn._command",
