@@ -112,12 +112,17 @@ def _size(picture: Tensor) -> str:
 
 
 def _find_root(root: Path) -> Path:
+    remedy = "python -m crfrnn.data.download voc2012 --out DIR fetches PASCAL VOC into DIR/VOCdevkit"
     if not root.is_dir():
-        raise FileNotFoundError(f"there is no folder {root}; wanted a VOCdevkit folder or one laid out like VOC2012")
+        raise FileNotFoundError(
+            f"there is no folder {root}; wanted a VOCdevkit folder or one laid out like VOC2012. {remedy}"
+        )
     for candidate in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
         if (candidate / "JPEGImages").is_dir():
             return candidate
-    raise FileNotFoundError(f"{root} holds neither JPEGImages nor VOC2012/JPEGImages; pass the VOCdevkit folder")
+    raise FileNotFoundError(
+        f"{root} holds neither JPEGImages nor VOC2012/JPEGImages; pass the VOCdevkit folder. {remedy}"
+    )
 
 
 def class_names(root: Path) -> tuple[str, ...]:

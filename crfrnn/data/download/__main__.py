@@ -10,6 +10,8 @@ import argparse
 import shutil
 import sys
 import tarfile
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,7 +66,7 @@ def unpack(path: Path, out: Path) -> None:
             shutil.unpack_archive(path, out, filter="data")
         elif path.suffix == ".zip":
             shutil.unpack_archive(path, out)
-    except (shutil.ReadError, tarfile.TarError, EOFError) as error:
+    except (shutil.ReadError, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{path} cannot be unpacked ({error}); remove it and run the command again") from error
 
 

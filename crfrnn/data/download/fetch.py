@@ -82,8 +82,11 @@ def check_room(folder: Path, wanted: int) -> None:
 
 def digest(path: Path, kind: str) -> str:
     """The checksum of a file in hexadecimal digits."""
+    checksum = hashlib.new(kind)
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, kind).hexdigest()
+        while block := stream.read(_BLOCK):
+            checksum.update(block)
+    return checksum.hexdigest()
 
 
 def check(file: File, path: Path) -> None:

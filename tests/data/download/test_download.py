@@ -129,6 +129,15 @@ def test_a_file_without_published_checksum_gets_one_printed(
     assert hashlib.sha256(server.content).hexdigest() in capsys.readouterr().out
 
 
+def test_a_damaged_archive_is_told(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.content = b"not an archive"
+    offer(monkeypatch, server, None)
+    assert main(["voc2012", "--out", str(tmp_path)]) == 2
+    assert "cannot be unpacked" in capsys.readouterr().err
+
+
 def test_a_full_disk_is_told_before_anything_is_fetched(
     server: Server, md5: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
