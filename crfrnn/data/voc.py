@@ -64,7 +64,8 @@ class VOCSegmentation(Dataset[Sample]):
     def __init__(self, root: str | PathLike[str], split: str | PathLike[str], *, masks: str | None = None) -> None:
         self.root = _find_root(Path(root))
         self.classes = class_names(self.root)
-        list_file = find_list(split, [_lists(self.root)])
+        otherwise = "make train_aug with python -m crfrnn.data.train_aug" if split == "train_aug" else ""
+        list_file = find_list(split, [_lists(self.root)], otherwise)
         self._entries = _read_entries(self.root, list_file, masks)
         files = [file for kind in zip(*self._entries, strict=True) for file in kind]
         check_files(files, list_file, ", or choose another folder of masks")

@@ -43,7 +43,10 @@ def open_source(
     masks = source.masks if source.masks is None or targets is None else str(targets.resolve() / source.masks)
     if source.data == "coco":
         if coco is None:
-            raise ValueError(f"the recipe takes images from COCO (list {source.split}); pass its folder as --coco")
+            raise ValueError(
+                f"the recipe takes images from COCO (list {source.split}); pass its folder as --coco "
+                "(python -m crfrnn.data.download coco2017 --out DIR fetches it)"
+            )
         return CocoSegmentation(coco, source.split, "joint" if source.joint else "voc", masks=masks)
     if source.annotation == "boxes" and masks is not None:
         check_rect(Path(masks))
