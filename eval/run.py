@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from crfrnn.folders import MaskFolders
 from crfrnn.presets import PARTS_CRF, FixedCRF
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
 class Options:
     checkpoint: Path
     """file of the model"""
-    data: Path
-    """folder of the data set (VOCdevkit, or MSRC-21)"""
+    data: Path | None = None
+    """folder of the data set (VOCdevkit, or MSRC-21), or the folders.json of a run"""
+    folders: Annotated[MaskFolders, tyro.conf.arg(name="")] = field(default_factory=MaskFolders)
     network: str | None = None
     """the function of yours that makes the network of the checkpoint, where it is not a built-in one, as in training"""
     split: Annotated[str, tyro.conf.arg(name="list")] = "val"
-    """list of images: a name in ImageSets/Segmentation, or a file"""
+    """list of images: a name in ImageSets/Segmentation, or a file; in folders, train, val or all"""
     iterations: tuple[int, ...] = (0, 5, 10)
     """numbers of mean-field iterations T at which the CRF-RNN is scored"""
     classes: tuple[str, ...] = ()
@@ -80,7 +82,7 @@ def run(options: Options, command: str) -> int:
     parts = parts_of(options.checkpoint)
     if parts is not None and options.dense_crf == FixedCRF():
         options = replace(options, dense_crf=PARTS_CRF)
-    dataset = open_for(options.checkpoint, options.data, options.split)
+    dataset = open_for(options.checkpoint, options.data, options.split, options.folders)
     subset = check_classes(options.classes or part_names(dataset), dataset.classes)
     model, classes = load_model(options.checkpoint, options.network)
     check_labels(options.checkpoint, classes, dataset)
@@ -179,7 +181,7 @@ def describe(
         "torch": torch.__version__,
         "hardware": hardware(next(model.parameters()).device),
         "checkpoint": str(options.checkpoint),
-        "data": str(options.data),
+        "data": str(options.data or options.folders.images),
         "list": options.split,
         "images": images,
         "images_in_list": len(dataset),

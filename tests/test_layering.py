@@ -22,6 +22,7 @@ ALLOWED = {
     "crfrnn._numbers": set(),
     "crfrnn._torchvision": set(),
     "crfrnn.parts": set(),
+    "crfrnn.folders": set(),
     "crfrnn.native": {"crfrnn._files"},
     "crfrnn.gpu": set(),
     "crfrnn.lattice": {"crfrnn.native", "crfrnn.gpu"},
@@ -36,7 +37,7 @@ ALLOWED = {
     "crfrnn.refinement": {"crfrnn._numbers", "crfrnn.masks", "crfrnn.presets"},
     "crfrnn.densecrf": {"crfrnn._numbers", "crfrnn.kernels", "crfrnn.fused", "crfrnn.lattice"},
     "crfrnn.convert": {"crfrnn._numbers", "crfrnn.densecrf", "crfrnn.kernels", "crfrnn.meanfield"},
-    "crfrnn.data": {"crfrnn._torchvision", "crfrnn._files", "crfrnn._command", "crfrnn.parts"},
+    "crfrnn.data": {"crfrnn._torchvision", "crfrnn._files", "crfrnn._command", "crfrnn.parts", "crfrnn.folders"},
     "crfrnn.nets": {
         "crfrnn.data", "crfrnn.convert", "crfrnn.presets", "crfrnn.kernels", "crfrnn.lattice", "crfrnn.meanfield",
         "crfrnn._torchvision", "crfrnn._files", "crfrnn._command",

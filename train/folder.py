@@ -13,7 +13,7 @@ from crfrnn.nets import SegmentationModel, load_checkpoint, save_checkpoint
 from train.options import RECIPE
 from train.recipes import Recipe
 
-LAST, LOG = "last.pt", "log.txt"
+LAST, LOG, FOLDERS = "last.pt", "log.txt", "folders.json"
 
 
 def plain(recipe: Recipe) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from crfrnn.folders import Folders
 from train.recipes import RECIPES, Recipe
 from train.recipes.limits import check_recipe
 from train.recipes.reading import read_recipe
@@ -22,8 +23,10 @@ class Options:
     """Where things are; the fields of the recipe follow."""
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
+    folders: Annotated[Folders, tyro.conf.arg(name="")] = field(default_factory=Folders)
     data: Path | None = None
-    """folder of the data set (VOCdevkit, or MSRC-21); without it, the toy data set is generated"""
+    """folder of the data set (VOCdevkit, or MSRC-21), or the folders.json of a run; without it and --images,
+    the toy data set is generated"""
     coco: Path | None = None
     """folder of COCO, for recipes with sources from it"""
     targets: Path | None = None

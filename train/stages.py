@@ -10,13 +10,15 @@ from typing import Any
 
 import torch
 
-from crfrnn.data import make_toy, open_set
+from crfrnn.data import FolderSegmentation, FolderSet, folder_set, make_toy, open_set
+from crfrnn.data.folders import write_folder_set
+from crfrnn.folders import Folders
 from crfrnn.nets import SegmentationModel
 from train.checks import check_images, check_run
 from train.distributed import Processes, own_device, processes
 from train.dry import dry_folder, dry_report, ends_of_lists, rehearsal
 from train.finish import finish
-from train.folder import LAST, continuing, differences, free_folder, open_folder, plain
+from train.folder import FOLDERS, LAST, continuing, differences, free_folder, open_folder, plain
 from train.interrupt import Interrupted, Stop
 from train.options import RECIPE, Options, starting_recipe
 from train.start import start_model
@@ -61,13 +63,28 @@ def folder(name: str, options: Options, group: Processes) -> Path:
 def open_run(options: Options, out: Path, device: torch.device, group: Processes, stop: Stop) -> Run:
     """The run with its data sets. Raises as these do."""
     recipe = options.recipe
-    data = options.data or make_toy(Path("runs") / "toy-data")
+    data = data_of(options, out)
     validation = open_set(data, recipe.val_list, recipe.parts, recipe.coco_labels)
     # Where all batches come from lists of their own, there may be no masks for a training list.
     listed = recipe.crf.compatibility == "adjacency" or not all(stage.mixture for stage in recipe.stages.values())
     dataset = open_set(data, recipe.train_list, recipe.parts, recipe.coco_labels) if listed else validation
     sets = open_sets(recipe, dataset, data, options.coco, options.targets)
     return Run(recipe, dataset, validation, out, device, group, stop, sets)
+
+
+def data_of(options: Options, out: Path) -> Path | FolderSet:
+    """The data that a run is over: folders of the user, those that a resumed run has noted, --data, or generated pictures.
+
+    Raises ValueError where the flags contradict one another, and as `folder_set`.
+    """
+    if options.folders == Folders():
+        noted = out / FOLDERS
+        return options.data or (noted if options.resume and noted.exists() else make_toy(Path("runs") / "toy-data"))
+    if options.data is not None:
+        raise ValueError(
+            f"--data {options.data} and flags of a data set in folders (--images, ...) were given; wanted one"
+        )
+    return folder_set(options.folders)
 
 
 def check_and_train(run: Run, options: Options, argv: list[str]) -> int:
@@ -94,6 +111,8 @@ def train(
 ) -> int:
     """Run the stages `names`, with the models that are `made` already, and show what came out. Raises as its parts do."""
     last = open_folder(run.out, run.recipe, resume) if run.group.is_main else None
+    if run.group.is_main and isinstance(run.validation, FolderSegmentation):
+        write_folder_set(run.out / FOLDERS, run.validation.source)
     run.group.wait()
     if not run.group.is_main:
         last = open_folder(run.out, run.recipe, resume=True)

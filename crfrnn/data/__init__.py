@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from crfrnn.data.boxes import LabeledBox, clipped, object_boxes, region_boxes, voc_boxes
 from crfrnn.data.coco import COCO_LABELS, CocoSegmentation
+from crfrnn.data.folders import FolderSegmentation, FolderSet, folder_set
 from crfrnn.data.images import read_image
 from crfrnn.data.msrc import MSRC21, MSRC_CLASSES
 from crfrnn.data.palette import colorize, read_labels, voc_palette, write_labels
@@ -26,6 +27,8 @@ __all__ = [
     "VOC_CLASSES",
     "VOID",
     "CocoSegmentation",
+    "FolderSegmentation",
+    "FolderSet",
     "JointTransform",
     "LabeledBox",
     "PartSegmentation",
@@ -38,6 +41,7 @@ __all__ = [
     "class_names",
     "clipped",
     "colorize",
+    "folder_set",
     "list_names",
     "make_toy",
     "mirrored_labels",

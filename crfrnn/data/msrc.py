@@ -73,7 +73,10 @@ class MSRC21(Dataset[Sample]):
     def __init__(self, root: str | PathLike[str], split: str | PathLike[str]) -> None:
         self.root = Path(root)
         if not is_msrc(self.root):
-            raise FileNotFoundError(f"{self.root} does not hold Images and GroundTruth; pass the folder of MSRC-21")
+            raise FileNotFoundError(
+                f"{self.root} does not hold Images and GroundTruth; pass the folder of MSRC-21. "
+                "python -m crfrnn.data.download msrc21 --out DIR fetches it into DIR"
+            )
         list_file = find_list(split, [self.root / "splits", self.root])
         self.names = [Path(line).stem for line in read_list(list_file)]
         images, truths = (_by_stem(self.root / folder) for folder in ("Images", "GroundTruth"))

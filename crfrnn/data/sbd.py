@@ -71,7 +71,10 @@ def sbd_root(root: Path) -> Path:
     for candidate in (root, root / "dataset", root / "benchmark_RELEASE" / "dataset"):
         if (candidate / "cls").is_dir():
             return candidate
-    raise FileNotFoundError(f"{root} does not hold cls/*.mat; pass the folder benchmark_RELEASE/dataset of SBD")
+    raise FileNotFoundError(
+        f"{root} does not hold cls/*.mat; pass the folder benchmark_RELEASE/dataset of SBD. "
+        "python -m crfrnn.data.download sbd --out DIR fetches it into DIR"
+    )
 
 
 def is_sbd(root: Path) -> bool:

@@ -6,24 +6,32 @@ from pathlib import Path
 from torch import Tensor
 
 from crfrnn.data.coco import CocoSegmentation, LabelName, is_coco
+from crfrnn.data.folders import FolderSegmentation, FolderSet, read_folder_set
 from crfrnn.data.msrc import MSRC21, is_msrc
 from crfrnn.data.parts import Parts, PartSegmentation, open_parts
 from crfrnn.data.sbd import SBDSegmentation, is_sbd
 from crfrnn.data.voc import VOCSegmentation
 
-SegmentationSet = VOCSegmentation | MSRC21 | CocoSegmentation | SBDSegmentation | PartSegmentation
+SegmentationSet = VOCSegmentation | MSRC21 | CocoSegmentation | SBDSegmentation | PartSegmentation | FolderSegmentation
 
 
 def open_set(
-    root: str | PathLike[str],
+    root: str | PathLike[str] | FolderSet,
     split: str | PathLike[str],
     parts: Parts | None = None,
     coco_labels: LabelName = "voc",
 ) -> SegmentationSet:
     """The listed images in `root`: of COCO (with `coco_labels`), SBD or MSRC-21 where it has that layout, else of VOC.
 
-    Where `parts` asks for parts of objects, the layouts are PASCAL-Part and AeroplaneOID. Raises as the data sets do.
+    Where `parts` asks for parts of objects, the layouts are PASCAL-Part and AeroplaneOID. `root` may also be a `FolderSet`,
+    or the file folders.json that a run keeps of one. Raises as the data sets do.
     """
+    if not isinstance(root, FolderSet) and Path(root).suffix == ".json" and Path(root).is_file():
+        root = read_folder_set(Path(root))
+    if isinstance(root, FolderSet):
+        if parts is not None and parts.wanted:
+            raise ValueError("masks in folders have no parts of objects; pass a folder of PASCAL-Part as --data")
+        return FolderSegmentation(root, split)
     if parts is not None and parts.wanted:
         return open_parts(root, split, parts)
     if is_coco(Path(root)):

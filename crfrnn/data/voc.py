@@ -64,7 +64,8 @@ class VOCSegmentation(Dataset[Sample]):
     def __init__(self, root: str | PathLike[str], split: str | PathLike[str], *, masks: str | None = None) -> None:
         self.root = _find_root(Path(root))
         self.classes = class_names(self.root)
-        list_file = find_list(split, [_lists(self.root)])
+        otherwise = "make train_aug with python -m crfrnn.data.train_aug" if split == "train_aug" else ""
+        list_file = find_list(split, [_lists(self.root)], otherwise)
         self._entries = _read_entries(self.root, list_file, masks)
         files = [file for kind in zip(*self._entries, strict=True) for file in kind]
         check_files(files, list_file, ", or choose another folder of masks")
@@ -112,12 +113,17 @@ def _size(picture: Tensor) -> str:
 
 
 def _find_root(root: Path) -> Path:
+    remedy = "python -m crfrnn.data.download voc2012 --out DIR fetches PASCAL VOC into DIR/VOCdevkit"
     if not root.is_dir():
-        raise FileNotFoundError(f"there is no folder {root}; wanted a VOCdevkit folder or one laid out like VOC2012")
+        raise FileNotFoundError(
+            f"there is no folder {root}; wanted a VOCdevkit folder or one laid out like VOC2012. {remedy}"
+        )
     for candidate in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
         if (candidate / "JPEGImages").is_dir():
             return candidate
-    raise FileNotFoundError(f"{root} holds neither JPEGImages nor VOC2012/JPEGImages; pass the VOCdevkit folder")
+    raise FileNotFoundError(
+        f"{root} holds neither JPEGImages nor VOC2012/JPEGImages; pass the VOCdevkit folder. {remedy}"
+    )
 
 
 def class_names(root: Path) -> tuple[str, ...]:

@@ -165,7 +165,9 @@ class TestClasses:
 
 class TestDamage:
     def test_no_root(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere; wanted a VOCdevkit"):
+        with pytest.raises(
+            FileNotFoundError, match=r"there is no folder .*nowhere; wanted a VOCdevkit.*crfrnn.data.download voc2012"
+        ):
             VOCSegmentation(tmp_path / "nowhere", "train")
 
     def test_root_without_images(self, tmp_path: Path) -> None:
@@ -226,3 +228,11 @@ def test_workers_read_what_the_process_reads(voc: Path) -> None:
         assert list(batch.name) == [sample.name]
         assert torch.equal(batch.image[0], sample.image)
         assert torch.equal(batch.labels[0], sample.labels)
+
+
+def test_a_missing_train_aug_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    (tmp_path / "JPEGImages").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"or make train_aug with python -m crfrnn\.data\.train_aug"):
+        VOCSegmentation(tmp_path, "train_aug")
+    with pytest.raises(FileNotFoundError, match=r"path of a list file$"):
+        VOCSegmentation(tmp_path, "other")

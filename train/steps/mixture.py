@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from crfrnn.data import CocoSegmentation, Parts, SegmentationSet, VOCSegmentation, open_set
+from crfrnn.data import CocoSegmentation, FolderSet, Parts, SegmentationSet, VOCSegmentation, open_set
 from train.label_maps import check_rect
 from train.recipes import Recipe, Source, Stage
 
@@ -16,7 +16,7 @@ def sources(recipe: Recipe, stage: Stage) -> dict[str, Source]:
 
 
 def open_sets(
-    recipe: Recipe, dataset: SegmentationSet, data: Path, coco: Path | None, targets: Path | None
+    recipe: Recipe, dataset: SegmentationSet, data: Path | FolderSet, coco: Path | None, targets: Path | None
 ) -> dict[str, list[SegmentationSet]]:
     """By stage, the data sets of the sources of its mixture, in their order, over the same labels as `dataset`.
 
@@ -37,17 +37,27 @@ def open_sets(
 
 
 def open_source(
-    source: Source, data: Path, coco: Path | None, targets: Path | None, parts: Parts | None = None
+    source: Source, data: Path | FolderSet, coco: Path | None, targets: Path | None, parts: Parts | None = None
 ) -> SegmentationSet:
     """The data set of a source. Raises ValueError where its folder is not known, and as the data set does."""
     masks = source.masks if source.masks is None or targets is None else str(targets.resolve() / source.masks)
     if source.data == "coco":
         if coco is None:
-            raise ValueError(f"the recipe takes images from COCO (list {source.split}); pass its folder as --coco")
+            raise ValueError(
+                f"the recipe takes images from COCO (list {source.split}); pass its folder as --coco "
+                "(python -m crfrnn.data.download coco2017 --out DIR fetches it)"
+            )
         return CocoSegmentation(coco, source.split, "joint" if source.joint else "voc", masks=masks)
     if source.annotation == "boxes" and masks is not None:
         check_rect(Path(masks))
-    return open_set(data, source.split, parts) if masks is None else VOCSegmentation(data, source.split, masks=masks)
+    if masks is None:
+        return open_set(data, source.split, parts)
+    if isinstance(data, FolderSet):
+        raise ValueError(
+            f"the recipe takes masks in {source.masks} for the list {source.split}, which needs --data in VOC's layout; "
+            "pass that instead of --images and --masks"
+        )
+    return VOCSegmentation(data, source.split, masks=masks)
 
 
 def check_mixture(recipe: Recipe, name: str, stage: Stage) -> None:

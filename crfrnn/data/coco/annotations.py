@@ -66,7 +66,8 @@ def read_annotations(root: Path, split: str, labels: LabelName) -> dict[str, Coc
     if file is None:
         raise FileNotFoundError(
             f"there is neither a list {root / 'lists' / split}.txt nor {files[0]}; wanted the instance annotations of COCO, "
-            "or a list of its images (python -m crfrnn.data.coco_list writes one)"
+            "or a list of its images (python -m crfrnn.data.coco_list writes one). "
+            "python -m crfrnn.data.download coco2017 --out DIR fetches COCO into DIR"
         )
     content = read_json(file)
     folder = _image_folder(root, split)

@@ -91,7 +91,9 @@ def test_each_process_reads_its_share(arguments: Callable, data: Path, tmp_path:
     read: list[str] = []
     for dataset in sets:
         dataset.__class__ = type(
-            "Noted", (VOCSegmentation,), {"__getitem__": lambda self, i: read.append(self.names[i])}
+            "Noted",
+            (VOCSegmentation,),
+            {"__getitem__": lambda self, i: (read.append(self.names[i]), VOCSegmentation.__getitem__(self, i))[1]},
         )
     group = SimpleNamespace(rank=1, world=2, is_main=False)
     run: Any = SimpleNamespace(recipe=options.recipe, dataset=sets[0], validation=sets[1], sets={}, group=group)
