@@ -28,7 +28,7 @@ class Parts:
     """the class of the object in a crop is known: only its parts are possible, and whatever else is there is background"""
 
     def __post_init__(self) -> None:
-        if (self.side is not None and self.side < 1) or self.margin < 0:
+        if (self.side is not None and self.side < 1) or not 0 <= self.margin < float("inf"):
             raise ValueError(f"got side={self.side}, margin={self.margin}; wanted pixels from 1 on, and 0 or more")
         if self.given_class and self.side is None:
             raise ValueError("given_class needs crops around objects; set side, for example 225")

@@ -149,3 +149,9 @@ def test_wrong_settings_are_named(root: Path) -> None:
         Parts(classes=("cat",), side=0)
     with pytest.raises(ValueError, match=r"none of the 4 listed images .* of the classes cat to learn from"):
         open_set(root, "all", Parts(classes=("cat",)))
+
+
+@pytest.mark.parametrize("margin", [-0.1, float("nan"), float("inf")])
+def test_a_margin_is_a_finite_number(margin: float) -> None:
+    with pytest.raises(ValueError, match=f"margin={margin}; wanted pixels from 1 on, and 0 or more"):
+        Parts(classes=("person",), side=5, margin=margin)
