@@ -7,6 +7,7 @@ using namespace crfrnn;
 // over by `native_built_copy`. Null where the features are not finite, or too large for their type.
 EXPORT Built* native_build(const REAL* features, int64_t images, int64_t per_image, int dimensions, bool dilate,
                            int threads, REAL* weights, uint8_t* axes, int32_t* index) {
+    const Crew crew(threads);
     std::unique_ptr<Built> out(new Built);
     const Points<REAL> points{features, images, per_image, dimensions};
     return build(points, Simplices<REAL>{weights, axes, index}, dilate, threads, *out) ? out.release() : nullptr;
@@ -26,6 +27,7 @@ EXPORT void native_join(const Join* join, const TableRoom* out, int threads) { j
 
 EXPORT void native_copy_rows(const REAL* from, int64_t from_stride, REAL* to, int64_t channels, int64_t to_stride,
                              int64_t rows, int threads) {
+    const Crew crew(threads);
     in_parallel(threads_for(threads, rows * to_stride), [&](Worker worker) {
         copy_rows(from, from_stride, to, channels, to_stride, worker.begin(rows), worker.end(rows));
     });
@@ -33,28 +35,34 @@ EXPORT void native_copy_rows(const REAL* from, int64_t from_stride, REAL* to, in
 
 EXPORT void native_splat(const Tables* tables, const REAL* values, const REAL* weights, int64_t channels, REAL* rows,
                          int threads) {
+    const Crew crew(threads);
     splat(*tables, values, weights, channels, rows, threads);
 }
 
 EXPORT void native_slice(const Tables* tables, const REAL* rows, const REAL* weights, int64_t channels, REAL* values,
                          int threads) {
+    const Crew crew(threads);
     slice(*tables, rows, weights, channels, values, threads);
 }
 
 EXPORT void native_row_sums(const Tables* tables, const REAL* weights, REAL* work, REAL* sums, int threads) {
+    const Crew crew(threads);
     row_sums(*tables, weights, work, sums, threads);
 }
 
 EXPORT void native_fold_weights(int64_t points, int64_t parts, const int64_t* widths, const REAL* const* weights,
                                 const REAL* const* factors, REAL* out, int threads) {
+    const Crew crew(threads);
     fold_weights(points, parts, widths, weights, factors, out, threads);
 }
 
 EXPORT void native_blur(const Tables* tables, int64_t channels, bool reverse, REAL* rows, int threads) {
+    const Crew crew(threads);
     blur(*tables, channels, reverse, rows, threads);
 }
 
 EXPORT void native_pair_products(const Tables* tables, const REAL* rows, const REAL* values, int64_t channels,
                                  REAL* out, int threads) {
+    const Crew crew(threads);
     pair_products(*tables, rows, values, channels, out, threads);
 }

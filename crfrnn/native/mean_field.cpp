@@ -5,6 +5,7 @@ using namespace crfrnn;
 
 EXPORT void native_peak_beliefs(const Labels<const REAL>* unary, int64_t images, int64_t points_per_image,
                                 int64_t labels, REAL* peaks, int threads) {
+    const Crew crew(threads);
     peak_beliefs(*unary, images, points_per_image, labels, peaks, threads);
 }
 
@@ -13,6 +14,7 @@ EXPORT int64_t native_mean_field(const Model<REAL>* model, const Labels<const RE
                                  REAL tolerance, const Matrices<REAL>* matrices, const Matrices<REAL>* final_matrices,
                                  int64_t final_labels, const Labels<REAL>* out, const Buffers<REAL>* buffers,
                                  int threads) {
+    const Crew crew(threads);
     return mean_field(*model, *unary, *final_unary, fewer_labels, iterations, tolerance, *matrices, *final_matrices,
                       final_labels, *out, *buffers, threads);
 }
@@ -21,6 +23,7 @@ EXPORT void native_mean_field_backward(const Model<REAL>* model, const Labels<co
                                        int64_t iterations, const Matrices<REAL>* transposed,
                                        const Buffers<REAL>* buffers, REAL* work, REAL* total,
                                        const Labels<REAL>* gradient_unary, REAL* gradient_matrices, int threads) {
+    const Crew crew(threads);
     mean_field_backward(*model, *gradient_out, iterations, *transposed, *buffers, work, total, *gradient_unary,
                         gradient_matrices, threads);
 }

@@ -78,71 +78,108 @@ struct Worker {
     int64_t end(int64_t size) const { return size * (number + 1) / count; }
 };
 
-// Torch's own threads, where torch brings GNU OpenMP with it: they are awake already, and other threads would have to
-// share the cores with them while they wait for more work. Null elsewhere.
-extern "C" {
-void GOMP_parallel(void (*work)(void*), void* context, unsigned threads, unsigned flags) __attribute__((weak));
-int omp_get_thread_num() __attribute__((weak));
-int omp_get_num_threads() __attribute__((weak));
-}
+// GNU OpenMP and LLVM's, where torch brings one of them with it; null elsewhere.
+extern "C" int omp_pause_resource_all(int kind) __attribute__((weak));
 
-// A forked child has none of the threads for which GNU OpenMP would wait there.
+// A forked child has none of the threads for which OpenMP would wait there.
 inline bool forked() {
     static const pid_t first = getpid();
     return getpid() != first;
 }
 
-// One piece of work for several threads; `gate` is held until their number is known.
-struct Task {
-    void (*work)(const void*, const Worker&);
-    const void* context;
-    Barrier* barrier;
-    Worker worker;
-    pthread_mutex_t* gate;
+// Torch's threads spin for milliseconds after each of its operations, on cores that ours could use; beside other
+// programs they use up the time that the system grants. They end here and start again with torch's next operation.
+inline void end_threads_of_torch() {
+    constexpr int SOFT = 1;
+    if (omp_pause_resource_all && !forked()) omp_pause_resource_all(SOFT);
+}
+
+// The threads of one call from Python. They start with the first piece of work, wait between one piece and the next,
+// and end with the call, so that a fork has none to lose.
+class Crew {
+  public:
+    explicit Crew(int size) : size_(size), outer_(current()) { current() = this; }
+    ~Crew() {
+        current() = outer_;
+        if (threads_.empty()) return;
+        work_ = nullptr;
+        gate_.wait();
+        for (const pthread_t thread : threads_) pthread_join(thread, nullptr);
+    }
+    Crew(const Crew&) = delete;
+    Crew& operator=(const Crew&) = delete;
+
+    // The crew of the call that this thread is in; null outside of one.
+    static Crew*& current() {
+        static thread_local Crew* crew = nullptr;
+        return crew;
+    }
+
+    // As many threads as the system grants share the work, up to `count` and the size of the crew.
+    void run(int count, void (*work)(const void*, const Worker&), const void* context) {
+        if (threads_.empty()) start();
+        work_ = work;
+        context_ = context;
+        count_ = std::min(count, int(threads_.size()) + 1);
+        inner_.set_count(count_);
+        gate_.wait();
+        work(context, Worker{0, count_, &inner_});
+        gate_.wait();
+    }
+
+  private:
+    struct Member {
+        Crew* crew;
+        int number;
+    };
+
+    void start() {
+        end_threads_of_torch();
+        members_.resize(size_);
+        threads_.resize(size_ - 1);
+        pthread_mutex_lock(&roll_);
+        int started = 1;
+        for (; started < size_; ++started) {
+            members_[started] = Member{this, started};
+            if (pthread_create(&threads_[started - 1], nullptr, serve, &members_[started]) != 0) break;
+        }
+        threads_.resize(started - 1);
+        gate_.set_count(started);
+        pthread_mutex_unlock(&roll_);
+    }
+
+    static void* serve(void* member) {
+        const Member own = *static_cast<const Member*>(member);
+        Crew& crew = *own.crew;
+        pthread_mutex_lock(&crew.roll_);
+        pthread_mutex_unlock(&crew.roll_);
+        for (;;) {
+            crew.gate_.wait();
+            if (!crew.work_) return nullptr;
+            if (own.number < crew.count_) crew.work_(crew.context_, Worker{own.number, crew.count_, &crew.inner_});
+            crew.gate_.wait();
+        }
+    }
+
+    const int size_;
+    Crew* const outer_;
+    std::vector<Member> members_;
+    std::vector<pthread_t> threads_;
+    pthread_mutex_t roll_ = PTHREAD_MUTEX_INITIALIZER;  // held until it is known how many have started
+    Barrier gate_, inner_;                              // of all, and of those who share the work
+    void (*work_)(const void*, const Worker&) = nullptr;
+    const void* context_ = nullptr;
+    int count_ = 1;
 };
 
-inline void run_in_team(void* task) {
-    const Task& own = *static_cast<const Task*>(task);
-    own.barrier->set_count(omp_get_num_threads());
-    own.work(own.context, Worker{omp_get_thread_num(), omp_get_num_threads(), own.barrier});
-}
-
-inline void* run_behind_gate(void* task) {
-    const Task& own = *static_cast<const Task*>(task);
-    pthread_mutex_lock(own.gate);
-    pthread_mutex_unlock(own.gate);
-    own.work(own.context, own.worker);
-    return nullptr;
-}
-
-// As many threads as the system grants share the work. They end with it, so that a fork has none to lose.
-inline void run_in_threads(int count, const Task& task) {
-    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-    std::vector<Task> tasks(count, task);
-    std::vector<pthread_t> threads(count);
-    pthread_mutex_lock(&gate);
-    int started = 1;
-    for (; started < count; ++started) {
-        tasks[started].gate = &gate;
-        if (pthread_create(&threads[started], nullptr, run_behind_gate, &tasks[started]) != 0) break;
-    }
-    task.barrier->set_count(started);
-    for (int number = 0; number < started; ++number) tasks[number].worker = Worker{number, started, task.barrier};
-    pthread_mutex_unlock(&gate);
-    task.work(task.context, tasks[0].worker);
-    for (int number = 1; number < started; ++number) pthread_join(threads[number], nullptr);
-    pthread_mutex_destroy(&gate);
-}
-
 inline void run_workers(int count, void (*work)(const void*, const Worker&), const void* context) {
-    Barrier barrier;
-    Task task{work, context, &barrier, Worker{0, 1, &barrier}, nullptr};
     if (count <= 1) {
-        work(context, task.worker);
-    } else if (GOMP_parallel && omp_get_thread_num && omp_get_num_threads && !forked()) {
-        GOMP_parallel(run_in_team, &task, unsigned(count), 0);
+        Barrier barrier;
+        work(context, Worker{0, 1, &barrier});
+    } else if (Crew* const crew = Crew::current()) {
+        crew->run(count, work, context);
     } else {
-        run_in_threads(count, task);
+        Crew(count).run(count, work, context);
     }
 }
 

@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="sections to run (default: all)")
     found.add_argument("--threads", type=int, help="threads for our side, in addition to 1 (default: as torch chooses)")
+    found.add_argument("--beside", type=int, default=0, help="busy processes that run beside the systems (default: 0)")
     found.add_argument("--repeats", type=int, default=5, help="timed runs of each system (default: 5)")
     found.add_argument("--quick", action="store_true", help="tiny sizes, to check that everything runs")
     found.add_argument("--out", type=Path, help="JSON file for the figures; the plot gets the same name with .png")
@@ -59,16 +60,19 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     from eval.bench.peers import versions, why_missing
     from eval.bench.sections import FULL, QUICK, Inputs
     from eval.bench.tables import section_text
+    from eval.bench.timing import busy_processes
     from eval.inputs.flags import check_counts, check_json
     from eval.scoring.record import origin
 
     check_counts(1, threads=options.threads, repeats=options.repeats)
+    check_counts(0, beside=options.beside)
     check_json("--out", options.out)
     threads_before = torch.get_num_threads()
     threads = options.threads or threads_before
     plan, inputs = QUICK if options.quick else FULL, Inputs(options.image, options.unary)
     try:
-        sections = measure_sections(options, plan, inputs, threads)
+        with busy_processes(options.beside):
+            sections = measure_sections(options, plan, inputs, threads)
     finally:
         torch.set_num_threads(threads_before)
 
@@ -80,6 +84,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         facts = {
             **origin("eval.bench.speed", argv),
             "threads": threads,
+            "busy processes beside": options.beside,
             "peers": versions(),
             "left out": missing,
             "image": "drawn scene" if options.image is None else options.image.name,

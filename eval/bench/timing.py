@@ -1,10 +1,12 @@
-"""The time of functions that take turns, and the peak memory of this process."""
+"""The time of functions that take turns, busy processes beside them, and the peak memory of this process."""
 
 import resource
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -55,6 +57,17 @@ def alternate(
         {name: len(times) for name, times in counted.items()},
         results,
     )
+
+
+@contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """So many other processes compute without pause inside the `with` block; they end with this process, too."""
+    spin = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
+    with ExitStack() as stack:
+        for _ in range(count):
+            process = stack.enter_context(subprocess.Popen([sys.executable, "-c", spin]))
+            stack.callback(process.kill)
+        yield
 
 
 def peak_memory() -> int:

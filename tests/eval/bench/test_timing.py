@@ -1,11 +1,13 @@
-"""Medians of interleaved runs, on a clock that only the functions move."""
+"""Medians of interleaved runs, on a clock that only the functions move; busy processes beside them."""
 
+import subprocess
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from eval.bench import timing as bench_timing
-from eval.bench.timing import alternate
+from eval.bench.timing import alternate, busy_processes
 
 
 class Clock:
@@ -56,3 +58,17 @@ def test_the_check_comes_before_the_second_round(clock: Clock) -> None:
     with pytest.raises(ValueError, match=r"seen \{'a': 1\}"):
         alternate({"a": clock.function("a", [1, 1])}, 1, 10, check)
     assert clock.calls == ["a"]
+
+
+def test_busy_processes_run_inside_the_block_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Noted(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            started.append(self)
+
+    monkeypatch.setattr(bench_timing.subprocess, "Popen", Noted)
+    with busy_processes(2):
+        assert [process.poll() for process in started] == [None, None]
+    assert all(process.returncode for process in started)
