@@ -146,35 +146,25 @@ struct Filter {
     // axis.
     void blur(T* rows, bool reverse) const {
         for (int64_t step = 0; step < tables.axes; ++step) {
-            const int64_t axis = reverse ? tables.axes - 1 - step : step;
-            const int64_t first = tables.axis_runs[axis], last = tables.axis_runs[axis + 1];
-            const int64_t before = tables.run_start[first], size = tables.run_start[last] - before;
-            const int32_t *starts = tables.run_start + first, *ends = tables.run_start + last;
-            const int32_t* run = std::lower_bound(starts, ends, before + worker.begin(size));
-            const int32_t* stop = std::lower_bound(starts, ends, before + worker.end(size));
-            for (; run < stop; ++run) {
-                const int32_t* members = tables.members + run[0];
-                if (columns == 1) {
-                    blur_numbers(rows, members, run[1] - run[0]);
-                } else {
-                    blur_run(rows, members, run[1] - run[0]);
-                }
-            }
+            for_runs(reverse ? tables.axes - 1 - step : step, [&](const int32_t* members, int64_t size) {
+                columns == 1 ? blur_numbers(rows, members, size) : blur_run(rows, members, size);
+            });
             worker.wait();
         }
     }
 
-  private:
-    // Rows of a single number, without padding.
-    void blur_numbers(T* rows, const int32_t* members, int64_t size) const {
-        T previous = 0;
-        for (int64_t i = 0; i < size; ++i) {
-            const T current = rows[members[i]], next = i + 1 < size ? rows[members[i + 1]] : 0;
-            rows[members[i]] = current + T(0.5) * (previous + next);
-            previous = current;
-        }
+    // Calls body(members, size) for this worker's runs of neighbors along an axis.
+    template <class Body>
+    void for_runs(int64_t axis, const Body& body) const {
+        const int64_t first = tables.axis_runs[axis], last = tables.axis_runs[axis + 1];
+        const int64_t before = tables.run_start[first], size = tables.run_start[last] - before;
+        const int32_t *starts = tables.run_start + first, *ends = tables.run_start + last;
+        const int32_t* run = std::lower_bound(starts, ends, before + worker.begin(size));
+        const int32_t* stop = std::lower_bound(starts, ends, before + worker.end(size));
+        for (; run < stop; ++run) body(tables.members + run[0], run[1] - run[0]);
     }
 
+    // The blur of one run.
     void blur_run(T* rows, const int32_t* members, int64_t size) const {
         constexpr int64_t AHEAD = 6;
         for_blocks<T>(columns, [&](auto width, int64_t c) {
@@ -194,6 +184,17 @@ struct Filter {
                 current = next;
             }
         });
+    }
+
+  private:
+    // Rows of a single number, without padding.
+    void blur_numbers(T* rows, const int32_t* members, int64_t size) const {
+        T previous = 0;
+        for (int64_t i = 0; i < size; ++i) {
+            const T current = rows[members[i]], next = i + 1 < size ? rows[members[i + 1]] : 0;
+            rows[members[i]] = current + T(0.5) * (previous + next);
+            previous = current;
+        }
     }
 };
 
