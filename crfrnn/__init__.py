@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from crfrnn.kernels import Kernel, appearance_kernel, feature_kernel, grid_kernel, smoothness_kernel
     from crfrnn.meanfield import CRFRNN, MeanFieldCell
     from crfrnn.refinement import refine
-    from crfrnn.state import MeanFieldState
+    from crfrnn.state import MeanFieldState, residual
 
 __version__ = "0.1.0"
 
@@ -23,10 +23,17 @@ __all__ = [
     "feature_kernel",
     "grid_kernel",
     "refine",
+    "residual",
     "smoothness_kernel",
 ]
 
-_HOMES = {"CRFRNN": "meanfield", "MeanFieldCell": "meanfield", "MeanFieldState": "state", "refine": "refinement"}
+_HOMES = {
+    "CRFRNN": "meanfield",
+    "MeanFieldCell": "meanfield",
+    "MeanFieldState": "state",
+    "refine": "refinement",
+    "residual": "state",
+}
 
 
 def __getattr__(name: str) -> Any:

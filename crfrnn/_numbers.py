@@ -51,3 +51,12 @@ def usable_device(device: str | torch.device | None) -> torch.device | None:
     if found.type == "meta":
         raise ValueError("device is 'meta', which holds no numbers; wanted 'cpu' or 'cuda'")
     return found
+
+
+def check_message_tolerance(message_tolerance: float) -> None:
+    """Raise unless `message_tolerance` is a finite number of at least 0."""
+    if not isinstance(message_tolerance, Real) or not 0 <= message_tolerance < math.inf:
+        raise ValueError(
+            f"message_tolerance is {message_tolerance!r}; wanted a change of logits of at least 0, for example 0.01, or 0 "
+            "to update every pixel in every iteration"
+        )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crfrnn._numbers import whole_number
+from crfrnn._numbers import check_message_tolerance, whole_number
 from crfrnn.kernels import IMAGE, Kernel
 from crfrnn.kernels.normalizers import NORMALIZATIONS
 from crfrnn.lattice.checks import all_finite
@@ -24,6 +24,7 @@ def check_settings(
     compatibility: str | Tensor,
     filter: str,
     min_belief: float,
+    message_tolerance: float,
     **flags: bool,
 ) -> None:
     """Raise for arguments of the constructor of `CRFRNN` that make no sense; `flags` are those that are True or False."""
@@ -52,6 +53,7 @@ def check_settings(
             f"min_belief is {min_belief!r}; wanted a belief of at least 0 and below 1 / num_labels = {1 / num_labels:.3g}, "
             "so that the likeliest label always stays; 1e-3 is a good choice"
         )
+    check_message_tolerance(message_tolerance)
     if isinstance(compatibility, str):
         _check_choice("compatibility", compatibility, ("potts",))
     else:

@@ -104,6 +104,9 @@ class CRFRNN(nn.Module):
         min_belief: leave out of the messages, image by image, the labels whose belief softmax(unary) stays below this at
             every pixel; all labels get their logits. Images hold few labels: it saves much time on the CPU where no
             gradient is wanted. 0 leaves out none.
+        message_tolerance: in logits: pixels whose messages change by less than about this wait for the last iteration, which
+            saves time on the CPU (see crfrnn/fused/incremental.py). No effect where a gradient is wanted, in `iterate`, and
+            beside kernels that are no lattices. 0 lets no pixel wait; 0.01 is a good choice, and `residual` looks back.
 
     Raises TypeError or ValueError for arguments that make no sense.
     """
@@ -121,12 +124,13 @@ class CRFRNN(nn.Module):
         filter: Literal["lattice", "exact"] = "lattice",
         dilate: bool = False,
         min_belief: float = 0.0,
+        message_tolerance: float = 0.0,
     ) -> None:
         super().__init__()
         kernels = [smoothness_kernel(), appearance_kernel()] if kernels is None else kernels
         check_settings(
             num_labels, kernels, num_iterations, normalization, kernel_weights, compatibility, filter, min_belief,
-            learn_bandwidths=learn_bandwidths, exclude_self=exclude_self, dilate=dilate,
+            message_tolerance, learn_bandwidths=learn_bandwidths, exclude_self=exclude_self, dilate=dilate,
         )  # fmt: skip
         self.num_labels = int(num_labels)
         self.kernels = list(kernels)
@@ -136,6 +140,7 @@ class CRFRNN(nn.Module):
         self.filter = filter
         self.dilate = dilate
         self.min_belief = min_belief
+        self.message_tolerance = message_tolerance
         weights = torch.tensor([float(kernel.weight) for kernel in kernels])
         penalties = 1 - torch.eye(num_labels) if isinstance(compatibility, str) else compatibility.detach().clone()
         self.cell = MeanFieldCell(in_form(weights, kernel_weights, self.num_labels), penalties.to(weights))
@@ -229,7 +234,7 @@ class CRFRNN(nn.Module):
         """What the last of `_iterate` gives, several times faster; None where there is no such code for it."""
         with full_precision(unary):
             matrices = label_matrices(self.cell.compatibility.to(unary), self.cell.kernel_weights.to(unary))
-            return mean_field(unary, kernels, matrices, iterations, tolerance, self.min_belief)
+            return mean_field(unary, kernels, matrices, iterations, tolerance, self.min_belief, self.message_tolerance)
 
     def build_kernels(self, guides: Mapping[str, Tensor], like: Tensor) -> AnyKernels:
         """The normalized kernels of a batch of images, for beliefs of the size, dtype and device of `like` [B, _, H, W]."""
@@ -276,6 +281,7 @@ class CRFRNN(nn.Module):
             "filter": self.filter,
             "dilate": self.dilate,
             "min_belief": self.min_belief,
+            "message_tolerance": self.message_tolerance,
         }
 
     @classmethod

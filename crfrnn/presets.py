@@ -47,8 +47,8 @@ class FixedCRF:
             appearance_kernel(self.theta_alpha, self.theta_beta, self.appearance_weight),
         ]
 
-    def build(self, num_labels: int, min_belief: float = 0.0) -> CRFRNN:
-        """This CRF over `num_labels` labels, without gradients; `min_belief` as of CRFRNN.
+    def build(self, num_labels: int, min_belief: float = 0.0, message_tolerance: float = 0.0) -> CRFRNN:
+        """This CRF over `num_labels` labels, without gradients; the two options as of CRFRNN.
 
         Raises ValueError where a number makes no sense.
         """
@@ -62,6 +62,7 @@ class FixedCRF:
             kernel_weights="scalar",
             compatibility="potts",
             min_belief=min_belief,
+            message_tolerance=message_tolerance,
         )
         return crf.requires_grad_(False)
 

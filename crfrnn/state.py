@@ -1,7 +1,8 @@
 """What one iteration of mean field leaves to look at: logits, beliefs, free energy; and which labels take part."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from einops import einsum, rearrange, reduce
@@ -31,6 +32,50 @@ class MeanFieldState:
         with full_precision(self.beliefs):
             beliefs = to_pixels(self.beliefs)
             return free_energy(beliefs, self._unary, self._penalty(beliefs))
+
+
+class Layer(Protocol):
+    """A CRF that says what one iteration after another gives, as `CRFRNN`."""
+
+    min_belief: float
+
+    def iterate(
+        self,
+        unary: Tensor,
+        image: Tensor | None = None,
+        num_iterations: int | None = None,
+        features: Mapping[str, Tensor] | None = None,
+    ) -> Iterator[MeanFieldState]: ...
+
+
+@torch.no_grad()
+def residual(
+    crf: Layer,
+    logits: Tensor,
+    unary: Tensor,
+    image: Tensor | None = None,
+    features: Mapping[str, Tensor] | None = None,
+) -> Tensor:
+    """How far what a CRF gave is from settled, [B]: the largest change of any belief that one more iteration makes.
+
+    The iteration is of all pixels, whatever options the logits were computed with: `residual(crf, crf(unary, image), unary,
+    image)` tells after the fact what they are worth. It costs the building of the kernels and one iteration.
+
+    Args:
+        logits: [B, L, H, W], what the layer returned.
+        unary, image, features: what the layer was called with.
+
+    Raises TypeError or ValueError for input that does not fit.
+    """
+    if not isinstance(logits, Tensor) or logits.shape != unary.shape:
+        found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(f"logits: {found}; wanted what crf(unary, ...) returned, {list(unary.shape)} as the unary")
+    state = next(crf.iterate(unary, image, 0, features))
+    hidden = hidden_labels(widened(unary), crf.min_belief)
+    before = (to_pixels(widened(logits)) + hidden).softmax(-1)
+    with full_precision(before):
+        after = (state._unary - state._penalty(before) + hidden).softmax(-1)
+    return reduce((after - before).abs(), "b n l -> b", "max")
 
 
 def to_pixels(image: Tensor) -> Tensor:

@@ -27,7 +27,8 @@ from crfrnn.kernels import IMAGE, Kernel
 # `names` and `guides` have a line for each of the other tensors and for each kernel; schemas have no lists of strings.
 _ARGUMENTS = (
     "Tensor unary, Tensor[] others, str names, SymInt num_iterations, float? tolerance, str guides, bool[] use_positions, "
-    "int[] neighbors, str normalization, bool exclude_self, str filter, bool dilate, float min_belief"
+    "int[] neighbors, str normalization, bool exclude_self, str filter, bool dilate, float min_belief, "
+    "float message_tolerance"
 )
 _FEATURE = "features."
 
@@ -97,6 +98,7 @@ class OpaqueLayer:
             layer.filter,
             layer.dilate,
             layer.min_belief,
+            layer.message_tolerance,
         )
         if torch.compiler.is_compiling():
             return torch.ops.crfrnn.crf_rnn(unary, list(others.values()), *settings)
@@ -146,7 +148,8 @@ class OpaqueLayer:
 @lru_cache(maxsize=16)
 def _layer(
     layer_type: Callable[..., nn.Module], num_labels: int, kernels: tuple[tuple[str, bool, int], ...], normalization: str,
-    exclude_self: bool, filter: str, dilate: bool, min_belief: float, thread: int,
+    exclude_self: bool, filter: str, dilate: bool, min_belief: float,
+    message_tolerance: float, thread: int,
 ) -> nn.Module:  # fmt: skip
     """A layer of these settings, one per thread, to be called with the tensors of others; kept, so that it warns once."""
     with torch.inference_mode(False):
@@ -161,6 +164,7 @@ def _layer(
             filter=filter,
             dilate=dilate,
             min_belief=min_belief,
+            message_tolerance=message_tolerance,
         )
 
 

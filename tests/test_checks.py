@@ -99,6 +99,7 @@ SETTINGS = [
     ({"num_labels": 3.0}, ValueError, r"num_labels is 3\.0"),
     ({"kernels": appearance_kernel()}, TypeError, r"wanted a list of kernels.*\[appearance_kernel\(\)\]"),
     ({"min_belief": "0.1"}, ValueError, "min_belief is '0.1'"),
+    ({"message_tolerance": -1}, ValueError, "message_tolerance is -1"),
     ({"exclude_self": "no"}, TypeError, "exclude_self is 'no'; wanted True or False"),
     ({"dilate": 1}, TypeError, "dilate is 1"),
     ({"learn_bandwidths": None}, TypeError, "learn_bandwidths is None"),

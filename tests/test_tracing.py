@@ -20,6 +20,7 @@ LAYERS: dict[str, dict[str, Any]] = {
     "matrices": {"kernel_weights": "matrix", "normalization": "symmetric", "exclude_self": True},
     "diagonal": {"kernel_weights": "diagonal", "normalization": "before", "dilate": True},
     "few labels": {"min_belief": 0.2},
+    "pixels that wait": {"message_tolerance": 0.3},
     "grid": {"kernels": [*KERNELS, grid_kernel(4, 80.0, 0.5)]},
     "features": {"kernels": [*KERNELS, feature_kernel("depth", 0.5, 1.0), feature_kernel("normals", 2.0, 1.0, 5.0)]},
 }

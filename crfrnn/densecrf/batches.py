@@ -17,6 +17,7 @@ def batched(
     gaussian: Mapping[str, Any] | None = None,
     bilateral: Mapping[str, Any] | None = None,
     device: str | torch.device | None = None,
+    message_tolerance: float = 0.0,
 ) -> Iterator[np.ndarray]:
     """Beliefs [L, h, w] of one image after another, each after `niter` iterations of its own DenseCRF2D.
 
@@ -29,12 +30,13 @@ def batched(
         gaussian: arguments of `addPairwiseGaussian`, such as {"sxy": 3, "compat": 3}; None leaves the term out.
         bilateral: arguments of `addPairwiseBilateral` but for the image, such as {"sxy": 80, "srgb": 13, "compat": 10}.
         device: where to compute; by default where each unary is.
+        message_tolerance: as of `DenseCRF.inference`.
 
     Raises TypeError or ValueError, with the number of the image, where something does not fit.
     """
     for number, (image, unary) in enumerate(zip(images, unaries, strict=True)):
         try:
-            beliefs = _beliefs(image, unary, niter, gaussian, bilateral, device)
+            beliefs = _beliefs(image, unary, niter, gaussian, bilateral, device, message_tolerance)
         except (TypeError, ValueError) as error:
             raise type(error)(f"image {number}: {error}") from error
         yield beliefs
@@ -47,6 +49,7 @@ def _beliefs(
     gaussian: Mapping[str, Any] | None,
     bilateral: Mapping[str, Any] | None,
     device: str | torch.device | None,
+    message_tolerance: float,
 ) -> np.ndarray:
     energy = as_tensor("the unary", unary)
     if energy.ndim != 3:
@@ -58,4 +61,4 @@ def _beliefs(
         crf.addPairwiseGaussian(**gaussian)
     if bilateral is not None:
         crf.addPairwiseBilateral(rgbim=image, **bilateral)
-    return crf.inference(niter).reshape(labels, height, width)
+    return crf.inference(niter, message_tolerance=message_tolerance).reshape(labels, height, width)

@@ -20,7 +20,7 @@ from crfrnn.lattice.checks import all_finite
 class Pairwise(Protocol):
     """The normalized kernels of all terms and their penalties over labels."""
 
-    def beliefs_after(self, logits: Tensor, iterations: int) -> Tensor:
+    def beliefs_after(self, logits: Tensor, iterations: int, message_tolerance: float = 0.0) -> Tensor:
         """Beliefs [L, N] after one update or more that start from softmax(logits), for logits [L, N]."""
 
     def step(self, logits: Tensor, beliefs: Tensor) -> bool:
@@ -60,11 +60,17 @@ class TensorPairwise:
             self._penalties = stacked([term.penalty for term in terms], num_labels, device)
             self._matrices = fused.label_matrices(torch.eye(num_labels).to(self._penalties), self._penalties)
 
-    def beliefs_after(self, logits: Tensor, iterations: int) -> Tensor:
+    def beliefs_after(self, logits: Tensor, iterations: int, message_tolerance: float = 0.0) -> Tensor:
         with _engine(logits.device):
             if self._kernels is None:
                 return logits.softmax(0)
-            fast = fused.mean_field(logits[None, ..., None], self._kernels, self._matrices, iterations)
+            fast = fused.mean_field(
+                logits[None, ..., None],
+                self._kernels,
+                self._matrices,
+                iterations,
+                message_tolerance=message_tolerance,
+            )
             if fast is not None:
                 return fast[0, ..., 0].softmax(0)
             unary, beliefs = _as_rows(logits), _as_rows(logits.softmax(0))

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from crfrnn import native
+from crfrnn.fused.views import view_map, view_matrices, view_model, with_even_points
 from crfrnn.kernels import LatticeKernels
-from crfrnn.native.interface import Buffers, LabelMap, Matrices, Model, count, padded, pointer, pointers, view_tables
+from crfrnn.native.interface import Buffers, count, padded, pointer, pointers
 
 
 def run(
@@ -28,13 +28,7 @@ def run(
     options = (tolerance is not None) + (min_belief > 0)
     if native.library(unary.dtype) is None or options > (0 if gradient else 1):
         return None
-    start, labels = unary, None
-    if min_belief > 0:
-        present = peak_beliefs(unary) >= min_belief
-        labels = present.any(0).nonzero().squeeze(1)
-        start = unary[:, labels]
-        if len(unary) > 1:
-            start = start.masked_fill(~present[:, labels, None, None], -torch.inf)
+    start, labels = believed(unary, min_belief)
     out, _, _ = all_iterations(
         unary,
         start,
@@ -49,6 +43,21 @@ def run(
         gradient,
     )
     return out
+
+
+def believed(unary: Tensor, min_belief: float) -> tuple[Tensor, Tensor | None]:
+    """The unary of the labels that take part in any image, -inf in the images where they do not, and which labels these are.
+
+    All of it, and None, where `min_belief` is 0.
+    """
+    if min_belief == 0:
+        return unary, None
+    present = peak_beliefs(unary) >= min_belief
+    labels = present.any(0).nonzero().squeeze(1)
+    start = unary[:, labels]
+    if len(unary) > 1:
+        start = start.masked_fill(~present[:, labels, None, None], -torch.inf)
+    return start, labels
 
 
 @torch.library.custom_op("crfrnn::mean_field", mutates_args=(), device_types="cpu")
@@ -69,7 +78,7 @@ def all_iterations(
 
     `start` holds the unary of the `labels` that take part; where these are None it is `unary` itself.
     """
-    unary, start = _with_even_points(unary), _with_even_points(start)
+    unary, start = with_even_points(unary), with_even_points(start)
     inner = matrices.mT if labels is None else matrices.mT[:, labels][:, :, labels]
     final = matrices.mT if labels is None else matrices.mT[:, labels]
     rows, points = segments[-1], tables[0].shape[0]
@@ -92,12 +101,12 @@ def all_iterations(
     out = torch.empty(unary.shape, dtype=unary.dtype)
     inner_view, *inner_alive = view_matrices(inner)
     final_view, *final_alive = (inner_view, inner_alive) if labels is None else view_matrices(final)
-    model, alive = _model(unary, inner.shape[1], splat_weights, slice_weights, tables, segments)
+    model, alive = view_model(unary, inner.shape[1], splat_weights, slice_weights, tables, segments)
     real = ctypes.c_float if unary.dtype == torch.float32 else ctypes.c_double
     _library(unary).native_mean_field(
-        ctypes.byref(model), ctypes.byref(_label_map(start)), ctypes.byref(_label_map(unary)), labels is not None,
+        ctypes.byref(model), ctypes.byref(view_map(start)), ctypes.byref(view_map(unary)), labels is not None,
         count(iterations), real(tolerance), ctypes.byref(inner_view), ctypes.byref(final_view), count(unary.shape[1]),
-        ctypes.byref(_label_map(out)),
+        ctypes.byref(view_map(out)),
         ctypes.byref(buffers), torch.get_num_threads(),
     )  # fmt: skip
     del alive, inner_alive, final_alive
@@ -117,7 +126,7 @@ def all_iterations_backward(
     to_matrices: bool,
 ) -> tuple[Tensor, Tensor]:
     """The gradients of the unary and, if wanted, of the matrices [M, L, L]."""
-    gradient = _with_even_points(gradient)
+    gradient = with_even_points(gradient)
     points, columns = beliefs[0].shape
     rows, label_count, threads = segments[-1], matrices.shape[1], torch.get_num_threads()
     sliced = gradient.new_empty(rows, columns)
@@ -125,12 +134,12 @@ def all_iterations_backward(
     work, total = gradient.new_empty(rows, columns), gradient.new_empty(points, columns)
     out = torch.empty(gradient.shape, dtype=gradient.dtype)
     parts = gradient.new_zeros(threads if to_matrices else 0, len(matrices), label_count, columns)
-    model, alive = _model(gradient, label_count, splat_weights, slice_weights, tables, segments)
+    model, alive = view_model(gradient, label_count, splat_weights, slice_weights, tables, segments)
     transposed, *transposed_alive = view_matrices(matrices)
     _library(gradient).native_mean_field_backward(
-        ctypes.byref(model), ctypes.byref(_label_map(gradient)), count(len(beliefs)), ctypes.byref(transposed),
+        ctypes.byref(model), ctypes.byref(view_map(gradient)), count(len(beliefs)), ctypes.byref(transposed),
         ctypes.byref(buffers), pointer(work), pointer(total),
-        ctypes.byref(_label_map(out)), pointer(parts if to_matrices else None), threads,
+        ctypes.byref(view_map(out)), pointer(parts if to_matrices else None), threads,
     )  # fmt: skip
     del alive, transposed_alive
     to_transposed = parts.sum(0)[..., :label_count]
@@ -139,12 +148,12 @@ def all_iterations_backward(
 
 def peak_beliefs(unary: Tensor) -> Tensor:
     """The largest softmax(unary) of every label in each image: [B, L, H, W] -> [B, L], without gradient."""
-    unary = _with_even_points(unary.detach())
+    unary = with_even_points(unary.detach())
     images, labels, height, width = unary.shape
     threads = torch.get_num_threads()
     peaks = unary.new_zeros(threads, images, padded(labels, unary.dtype))
     _library(unary).native_peak_beliefs(
-        ctypes.byref(_label_map(unary)), count(images), count(height * width), count(labels), pointer(peaks), threads
+        ctypes.byref(view_map(unary)), count(images), count(height * width), count(labels), pointer(peaks), threads
     )
     return peaks.amax(0)[:, :labels]
 
@@ -215,54 +224,6 @@ def _differentiate_twice(ctx: Any, *_: Any) -> None:
 
 all_iterations.register_autograd(_backward, setup_context=_keep)
 all_iterations_backward.register_autograd(_differentiate_twice)
-
-
-def _model(
-    like: Tensor, labels: int, splat_weights: Tensor, slice_weights: Tensor, tables: list[Tensor], segments: list[int]
-) -> tuple[Model, Tensor]:
-    """The C view of what every iteration uses, and a tensor that has to live as long as it."""
-    starts = torch.tensor(segments)
-    tables_view = view_tables(tables, segments[-1])
-    weights = (pointer(splat_weights), pointer(slice_weights))
-    return Model(tables_view, len(like), labels, *weights, len(segments) - 1, pointer(starts)), starts
-
-
-def view_matrices(matrices: Tensor) -> tuple[Any, ...]:
-    """The C view of label matrices [M, from, to], and the tensors that have to live as long as it.
-
-    Where all entries beside the diagonal of a row are equal, as from Potts, or all in a column, as in its transpose, a
-    matrix is an outer product with ones plus a diagonal.
-    """
-    _, labels, to = matrices.shape
-    if labels == to > 1:
-        for source, transposed in ((matrices, False), (matrices.mT, True)):
-            beside = torch.stack([source[:, 0, 1], *(source[:, i, 0] for i in range(1, labels))], 1)
-            rest = source - beside[:, :, None]
-            diagonal = rest.diagonal(dim1=1, dim2=2)
-            if not (rest - torch.diag_embed(diagonal)).any():
-                ones = torch.ones_like(beside)
-                left, right = (ones, beside) if transposed else (beside, ones)
-                parts = [_padded_columns(part[:, None]) for part in (left, right, diagonal)]
-                return Matrices(None, *map(pointer, parts)), *parts
-    full = _padded_columns(matrices)
-    return Matrices(pointer(full), None, None, None), full
-
-
-def _label_map(image: Tensor) -> LabelMap:
-    point_stride = image.stride(3) if image.shape[3] > 1 else image.stride(2)
-    return LabelMap(pointer(image), image.stride(0), image.stride(1), point_stride)
-
-
-def _with_even_points(image: Tensor) -> Tensor:
-    """A map whose pixels follow each other at one distance."""
-    height, width = image.shape[2:]
-    even = height == 1 or width == 1 or image.stride(2) == width * image.stride(3)
-    return image if even else image.contiguous()
-
-
-def _padded_columns(matrices: Tensor) -> Tensor:
-    columns = matrices.shape[2]
-    return pad(matrices, (0, padded(columns, matrices.dtype) - columns)).contiguous()
 
 
 def _library(like: Tensor) -> ctypes.CDLL:

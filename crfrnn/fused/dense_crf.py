@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from crfrnn import native
-from crfrnn.fused.compiled import view_matrices
+from crfrnn.fused.incremental import belief_limit
+from crfrnn.fused.mean_field import label_matrices
+from crfrnn.fused.views import view_matrices
 from crfrnn.kernels import Normalization
 from crfrnn.lattice.checks import MAX_DIMENSIONS, describe_reach
 from crfrnn.native.interface import count, pointer
@@ -84,6 +86,7 @@ class Pairwise(_Owner):
     def __init__(self, library: ctypes.CDLL, terms: Sequence[Term], penalties: Tensor, num_labels: int) -> None:
         self._library = library
         self._known: tuple[Tensor, Tensor] | None = None
+        self._penalties, self._num_labels = penalties, num_labels
         matrices = None
         if penalties.ndim == 3:
             alphas = penalties.new_tensor([term.alpha for term in terms])
@@ -94,12 +97,15 @@ class Pairwise(_Owner):
         )  # fmt: skip
         super().__init__(address, library.native_pairwise_free)
 
-    def beliefs_after(self, logits: Tensor, iterations: int) -> Tensor:
+    def beliefs_after(self, logits: Tensor, iterations: int, message_tolerance: float = 0.0) -> Tensor:
         """Beliefs [L, N] after one update or more that start from softmax(logits), for contiguous logits [L, N]."""
-        out = torch.empty_like(logits)
+        out, limit = torch.empty_like(logits), 0.0
+        if message_tolerance > 0:
+            limit = belief_limit(label_matrices(torch.eye(self._num_labels), self._penalties), message_tolerance)
         self._library.native_run_iterations(
-            ctypes.c_void_p(self.address), pointer(logits), count(iterations), pointer(out), torch.get_num_threads()
-        )
+            ctypes.c_void_p(self.address), pointer(logits), count(iterations), ctypes.c_float(limit), pointer(out),
+            torch.get_num_threads(),
+        )  # fmt: skip
         return out.softmax(0)
 
     def step(self, logits: Tensor, beliefs: Tensor) -> bool:

@@ -19,7 +19,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from crfrnn.fused import compiled, on_gpu
+from crfrnn.fused import compiled, incremental, on_gpu
 from crfrnn.kernels import AnyKernels, LatticeKernels
 from crfrnn.lattice.compiled import CompiledTables
 from crfrnn.lattice.tables import Tables
@@ -34,6 +34,10 @@ def label_matrices(compatibility: Tensor, kernel_weights: Tensor) -> Tensor:
 
 # The code that runs all iterations over the tables of a backend. A backend without a line here has none.
 CODE: dict[type, Callable[..., Tensor | None]] = {CompiledTables: compiled.run, Tables: on_gpu.run}
+INCREMENTAL: dict[type, Callable[..., Tensor]] = {
+    CompiledTables: incremental.in_compiled_code,
+    Tables: incremental.on_any_device,
+}
 
 
 def mean_field(
@@ -43,11 +47,12 @@ def mean_field(
     iterations: int,
     tolerance: float | None = None,
     min_belief: float = 0.0,
+    message_tolerance: float = 0.0,
 ) -> Tensor | None:
     """Logits [B, L, H, W] after mean field, in one call; None where it cannot be had so.
 
     That takes lattices whose backend has the code, which are constants and keep the self-message, and at most one of
-    the two options, none where a gradient is wanted. Differentiable once, to `unary` and `matrices`.
+    the first two options, none where a gradient is wanted. Differentiable once, to `unary` and `matrices`.
 
     Args:
         unary: [B, L, H, W].
@@ -57,13 +62,19 @@ def mean_field(
         tolerance: stop as soon as no belief changed by more than this.
         min_belief: labels whose belief stays below this everywhere in an image have belief 0 until the last iteration,
             which gives every label its logit.
+        message_tolerance: pixels whose messages changed by less, as `incremental.py` defines it, are not updated before the
+            last iteration; no effect where a gradient is wanted.
     """
     if not isinstance(kernels, LatticeKernels):
         return None
-    run = CODE.get(type(kernels.stack.tables))
-    if run is None or not _constant(kernels):
+    backend = type(kernels.stack.tables)
+    if backend not in CODE or not _constant(kernels):
         return None
-    return run(unary, kernels, matrices, iterations, tolerance, min_belief)
+    gradient = torch.is_grad_enabled() and (unary.requires_grad or matrices.requires_grad)
+    if message_tolerance > 0 and not gradient:
+        limit = incremental.belief_limit(matrices, message_tolerance)
+        return INCREMENTAL[backend](unary, kernels, matrices, iterations, tolerance, min_belief, limit)
+    return CODE[backend](unary, kernels, matrices, iterations, tolerance, min_belief)
 
 
 def _constant(kernels: LatticeKernels) -> bool:

@@ -38,10 +38,10 @@ EXPORT Pairwise<REAL>* native_pairwise(const Term<REAL>* const* terms, int64_t c
 
 EXPORT void native_pairwise_free(Pairwise<REAL>* pairwise) { delete pairwise; }
 
-EXPORT void native_run_iterations(const Pairwise<REAL>* pairwise, const REAL* logits, int64_t iterations, REAL* out,
-                                  int threads) {
+EXPORT void native_run_iterations(const Pairwise<REAL>* pairwise, const REAL* logits, int64_t iterations, REAL limit,
+                                  REAL* out, int threads) {
     const Crew crew(threads);
-    run_iterations(*pairwise, logits, iterations, out, threads);
+    run_iterations(*pairwise, logits, iterations, limit, out, threads);
 }
 
 // beliefs [points, labels] become softmax(logits - their costs). `costs` are those of `known` beliefs, if not null, and

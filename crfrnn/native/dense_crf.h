@@ -2,8 +2,8 @@
 // The equations are those of crfrnn/densecrf/crf.py.
 #pragma once
 
+#include "incremental.h"
 #include "lattice_join.h"
-#include "mean_field.h"
 
 namespace crfrnn {
 
@@ -166,17 +166,25 @@ inline std::unique_ptr<Pairwise<T>> make_pairwise(const Term<T>* const* terms, i
     return out;
 }
 
-// out [labels, points]: the logits after some iterations; those of the first are `logits` [labels, points].
+// out [labels, points]: the logits after some iterations; those of the first are `logits` [labels, points]. Above 0,
+// `limit` is that of `incremental_mean_field`.
 template <class T>
-inline void run_iterations(const Pairwise<T>& pairwise, const T* logits, int64_t iterations, T* out, int threads) {
+inline void run_iterations(const Pairwise<T>& pairwise, const T* logits, int64_t iterations, T limit, T* out,
+                           int threads) {
     const Model<T> model = pairwise.model();
     const Tables& tables = model.tables;
     const int64_t columns = padded<T>(model.labels), points = tables.points;
+    const Labels<const T> given{logits, 0, points, 1};
+    const Labels<T> found{out, 0, points, 1};
+    if (limit > 0) {
+        incremental_mean_field(model, given, given, false, iterations, T(0), limit, pairwise.matrices,
+                               pairwise.matrices, model.labels, found, threads);
+        return;
+    }
     const Array<T> unary(points * columns), blurred(tables.rows * columns), sliced(tables.rows * columns);
     T* rows[] = {blurred};
-    const Labels<const T> given{logits, 0, points, 1};
-    mean_field(model, given, given, false, iterations, T(-1), pairwise.matrices, pairwise.matrices, model.labels,
-               Labels<T>{out, 0, points, 1}, Buffers<T>{unary, rows, sliced, nullptr, nullptr, false}, threads);
+    mean_field(model, given, given, false, iterations, T(-1), pairwise.matrices, pairwise.matrices, model.labels, found,
+               Buffers<T>{unary, rows, sliced, nullptr, nullptr, false}, threads);
 }
 
 // costs [points, labels] = sum_m W_m K_m Q for beliefs Q [points, labels]; false where these are not finite.

@@ -1,84 +1,15 @@
 // Mean field that computes again only what has changed: a pixel passes its beliefs on where they changed by more than a
-// limit, and is looked at where its messages may have changed its beliefs by that much. See crfrnn/fused/incremental.py.
+// limit, and is looked at where its messages may have changed its beliefs by that much. See
+// crfrnn/fused/incremental.py.
 #pragma once
 
+#include "listed_points.h"
 #include "mean_field.h"
 #include "memory.h"
 
 namespace crfrnn {
 
-// As `slice_points`, for the points first + listed[j].
-template <class T>
-NOINLINE void slice_listed(const Tables& tables, int64_t first, const int32_t* listed, int64_t count, const T* rows,
-                           const T* weights, int64_t columns, T* out) {
-    for_blocks_and_corners<T>(columns, tables.corners, [&](auto size, auto corners, int64_t c) {
-        using B = Block<T, size()>;
-        const int64_t stride = size() ? columns : B::V::width, last = corners;
-        for (int64_t j = 0; j < count; ++j) {
-            const int32_t* index = tables.index + (first + listed[j]) * last;
-            const T* weight = weights + (first + listed[j]) * last;
-            prefetch_rows(rows + c, stride, index, last, count - j);
-            B sum{};
-#pragma GCC unroll 3
-            for (int64_t p = 0; p < last; ++p) sum.add(B::load(rows + c + index[p] * stride), weight[p]);
-            sum.store(out + c + j * stride);
-        }
-    });
-}
-
-// As `splat_points`, for the points first + listed[j]; touches the rows.
-template <class T>
-NOINLINE void splat_listed(const Tables& tables, int64_t first, const int32_t* listed, int64_t count, const T* values,
-                           const T* weights, int64_t columns, T* rows, uint8_t* touched) {
-    for_blocks_and_corners<T>(columns, tables.corners, [&](auto size, auto corners, int64_t c) {
-        using B = Block<T, size()>;
-        const int64_t stride = size() ? columns : B::V::width, last = corners;
-        for (int64_t j = 0; j < count; ++j) {
-            const int32_t* index = tables.index + (first + listed[j]) * last;
-            const T* weight = weights + (first + listed[j]) * last;
-            const B value = B::load(values + c + j * stride);
-#pragma GCC unroll 3
-            for (int64_t p = 0; p < last; ++p) {
-                T* row = rows + c + index[p] * stride;
-                B sum = B::load(row);
-                sum.add(value, weight[p]);
-                sum.store(row);
-                touched[index[p]] = 1;
-            }
-        }
-    });
-}
-
-// The largest |a - b| of two rows, and the largest a, which is not negative.
-template <class T>
-struct Distance {
-    T distance, largest;
-};
-
-template <class V, class T>
-inline Distance<T> distance_of(const T* a, const T* b, int64_t columns) {
-    typename V::vector distance{}, largest{};
-    for (int64_t c = 0; c < columns; c += V::width) {
-        const typename V::vector x = V::load(a + c), change = x - V::load(b + c);
-        const typename V::vector size = change > -change ? change : -change;
-        distance = distance > size ? distance : size;
-        largest = largest > x ? largest : x;
-    }
-    Distance<T> out{0, 0};
-    for (int n = 0; n < V::width; ++n) {
-        out.distance = std::max(out.distance, distance[n]);
-        out.largest = std::max(out.largest, largest[n]);
-    }
-    return out;
-}
-
-// The matrix of one segment.
-template <class T>
-inline Matrices<T> of_segment(const Matrices<T>& matrices, int64_t segment, int64_t labels, int64_t columns) {
-    if (matrices.full) return {matrices.full + segment * labels * columns, nullptr, nullptr, nullptr};
-    const int64_t before = segment * columns;
-    return {nullptr, matrices.left + before, matrices.right + before, matrices.diagonal + before};
-}
+constexpr float TINY = 1e-30f;  // as in crfrnn/fused/incremental.py
 
 // What all workers share.
 template <class T>
@@ -87,14 +18,15 @@ struct Incremental {
     const Matrices<T>& matrices;
     T limit;  // of what a belief may differ from the one that was passed on
     int64_t columns;
-    Array<T> unary, beliefs;    // [points, columns]: logits; beliefs as they were passed on
-    Array<T> slack;             // [points] how much more the penalty may change before the limit may be passed
-    Array<T> changes, blurred;  // [rows, columns]: changes of beliefs, zeros between iterations; blurred beliefs
-    Array<T> sliced;            // [rows, the wider of columns and final columns]: penalties
-    Array<T> moves;             // [rows] how much the penalty just changed
-    Array<uint8_t> touched;     // [rows] where `changes` are not zeros
+    Array<T> unary, beliefs;  // [points, columns]: logits; beliefs as they were passed on
+    Array<T> slack;           // [points] how much more the penalty may change before the limit may be passed
+    Array<T> changes;         // [rows, columns] of the beliefs that were passed on, zeros between iterations
+    Array<T> blurred;         // [rows, columns]: beliefs, or null where `final_matrices` are the same
+    Array<T> sliced;          // [rows, the wider of columns and final columns]: penalties
+    Array<T> moves;           // [rows] how much the penalty just changed
+    Array<uint8_t> touched;   // [rows] where `changes` are not zeros
 
-    Incremental(const Model<T>& model, const Matrices<T>& matrices, T limit, int64_t final_columns)
+    Incremental(const Model<T>& model, const Matrices<T>& matrices, T limit, bool fewer_labels, int64_t final_columns)
         : model(model),
           matrices(matrices),
           limit(limit),
@@ -103,44 +35,56 @@ struct Incremental {
           beliefs(model.tables.points * columns),
           slack(model.tables.points),
           changes(model.tables.rows * columns),
-          blurred(model.tables.rows * columns),
+          blurred(fewer_labels ? Array<T>(model.tables.rows * columns) : Array<T>()),
           sliced(model.tables.rows * std::max(columns, final_columns)),
           moves(model.tables.rows),
           touched(model.tables.rows) {}
 
     // The first iteration, of all points, from softmax(unary).
-    void begin(const Worker& worker, const Filter<T>& filter, const Labels<const T>& map,
-               int64_t points_per_image) const {
-        clear_rows<T>(worker, model, blurred, columns);
+    void begin(const Worker& worker, const Filter<T>& filter, const Labels<const T>& map, int64_t points_per_image,
+               T* tile) const {
         clear_rows<T>(worker, model, changes, columns);
         const int64_t first_row = worker.begin(model.tables.rows), last_row = worker.end(model.tables.rows);
-        std::fill(moves + first_row, moves + last_row, T(0));
         std::fill(touched + first_row, touched + last_row, uint8_t(0));
         worker.wait();
         for_tiles(model.tables, worker, points_per_image, [&](int64_t first, int64_t count) {
-            T *logits = unary + first * columns, *tile = beliefs + first * columns;
+            T* logits = unary + first * columns;
             read_tile(map, points_per_image, first, count, model.labels, columns, -std::numeric_limits<T>::infinity(),
                       logits);
             std::copy(logits, logits + count * columns, tile);
             softmax(tile, count, columns);
-            std::fill(slack + first, slack + first + count, T(-1));
-            splat_points<T>(model.tables, first, count, tile, model.splat_weights, columns, blurred);
+            std::copy(tile, tile + count * columns, beliefs + first * columns);
+            splat_points<T>(model.tables, first, count, tile, model.splat_weights, columns, changes);
         });
         worker.wait();
-        filter.collect(blurred);
+        filter.collect(changes);
         worker.wait();
-        filter.blur(blurred, false);
-        filter.spread(blurred);
+        filter.blur(changes, false);
+        filter.spread(changes);
         worker.wait();
-        transform_rows<T>(worker, model.segments, model.segment_start, matrices, model.labels, blurred, columns, sliced,
+        transform_rows<T>(worker, model.segments, model.segment_start, matrices, model.labels, changes, columns, sliced,
                           columns);
+        if (blurred) copy_share(worker);
+        clear_rows<T>(worker, model, changes, columns);
         worker.wait();
     }
 
-    // Which points of a tile have no slack left.
+    void copy_share(const Worker& worker) const {
+        for (int64_t s = 0; s < model.segments; ++s) {
+            const int64_t start = model.segment_start[s], size = model.segment_start[s + 1] - start;
+            const int64_t first = (start + worker.begin(size)) * columns, last = (start + worker.end(size)) * columns;
+            std::copy(changes + first, changes + last, blurred + first);
+        }
+    }
+
+    // Which points of a tile have no slack left; in the first update, all.
     template <class Corners>
-    int64_t list_points(int64_t first, int64_t count, Corners corners, int32_t* listed) const {
+    int64_t list_points(int64_t first, int64_t count, Corners corners, bool first_update, int32_t* listed) const {
         int64_t size = 0;
+        if (first_update) {
+            for (; size < count; ++size) listed[size] = int32_t(size);
+            return size;
+        }
         for (int64_t j = 0; j < count; ++j) {
             const int64_t pair = (first + j) * corners;
             T sum = 0;
@@ -169,7 +113,8 @@ struct Incremental {
             const int64_t point = first + listed[j];
             T *before = beliefs + point * columns, *now = tile + j * columns, *to = tile + passed_on * columns;
             Distance<T> found;
-            with_vectors<T>(columns, [&](auto vectors) { found = distance_of<decltype(vectors)>(now, before, columns); });
+            with_vectors<T>(columns,
+                            [&](auto vectors) { found = distance_of<decltype(vectors)>(now, before, columns); });
             T left = limit;
             if (found.distance > limit) {
                 change = std::max(change, found.distance);
@@ -182,20 +127,21 @@ struct Incremental {
             } else {
                 left -= found.distance;
             }
-            slack[point] = left / (2 * found.largest * (1 - found.largest) + left);
+            slack[point] = left / (2 * found.largest * (1 - found.largest) + left + TINY);
         }
         splat_listed<T>(model.tables, first, listed, passed_on, tile, model.splat_weights, columns, changes, touched);
         return change;
     }
 
     // Returns the largest change of a belief that this worker's points passed on.
-    T update_points(const Worker& worker, int64_t points_per_image, T* tile) const {
+    T update_points(const Worker& worker, int64_t points_per_image, bool first_update, T* tile) const {
         T change = 0;
         for_tiles(model.tables, worker, points_per_image, [&](int64_t first, int64_t count) {
-            int32_t listed[TILE + 1];
-            const int64_t size = model.tables.corners == 9
-                                     ? list_points(first, count, std::integral_constant<int64_t, 9>{}, listed)
-                                     : list_points(first, count, model.tables.corners, listed);
+            int32_t listed[TILE];
+            const int64_t size =
+                model.tables.corners == 9
+                    ? list_points(first, count, std::integral_constant<int64_t, 9>{}, first_update, listed)
+                    : list_points(first, count, model.tables.corners, first_update, listed);
             if (size > 0) change = std::max(change, update(first, listed, size, tile));
         });
         return change;
@@ -266,48 +212,45 @@ struct Incremental {
         }
     }
 
-    void move_listed(const Matrices<T>& matrix, const int64_t* listed, int64_t count, T* before, T* after) const {
+    void move_listed(const Matrices<T>& matrix, const int64_t* listed, int64_t count, T* beliefs, T* penalties) const {
         for (int64_t j = 0; j < count; ++j) {
-            T *change = changes + listed[j] * columns, *sum = blurred + listed[j] * columns, *copy = before + j * columns;
-            for (int64_t c = 0; c < columns; ++c) {
-                sum[c] += change[c];
-                copy[c] = sum[c];
-                change[c] = 0;
-            }
+            T *change = changes + listed[j] * columns, *copy = beliefs + j * columns;
+            std::copy(change, change + columns, copy);
+            std::fill(change, change + columns, T(0));
+            if (blurred) add_row(copy, blurred + listed[j] * columns);
             touched[listed[j]] = 0;
         }
         const int64_t all[] = {0, count};
-        transform_rows<T>(Worker{0, 1, nullptr}, 1, all, matrix, model.labels, before, columns, after, columns);
+        transform_rows<T>(Worker{0, 1, nullptr}, 1, all, matrix, model.labels, beliefs, columns, penalties, columns);
         for (int64_t j = 0; j < count; ++j) {
-            T *now = after + j * columns, *row = sliced + listed[j] * columns;
-            with_vectors<T>(columns, [&](auto vectors) {
-                moves[listed[j]] = distance_of<decltype(vectors)>(now, row, columns).distance;
-            });
-            std::copy(now, now + columns, row);
+            moves[listed[j]] = largest_size(penalties + j * columns, columns);
+            add_row(penalties + j * columns, sliced + listed[j] * columns);
         }
+    }
+
+    void add_row(const T* from, T* to) const {
+        for (int64_t c = 0; c < columns; ++c) to[c] += from[c];
     }
 };
 
 // As `mean_field` without a backward pass, with beliefs passed on where they changed by more than `limit`.
 template <class T>
-int64_t incremental_mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T> final_unary,
-                               bool fewer_labels, int64_t iterations, T tolerance, T limit, const Matrices<T>& matrices,
-                               const Matrices<T>& final_matrices, int64_t final_labels, Labels<T> out, int threads) {
+void incremental_mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T> final_unary,
+                            bool fewer_labels, int64_t iterations, T tolerance, T limit, const Matrices<T>& matrices,
+                            const Matrices<T>& final_matrices, int64_t final_labels, Labels<T> out, int threads) {
     const Tables& tables = model.tables;
     const int64_t columns = padded<T>(model.labels), final_columns = padded<T>(final_labels);
     const int64_t points_per_image = tables.points / model.images;
-    const Incremental<T> field(model, matrices, limit, final_columns);
+    const Incremental<T> field(model, matrices, limit, fewer_labels, final_columns);
     threads = threads_for(threads, tables.points * columns);
     std::vector<T> largest(threads, T(0));
-    int64_t done = iterations;
     in_parallel(threads, [&](Worker worker) {
         const Filter<T> filter{tables, columns, worker};
         std::vector<T> scratch(TILE * std::max(columns, final_columns)), all(TILE * final_columns);
         T* tile = scratch.data();
-        field.begin(worker, filter, unary, points_per_image);
-        int64_t t = 1;
-        for (; t < iterations; ++t) {
-            largest[worker.number] = field.update_points(worker, points_per_image, tile);
+        field.begin(worker, filter, unary, points_per_image, tile);
+        for (int64_t t = 1; t < iterations; ++t) {
+            largest[worker.number] = field.update_points(worker, points_per_image, t == 1, tile);
             worker.wait();
             if (all_below(largest, std::max(tolerance, T(0)))) break;
             field.collect(worker);
@@ -318,7 +261,6 @@ int64_t incremental_mean_field(const Model<T>& model, Labels<const T> unary, Lab
             field.move_rows(worker);
             worker.wait();
         }
-        if (worker.number == 0) done = t;
         if (fewer_labels) {
             transform_rows<T>(worker, model.segments, model.segment_start, final_matrices, model.labels, field.blurred,
                               columns, field.sliced, final_columns);
@@ -335,7 +277,6 @@ int64_t incremental_mean_field(const Model<T>& model, Labels<const T> unary, Lab
             write_tile(out, points_per_image, first, count, final_labels, final_columns, tile);
         });
     });
-    return done;
 }
 
 }  // namespace crfrnn

@@ -164,7 +164,6 @@ struct Filter {
         for (; run < stop; ++run) body(tables.members + run[0], run[1] - run[0]);
     }
 
-    // The blur of one run.
     void blur_run(T* rows, const int32_t* members, int64_t size) const {
         constexpr int64_t AHEAD = 6;
         for_blocks<T>(columns, [&](auto width, int64_t c) {

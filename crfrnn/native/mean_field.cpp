@@ -21,13 +21,13 @@ EXPORT int64_t native_mean_field(const Model<REAL>* model, const Labels<const RE
                       final_labels, *out, *buffers, threads);
 }
 
-EXPORT int64_t native_incremental_mean_field(const Model<REAL>* model, const Labels<const REAL>* unary,
-                                             const Labels<const REAL>* final_unary, bool fewer_labels,
-                                             int64_t iterations, REAL tolerance, REAL limit,
-                                             const Matrices<REAL>* matrices, const Matrices<REAL>* final_matrices,
-                                             int64_t final_labels, const Labels<REAL>* out, int threads) {
-    return incremental_mean_field(*model, *unary, *final_unary, fewer_labels, iterations, tolerance, limit, *matrices,
-                                  *final_matrices, final_labels, *out, threads);
+EXPORT void native_incremental_mean_field(const Model<REAL>* model, const Labels<const REAL>* unary,
+                                          const Labels<const REAL>* final_unary, bool fewer_labels, int64_t iterations,
+                                          REAL tolerance, REAL limit, const Matrices<REAL>* matrices,
+                                          const Matrices<REAL>* final_matrices, int64_t final_labels,
+                                          const Labels<REAL>* out, int threads) {
+    incremental_mean_field(*model, *unary, *final_unary, fewer_labels, iterations, tolerance, limit, *matrices,
+                           *final_matrices, final_labels, *out, threads);
 }
 
 EXPORT void native_mean_field_backward(const Model<REAL>* model, const Labels<const REAL>* gradient_out,

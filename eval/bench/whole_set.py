@@ -2,9 +2,9 @@
 
 python -m eval.bench.whole_set --unaries SCORES.npz --data VOCdevkit --out FILE.json       (pip install -e '.[bench]')
 
-Every image goes through pydensecrf2, `CRFRNN` and `CRFRNN(..., min_belief=...)` in turn, from building the lattices to the
-beliefs, with symmetric normalization and T = 10. eval/inputs/scores_file.py describes the file of scores. Only ratios of
-times within one run mean something.
+Every image goes through pydensecrf2, `CRFRNN`, and `CRFRNN` with `min_belief`, with `message_tolerance` and with both
+in turn, from building the lattices to the beliefs, with symmetric normalization and T = 10. eval/inputs/scores_file.py
+describes the file of scores. Only ratios of times within one run mean something.
 """
 
 import argparse
@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", default="val", help="list of images (default: val)")
     parser.add_argument("--images", type=int, help="use only the first IMAGES images (default: all)")
     parser.add_argument("--min-belief", type=float, default=1e-3, help="see CRFRNN (default: 1e-3)")
+    parser.add_argument("--message-tolerance", type=float, default=0.01, help="see CRFRNN (default: 0.01)")
     parser.add_argument("--threads", type=int, help="threads for our side (default: as torch chooses)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     options = parser.parse_args(argv)
@@ -66,10 +67,11 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
     from crfrnn.data import VOCSegmentation
     from eval.bench.whole_set_measures import CRFS, compare, facts, title
-    from eval.inputs.flags import check_counts, check_json, check_min_belief
+    from eval.inputs.flags import check_counts, check_json, check_min_belief, check_not_negative
     from eval.scoring.record import origin, write_json
 
     check_counts(1, images=options.images, threads=options.threads)
+    check_not_negative(message_tolerance=options.message_tolerance)
     check_json("--out", options.out)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -77,9 +79,11 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     check_min_belief(options.min_belief, len(dataset.classes))
     results: dict[str, Any] = {}
     for crf in CRFS:
-        rows = facts(compare(crf, dataset, options.unaries, options.min_belief, options.images))
+        limits = (options.min_belief, options.message_tolerance)
+        rows = facts(compare(crf, dataset, options.unaries, *limits, options.images))
         results[title(crf)] = rows
-        settings = f"{title(crf)}, {crf.normalization}, T = {crf.num_iterations}, min_belief {options.min_belief:g}"
+        settings = f"{title(crf)}, {crf.normalization}, T = {crf.num_iterations}, min_belief {options.min_belief:g}, "
+        settings += f"message_tolerance {options.message_tolerance:g}"
         print(f"\n{settings}\n\n{table(rows)}\n")
         if options.out is not None:
             write_json(options.out, origin("eval.bench.whole_set", argv) | {"results": results})

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
+from crfrnn import CRFRNN
 from crfrnn.data import VOCSegmentation
 from crfrnn.presets import FixedCRF
 from eval.bench.peers import pydensecrf
@@ -21,6 +22,7 @@ CRFS = (FixedCRF(4, 49, 5, 3, 3, 10, "symmetric"), FixedCRF(4, 67, 3, 3, 1, 10, 
 """Found by cross-validation on DeepLab's scores; see the README."""
 
 NETWORK, FULL, FEW = "network alone", "CRFRNN", "CRFRNN, min_belief"
+LATE, BOTH = "CRFRNN, message_tolerance", "CRFRNN, both"
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Sums:
     ratios: list[float] = field(default_factory=list)
     """seconds of pydensecrf2 divided by seconds of this way, image by image"""
     equal: list[float] = field(default_factory=list)
-    """share of pixels with the label of the reference (FULL for FEW, else pydensecrf2), image by image"""
+    """share of pixels with the label of the reference (FULL for ours with options, else pydensecrf2), image by image"""
     largest: float = 0.0
     """largest difference of a belief from the reference"""
 
@@ -48,18 +50,20 @@ def title(crf: FixedCRF) -> str:
 
 
 def compare(
-    crf: FixedCRF, dataset: VOCSegmentation, unaries: Path, min_belief: float, images: int | None
+    crf: FixedCRF,
+    dataset: VOCSegmentation,
+    unaries: Path,
+    min_belief: float,
+    message_tolerance: float,
+    images: int | None,
 ) -> dict[str, Sums]:
     """Label all images of `dataset` (or the first `images`) in every way."""
     classes = dataset.classes
     arrays = read_arrays(unaries)
-    sums = {name: Sums(Confusion(classes)) for name in (NETWORK, PYDENSECRF, FULL, FEW)}
-    full, few = (crf.build(len(classes), limit) for limit in (0.0, min_belief))
-    ways: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-        PYDENSECRF: partial(pydensecrf, crf),
-        FULL: lambda unary, image: full(unary, image).softmax(1),
-        FEW: lambda unary, image: few(unary, image).softmax(1),
-    }
+    limits = {FULL: (), FEW: (min_belief,), LATE: (0.0, message_tolerance), BOTH: (min_belief, message_tolerance)}
+    ways: dict[str, Callable[[Tensor, Tensor], Tensor]] = {PYDENSECRF: partial(pydensecrf, crf)}
+    ways |= {name: partial(labeled, crf.build(len(classes), *options)) for name, options in limits.items()}
+    sums = {name: Sums(Confusion(classes)) for name in (NETWORK, *ways)}
     for index in tqdm(range(min(len(dataset), images or len(dataset))), desc=title(crf), unit="image"):
         image, truth, name = dataset[index]
         image = image[None].float()
@@ -71,8 +75,13 @@ def compare(
             own.confusion.add_logits(found, truth)
             own.seconds += seconds[way]
             own.ratios.append(seconds[PYDENSECRF] / seconds[way])
-            own.compare_with(beliefs[FULL if way == FEW else PYDENSECRF], found)
+            own.compare_with(beliefs[PYDENSECRF if way in (PYDENSECRF, FULL) else FULL], found)
     return sums
+
+
+def labeled(crf: CRFRNN, unary: Tensor, image: Tensor) -> Tensor:
+    """Beliefs of a layer."""
+    return crf(unary, image).softmax(1)
 
 
 def timed(

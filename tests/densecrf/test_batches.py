@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import crfrnn.densecrf as dcrf
+from crfrnn import CRFRNN, appearance_kernel, native, smoothness_kernel
 
 RANDOM = np.random.default_rng(0)
 SIZES = [(6, 8), (4, 5), (6, 8)]
@@ -70,3 +71,22 @@ def test_errors_name_the_image() -> None:
         next(dcrf.batched(IMAGES, [UNARIES[0].reshape(3, -1)], 2, GAUSSIAN))
     with pytest.raises(ValueError, match="shorter"):
         list(dcrf.batched(IMAGES, UNARIES[:2], 1))
+
+
+def test_points_that_wait_are_those_of_the_layer() -> None:
+    """Compiled code of both, and plain torch; with both signs of penalties, as Potts costs are negative here."""
+    image, unary = IMAGES[0], UNARIES[0]
+    kernels = [smoothness_kernel(3, 3), appearance_kernel(8, 40, 4)]
+    crf = CRFRNN(3, kernels, 6, "symmetric", message_tolerance=0.3).requires_grad_(False)
+    arguments = (-torch.from_numpy(unary)[None], torch.from_numpy(image).permute(2, 0, 1)[None].float())
+    found = list(dcrf.batched([image], [unary], 6, GAUSSIAN, BILATERAL, message_tolerance=0.3))
+    with native.disabled():
+        found += dcrf.batched([image], [unary], 6, GAUSSIAN, BILATERAL, message_tolerance=0.3)
+    for beliefs in found:
+        np.testing.assert_allclose(beliefs, crf(*arguments).softmax(1)[0], atol=1e-5)
+        assert np.abs(beliefs - next(dcrf.batched([image], [unary], 6, GAUSSIAN, BILATERAL))).max() > 1e-4
+
+
+def test_a_message_tolerance_that_makes_no_sense() -> None:
+    with pytest.raises(ValueError, match=r"image 0: message_tolerance is -0.1; wanted a change of logits"):
+        next(dcrf.batched(IMAGES, UNARIES, 4, GAUSSIAN, message_tolerance=-0.1))

@@ -64,7 +64,7 @@ CALLS: dict[Callable[..., Any], dict[str, Any]] = {
     layer: {
         "num_labels": 3, "kernels": [smoothness_kernel(3, 1.0)], "num_iterations": 5, "normalization": "after",
         "kernel_weights": "scalar", "compatibility": "potts", "learn_bandwidths": False, "exclude_self": False,
-        "dilate": False, "filter": "lattice", "min_belief": 0.0,
+        "dilate": False, "filter": "lattice", "min_belief": 0.0, "message_tolerance": 0.0,
     },
     forward: {"unary": UNARY, "image": IMAGE, "num_iterations": 2, "tolerance": None},
     with_features: {"unary": UNARY, "features": {"depth": IMAGE[:, :1]}},

@@ -59,6 +59,7 @@ def cases(exponent: float, spread: float, scale: float) -> st.SearchStrategy[Cas
                 "dilate": st.booleans(),
                 "filter": st.sampled_from(["lattice", "lattice", "exact"]),
                 "min_belief": st.sampled_from([0.0, 0.0, 1e-3, 0.15]),
+                "message_tolerance": st.sampled_from([0.0, 0.0, 1e-9, 0.1]),
                 "learn_bandwidths": st.booleans(),
             }
         ),

@@ -13,6 +13,7 @@ from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
 from eval.bench.whole_set import main
 
 NAMES, CLASSES, SIZE = ("a", "b", "c"), ("background", "cat", "dog"), (16, 20)
+MESSAGE_TOLERANCE = 2.0
 MIN_BELIEF = 0.3  # leaves dogs out of the image c, which moves beliefs
 SETTINGS = {"(w 4, 49, 5; w 3, 3)": (4, 49, 5, 3, 3), "(w 4, 67, 3; w 3, 1)": (4, 67, 3, 3, 1)}
 
@@ -68,11 +69,14 @@ def with_pydensecrf(photo: np.ndarray, scores: np.ndarray, crf: tuple[float, ...
     return np.array(model.inference(10)).T.reshape(scores.shape)
 
 
-def with_layer(photo: np.ndarray, scores: np.ndarray, crf: tuple[float, ...], min_belief: float) -> np.ndarray:
+def with_layer(
+    photo: np.ndarray, scores: np.ndarray, crf: tuple[float, ...], min_belief: float, message_tolerance: float
+) -> np.ndarray:
     """Beliefs [H, W, L]."""
     appearance, alpha, beta, smoothness, gamma = crf
     kernels = [smoothness_kernel(gamma, smoothness), appearance_kernel(alpha, beta, appearance)]
-    layer = CRFRNN(len(CLASSES), kernels, 10, "symmetric", min_belief=min_belief)
+    options = {"min_belief": min_belief, "message_tolerance": message_tolerance}
+    layer = CRFRNN(len(CLASSES), kernels, 10, "symmetric", **options).requires_grad_(False)
     unary, image = (torch.from_numpy(each).float().permute(2, 0, 1)[None] for each in (scores, photo))
     return layer(unary, image)[0].softmax(0).permute(1, 2, 0).detach().numpy()
 
@@ -90,19 +94,24 @@ def mean_iou(labels: np.ndarray, truths: np.ndarray) -> float:
 def test_figures_are_those_counted_by_hand(tmp_path: Path, data: Path, truths: np.ndarray, scores: np.ndarray) -> None:
     unaries, out = tmp_path / "scores.npz", tmp_path / "whole.json"
     np.savez(unaries, names=NAMES, logits=scores)
-    arguments = ["--unaries", str(unaries), "--data", str(data), "--min-belief", str(MIN_BELIEF), "--out", str(out)]
-    assert main([*arguments, "--threads", "1"]) == 0
+    arguments = ["--unaries", str(unaries), "--data", str(data), "--out", str(out), "--threads", "1"]
+    limits = ["--min-belief", str(MIN_BELIEF), "--message-tolerance", str(MESSAGE_TOLERANCE)]
+    assert main([*arguments, *limits]) == 0
     results = json.loads(out.read_text())["results"]
     assert list(results) == list(SETTINGS)
     photos = [np.array(Image.open(data / f"JPEGImages/{name}.jpg")) for name in NAMES]
     pairs = list(zip(photos, scores, strict=True))
     for setting, crf in SETTINGS.items():
         peer = np.stack([with_pydensecrf(*pair, crf) for pair in pairs])
-        full, few = (np.stack([with_layer(*pair, crf, limit) for pair in pairs]) for limit in (0.0, MIN_BELIEF))
+        full, few, late, both = (
+            np.stack([with_layer(*pair, crf, *limits) for pair in pairs])
+            for limits in ((0, 0), (MIN_BELIEF, 0), (0, MESSAGE_TOLERANCE), (MIN_BELIEF, MESSAGE_TOLERANCE))
+        )
         rows = results[setting]
         assert rows["network alone"] == {"mean IoU": pytest.approx(mean_iou(scores.argmax(3), truths))}
         for name, beliefs, reference in (
-            ("pydensecrf2", peer, peer), ("CRFRNN", full, peer), ("CRFRNN, min_belief", few, full)
+            ("pydensecrf2", peer, peer), ("CRFRNN", full, peer), ("CRFRNN, min_belief", few, full),
+            ("CRFRNN, message_tolerance", late, full), ("CRFRNN, both", both, full),
         ):  # fmt: skip
             row = rows[name]
             equal = (beliefs.argmax(3) == reference.argmax(3)).mean((1, 2))
@@ -114,7 +123,8 @@ def test_figures_are_those_counted_by_hand(tmp_path: Path, data: Path, truths: n
         # The cases must be told apart: refined labels differ from the network's, and leaving labels out moves beliefs.
         assert (peer.argmax(3) != scores.argmax(3)).mean() > 0.05
         assert rows["CRFRNN"]["largest difference of beliefs"] < 2e-4
-        assert rows["CRFRNN, min_belief"]["largest difference of beliefs"] > 1e-2
+        for name in ("CRFRNN, min_belief", "CRFRNN, message_tolerance"):
+            assert rows[name]["largest difference of beliefs"] > 1e-2
 
 
 def test_the_first_images_only(
