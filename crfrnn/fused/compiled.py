@@ -28,7 +28,9 @@ def run(
     options = (tolerance is not None) + (min_belief > 0)
     if native.library(unary.dtype) is None or options > (0 if gradient else 1):
         return None
-    start, labels = believed(unary, min_belief)
+    start, labels = unary, None
+    if min_belief > 0:
+        start, labels = present_labels(unary, peak_beliefs(unary) >= min_belief)
     out, _, _ = all_iterations(
         unary,
         start,
@@ -45,14 +47,8 @@ def run(
     return out
 
 
-def believed(unary: Tensor, min_belief: float) -> tuple[Tensor, Tensor | None]:
-    """The unary of the labels that take part in any image, -inf in the images where they do not, and which labels these are.
-
-    All of it, and None, where `min_belief` is 0.
-    """
-    if min_belief == 0:
-        return unary, None
-    present = peak_beliefs(unary) >= min_belief
+def present_labels(unary: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """The unary of the labels that any image has by `present` [B, L], -inf in images that lack them, and which these are."""
     labels = present.any(0).nonzero().squeeze(1)
     start = unary[:, labels]
     if len(unary) > 1:

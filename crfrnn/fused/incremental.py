@@ -17,6 +17,9 @@ A pixel that is sure of its label waits longest. In every iteration, the beliefs
 most d from those that its messages make, and the last iteration gives every pixel its logits. Sums of changes round in
 another way than sums of beliefs, which in float32 is some 1e-6 after ten iterations.
 
+Labels may be left out altogether, as `min_belief` does, where their largest beliefs in an image sum to at most d and no
+penalty is larger than theirs beside any other label, as with Potts, so that their beliefs do not rise.
+
 The limit d is a message tolerance divided by what beliefs can do to logits: with kernels whose rows sum to 1, beliefs of two
 labels that are off by d move a penalty by at most d sum_m max_l (max_l' A_m(l, l') - min_l' A_m(l, l')), with A_m = mu W_m.
 """
@@ -31,7 +34,7 @@ from torch import Tensor
 
 from crfrnn import native
 from crfrnn.fused import on_gpu
-from crfrnn.fused.compiled import believed
+from crfrnn.fused.compiled import peak_beliefs, present_labels
 from crfrnn.fused.views import view_map, view_matrices, view_model, with_even_points
 from crfrnn.kernels import LatticeKernels
 from crfrnn.native.interface import count
@@ -44,6 +47,16 @@ def belief_limit(matrices: Tensor, message_tolerance: float) -> float:
     """d, for label matrices mu W_m [M, L, L]; at most 1, the largest difference of two beliefs."""
     reach = float((matrices.amax(2) - matrices.amin(2)).amax(1).sum())
     return min(1.0, message_tolerance / max(reach, 1e-20))
+
+
+def labels_that_count(peaks: Tensor, matrices: Tensor, limit: float) -> Tensor:
+    """Which labels take part in each image, [B, L], by their largest beliefs [B, L]: all but those that may be left out."""
+    own = torch.eye(peaks.shape[1], dtype=torch.bool, device=peaks.device)
+    stay_low = ((matrices == matrices.amax(1, keepdim=True)) | own).all(2).all(0)
+    least, order = torch.where(stay_low, peaks, torch.inf).sort(1)
+    rare = least.cumsum(1) <= limit
+    rare[:, -1] = False
+    return ~torch.zeros_like(rare).scatter(1, order, rare)
 
 
 @torch.no_grad()
@@ -60,7 +73,11 @@ def in_compiled_code(
     library = native.library(unary.dtype)
     if library is None:
         return in_torch(unary, kernels, matrices, iterations, tolerance, min_belief, limit)
-    start, labels = believed(unary, min_belief)
+    start, labels = unary, None
+    peaks = peak_beliefs(unary)
+    present = (peaks >= min_belief) & labels_that_count(peaks, matrices, limit)
+    if not present.all():
+        start, labels = present_labels(unary, present)
     unary, start = with_even_points(unary), with_even_points(start)
     transposed = matrices.new_tensor(kernels.alphas)[:, None, None] * matrices.mT
     inner = transposed if labels is None else transposed[:, labels][:, :, labels]
@@ -111,7 +128,8 @@ def in_torch(
     Other arguments as of `mean_field`. Iterations also end as soon as no pixel passes anything on.
     """
     stack, slice_weights = kernels.stack, kernels.slice_weights
-    present = unary.softmax(1).amax((2, 3)) >= min_belief
+    peaks = unary.softmax(1).amax((2, 3))
+    present = (peaks >= min_belief) & labels_that_count(peaks, matrices, limit)
     start = _as_rows(unary.masked_fill(~present[:, :, None, None], -torch.inf))
 
     def penalties(beliefs: Tensor) -> Tensor:

@@ -72,6 +72,7 @@ def mean_field(
         return None
     gradient = torch.is_grad_enabled() and (unary.requires_grad or matrices.requires_grad)
     if message_tolerance > 0 and not gradient:
+        matrices = matrices.detach()
         limit = incremental.belief_limit(matrices, message_tolerance)
         return INCREMENTAL[backend](unary, kernels, matrices, iterations, tolerance, min_belief, limit)
     return CODE[backend](unary, kernels, matrices, iterations, tolerance, min_belief)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from crfrnn import CRFRNN, native, residual
-from crfrnn.fused.incremental import belief_limit
+from crfrnn.fused.incremental import belief_limit, labels_that_count
 from crfrnn.fused.mean_field import label_matrices
 from tests.fused_problems import KERNELS, TOLERANCES, assert_close, in_torch, layer, problem
 from tests.lattice.yardsticks import photo_features
@@ -90,6 +90,30 @@ def test_limit_of_beliefs_by_hand() -> None:
     assert belief_limit(torch.stack([3 * potts, 5 * potts]), 0.04) == pytest.approx(0.005)
     assert belief_limit(torch.tensor([[[1.0, -2.0], [0.0, 4.0]]]), 0.04) == pytest.approx(0.01)
     assert belief_limit(torch.zeros(1, 2, 2), 0.04) == 1
+
+
+def test_labels_that_count_by_hand() -> None:
+    """Beliefs of at most 0.01 and 0.02 sum to 0.03. Label 2 costs less than label 1 beside label 0, so that it may rise."""
+    peaks = torch.tensor([[0.9, 0.01, 0.02, 0.8], [0.01, 0.9, 0.9, 0.03]])
+    potts = (1 - torch.eye(4))[None]
+    assert labels_that_count(peaks, potts, 0.025).tolist() == [[True, False, True, True], [False, True, True, True]]
+    assert labels_that_count(peaks, potts, 0.035).tolist() == [[True, False, False, True], [False, True, True, True]]
+    assert labels_that_count(peaks, potts, 1e9).sum(1).tolist() == [1, 1]
+    potts[0, 2, 0] = 0.5
+    assert labels_that_count(peaks, potts, 0.035).tolist() == [[True, False, True, True], [False, True, True, True]]
+
+
+@pytest.mark.parametrize("compatibility", ["potts", "free"])
+def test_leaves_out_labels_that_hardly_anybody_believes_in(compatibility: str) -> None:
+    unary, image = problem(6, batch=2, height=7, width=9)
+    unary[0, 1:3] -= 11
+    unary[1, 3] -= 11
+    crf = incremental(layer(6, compatibility), 0.04)
+    got = crf(unary, image, 7)
+    assert_close(got, in_torch(crf, unary, image, num_iterations=7))
+    crf.min_belief = 1e-3
+    left_out = torch.equal(got, crf(unary, image, 7))
+    assert left_out == (compatibility == "potts")
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
