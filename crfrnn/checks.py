@@ -137,13 +137,16 @@ def warn_of_slips(unary: Tensor, guides: Mapping[str, Tensor], kernels: Sequence
     """Warn of an image that is not in gray levels, though theta_beta is, and of a unary of probabilities."""
     found = []
     in_gray_levels = any(kernel.guide == IMAGE and (kernel.theta_guide or 0) >= 1 for kernel in kernels)
-    low, high = map(float, torch.aminmax(guides[IMAGE].detach())) if in_gray_levels else (0.0, 0.0)
+    looks = [*torch.aminmax(guides[IMAGE].detach())] if in_gray_levels else [unary.new_zeros(()), unary.new_zeros(())]
+    # One row tells in most cases. All is fetched at once, since the host waits for a GPU here.
+    looks.append(_are_probabilities(unary[:, :, :1]))
+    low, high, first_row = torch.stack([look.float() for look in looks]).tolist()
     if 0 < max(-low, high) <= _LARGEST_OF_NORMALIZED:
         found.append(
             f"the image that guides the CRF lies in {low:.3g}..{high:.3g}, as one in 0..1 or normalized for a network does; "
             "theta_beta counts gray levels of 0..255, so pass the raw image"
         )
-    if _are_probabilities(unary[:, :, :1]) and _are_probabilities(unary):  # one row tells in most cases
+    if first_row and _are_probabilities(unary):
         found.append(
             "the unary lies in 0..1 and sums to 1 over labels, as probabilities do; the CRF takes logits, so pass their "
             "logarithm, probabilities.clamp(min=1e-6).log()"
@@ -153,9 +156,10 @@ def warn_of_slips(unary: Tensor, guides: Mapping[str, Tensor], kernels: Sequence
     return bool(found)
 
 
-def _are_probabilities(unary: Tensor) -> bool:
+def _are_probabilities(unary: Tensor) -> Tensor:
+    """bool []"""
     unary = unary.detach()
-    return bool((unary >= 0).all()) and bool(((unary.sum(1, dtype=torch.float32) - 1).abs() < 1e-3).all())
+    return (unary >= 0).all() & ((unary.sum(1, dtype=torch.float32) - 1).abs() < 1e-3).all()
 
 
 def _is_whole(number: Any) -> bool:

@@ -65,7 +65,10 @@ BUILDERS: tuple[Build, ...] = (build_compiled, build_plain)
 
 
 def build(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, LatticeTables]:
-    """Weights [B * N, D + 1], differentiable to features [B, N, D], axes [D, B * N] and tables of their lattice."""
+    """Weights [B * N, D + 1], differentiable to features [B, N, D], axes [D, B * N] and tables of their lattice.
+
+    The builders raise ValueError for features that are not finite or too large for their type.
+    """
     answers = (builder(features, dilate=dilate) for builder in BUILDERS)
     return next(answer for answer in answers if answer is not None)
 

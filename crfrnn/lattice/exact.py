@@ -30,6 +30,11 @@ def exact_gaussian_filter(values: Tensor, features: Tensor, *, exclude_self: boo
     """
     check_features(features)
     check_values(values, features.shape[0], features.shape[1], features.dtype, features.device)
+    return unchecked_gaussian_filter(values, features, exclude_self)
+
+
+def unchecked_gaussian_filter(values: Tensor, features: Tensor, exclude_self: bool) -> Tensor:
+    """As `exact_gaussian_filter`, for arguments that are known to be right."""
     return _ExactGaussianFilter.apply(values, features, exclude_self)
 
 
