@@ -12,7 +12,7 @@ from torch import Tensor
 from crfrnn._numbers import whole_number
 from crfrnn.kernels import IMAGE, Kernel
 from crfrnn.kernels.normalizers import NORMALIZATIONS
-from crfrnn.lattice.checks import all_finite
+from crfrnn.lattice.checks import all_finite, extremes
 
 
 def check_settings(
@@ -137,10 +137,9 @@ def warn_of_slips(unary: Tensor, guides: Mapping[str, Tensor], kernels: Sequence
     """Warn of an image that is not in gray levels, though theta_beta is, and of a unary of probabilities."""
     found = []
     in_gray_levels = any(kernel.guide == IMAGE and (kernel.theta_guide or 0) >= 1 for kernel in kernels)
-    looks = [*torch.aminmax(guides[IMAGE].detach())] if in_gray_levels else [unary.new_zeros(()), unary.new_zeros(())]
+    ends = extremes(guides[IMAGE]) if in_gray_levels else unary.new_zeros(2)
     # One row tells in most cases. All is fetched at once, since the host waits for a GPU here.
-    looks.append(_are_probabilities(unary[:, :, :1]))
-    low, high, first_row = torch.stack([look.float() for look in looks]).tolist()
+    low, high, first_row = torch.cat([ends.float(), _are_probabilities(unary[:, :, :1]).float()[None]]).tolist()
     if 0 < max(-low, high) <= _LARGEST_OF_NORMALIZED:
         found.append(
             f"the image that guides the CRF lies in {low:.3g}..{high:.3g}, as one in 0..1 or normalized for a network does; "

@@ -11,7 +11,7 @@ import crfrnn
 from crfrnn import CRFRNN, appearance_kernel, feature_kernel, grid_kernel, native, smoothness_kernel
 from crfrnn.data import Sample
 from crfrnn.densecrf import DenseCRF2D
-from crfrnn.lattice import Lattice
+from crfrnn.lattice import Lattice, fallback
 from crfrnn.nets import build_model, infer
 from crfrnn.weak import annotated_labels
 from eval.scoring.evaluate import evaluate
@@ -84,6 +84,36 @@ def test_a_layer_computes_there(options: dict[str, Any], waits: int, there: Else
             torch.testing.assert_close(near(each.grad), expected)
 
 
+MISSING = [torch.ops.aten._embedding_bag.default, torch.ops.aten.searchsorted.Tensor, torch.ops.aten.aminmax.default]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"normalization": "symmetric", "exclude_self": True, "dilate": True}, {"filter": "exact"}], ids=str
+)
+def test_a_layer_computes_on_mps(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which has no float64; nor, here, some of the operations, for which the CPU stands in after one warning."""
+    monkeypatch.setattr(fallback, "_incomplete", set())
+    crf, inputs = CRFRNN(3, **options), [each.requires_grad_() for each in problem()]
+    with native.disabled(), elsewhere(monkeypatch, kind="mps", wide=False, lacks=MISSING) as there:
+        wanted = crf(*inputs)
+        gradients = torch.autograd.grad(wanted.tanh().sum(), inputs)
+        crf, far = crf.to(there.device), [there.put(each) for each in inputs]
+        with pytest.warns(UserWarning, match=r"torch .* has no aten::\w+ on mps; it is computed on the CPU") as warned:
+            got = crf(*far)
+        slopes = torch.autograd.grad(got.tanh().sum(), far)
+        assert len(warned) == 1
+        torch.testing.assert_close(near(got), wanted)
+        torch.testing.assert_close(near(slopes), gradients)
+
+
+def test_the_drop_in_computes_on_mps(monkeypatch: pytest.MonkeyPatch) -> None:
+    energy = torch.rand(3, 42)
+    with native.disabled(), elsewhere(monkeypatch, kind="mps", wide=False) as there:
+        wanted, got = (drop_in(energy, device) for device in (torch.device("cpu"), there.device))
+    for ours, theirs in zip(got, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_a_layer_with_features_and_a_tolerance(there: Elsewhere) -> None:
     """Its beliefs are looked at once an iteration."""
     unary, image = problem()
@@ -116,21 +146,22 @@ def test_wrong_features_are_refused_there_too(there: Elsewhere) -> None:
         Lattice.build(there.put(torch.tensor([[[0.0, 0.0], [0.0, 1e12]]])))
 
 
+def drop_in(energy: Tensor, device: torch.device) -> list[Tensor]:
+    """What the calls of pydensecrf give: they take arrays and return them."""
+    image = (40 * torch.arange(126).view(6, 7, 3) % 251).byte().numpy()
+    crf = DenseCRF2D(7, 6, 3, device=device)
+    crf.setUnaryEnergy(energy.numpy())
+    crf.addPairwiseGaussian(sxy=3, compat=3)
+    crf.addPairwiseBilateral(sxy=(20, 21), srgb=13, rgbim=image, compat=(1 - torch.eye(3)).numpy())
+    beliefs = torch.from_numpy(crf.inference(4))
+    stepped = crf.startInference()[0]
+    crf.stepInference(stepped)
+    return [beliefs, torch.from_numpy(stepped), torch.tensor(crf.klDivergence(stepped))]
+
+
 def test_the_drop_in_computes_there(there: Elsewhere) -> None:
-    """It takes arrays and returns them."""
-    energy, image = torch.rand(3, 42), (255 * torch.rand(6, 7, 3)).byte().numpy()
-
-    def results(device: torch.device) -> list[Tensor]:
-        crf = DenseCRF2D(7, 6, 3, device=device)
-        crf.setUnaryEnergy(energy.numpy())
-        crf.addPairwiseGaussian(sxy=3, compat=3)
-        crf.addPairwiseBilateral(sxy=20, srgb=13, rgbim=image, compat=(1 - torch.eye(3)).numpy())
-        beliefs = torch.from_numpy(crf.inference(4))
-        stepped = crf.startInference()[0]
-        crf.stepInference(stepped)
-        return [beliefs, torch.from_numpy(stepped), torch.tensor(crf.klDivergence(stepped))]
-
-    for got, wanted in zip(results(there.device), results(torch.device("cpu")), strict=True):
+    energy = torch.rand(3, 42)
+    for got, wanted in zip(drop_in(energy, there.device), drop_in(energy, torch.device("cpu")), strict=True):
         torch.testing.assert_close(got, wanted)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from crfrnn.lattice.compiled import build_compiled, threads_of_compiled
+from crfrnn.lattice.fallback import missing_on_cpu
 from crfrnn.lattice.tables import build_plain
 
 
@@ -69,8 +70,9 @@ def build(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, LatticeTab
 
     The builders raise ValueError for features that are not finite or too large for their type.
     """
-    answers = (builder(features, dilate=dilate) for builder in BUILDERS)
-    return next(answer for answer in answers if answer is not None)
+    with missing_on_cpu(features.device):
+        answers = (builder(features, dilate=dilate) for builder in BUILDERS)
+        return next(answer for answer in answers if answer is not None)
 
 
 def build_key(dtype: torch.dtype, device: torch.device) -> int:

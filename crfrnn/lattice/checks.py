@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from crfrnn.lattice.fallback import missing_on_cpu
+
 MAX_DIMENSIONS = 16
 
 
@@ -34,7 +36,7 @@ def check_form(features: Tensor) -> None:
 
 def check_reach(features: Tensor) -> None:
     """Raise ValueError unless features [B, N, D] are finite and small enough for their type to have a fractional part."""
-    low, high = torch.stack(torch.aminmax(features.detach())).tolist()
+    low, high = extremes(features).tolist()
     check_extremes(low, high, features)
 
 
@@ -90,6 +92,12 @@ def _check_points(name: str, tensor: Tensor, layout: str) -> None:
         raise TypeError(f"{name} are {tensor.dtype}, wanted torch.float32 or torch.float64; convert with .float()")
     if tensor.shape[0] < 1 or tensor.shape[1] < 1:
         raise ValueError(f"{name} came with shape {list(tensor.shape)}, wanted {layout} with B >= 1 and N >= 1")
+
+
+def extremes(tensor: Tensor) -> Tensor:
+    """The least and the largest entry [2]; NaN where any is."""
+    with missing_on_cpu(tensor.device):
+        return torch.stack(torch.aminmax(tensor.detach()))
 
 
 def all_finite(tensor: Tensor) -> bool:

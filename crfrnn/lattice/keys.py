@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crfrnn.lattice.checks import check_extremes, describe_reach
+from crfrnn.lattice.checks import check_extremes, describe_reach, extremes
 from crfrnn.lattice.embed import Simplex
 
 
@@ -63,8 +63,8 @@ def plan_packing(lowest: Tensor, highest: Tensor, features: Tensor, dilate: bool
     """
     batch = features.shape[0]
     # Fetched together, since the host waits for a GPU here.
-    least, most = torch.aminmax(features.detach())
-    low, high = torch.stack([torch.cat([lowest, least[None]]), torch.cat([highest, most[None]])]).tolist()
+    ends = torch.cat([torch.stack([lowest, highest]), extremes(features)[:, None]], 1)
+    low, high = ends.tolist()
     check_extremes(low.pop(), high.pop(), features)
     if max(-min(low), max(high)) * torch.finfo(features.dtype).eps >= 1:
         raise ValueError(describe_reach(features))
