@@ -55,13 +55,32 @@ def blur_axis(neighbors: Tensor, vertices: Tensor) -> Tensor:
 
 def update(index: Tensor, vertices: Tensor, weights: Tensor, unary: Tensor, out: Tensor, last: bool) -> None:
     """Write the logits of the `last` iteration, or the beliefs of another, to `out`; vertices [V, L], unary [N, L]."""
-    columns = max(2, next_power_of_2(unary.shape[1]))
-    block = max(1, ELEMENTS // columns)
+    block, columns = _all_labels(unary)
     with on_device(unary):
         kernels.update[(cdiv(len(unary), block),)](
             index, weights, vertices, unary, out, out, *unary.shape,
             LAST=last, WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns,
         )  # fmt: skip
+
+
+def update_backward(
+    index: Tensor, vertices: Tensor, weights: Tensor, beliefs: Tensor, negated: Tensor, total: Tensor
+) -> None:
+    """From the derivative to `beliefs` [N, L], sliced from vertices [V, L], that to their logits: -g to `negated`, and
+    added to `total`.
+    """
+    block, columns = _all_labels(beliefs)
+    with on_device(beliefs):
+        kernels.update_backward[(cdiv(len(beliefs), block),)](
+            index, weights, vertices, beliefs, negated, total, *beliefs.shape,
+            WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns,
+        )  # fmt: skip
+
+
+def _all_labels(pixels: Tensor) -> tuple[int, int]:
+    """Rows and columns of a block that holds all labels of its pixels [N, L]."""
+    columns = max(2, next_power_of_2(pixels.shape[1]))
+    return max(1, ELEMENTS // columns), columns
 
 
 def _blocks(out: Tensor) -> tuple[int, int, tuple[int, int]]:

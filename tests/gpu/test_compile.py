@@ -49,6 +49,13 @@ CASES = {
         },
         {"LAST": False, "WIDTH": 9, **BLOCK},
     ),
+    "update_backward": (
+        {
+            "index": "*i32", "weights": "*R", "vertices": "*R", "beliefs": "*R", "negated": "*R", "total": "*R",
+            "count": "i32", "labels": "i32",
+        },
+        {"WIDTH": 9, **BLOCK},
+    ),
     "filter_exactly": (
         {"features": "*R", "values": "*R", "out": "*R", "points": "i32", "channels": "i32"},
         {"EXCLUDE_SELF": True, "DIMENSIONS": 5, "CHANNELS": attention.MOST_CHANNELS, **TILE},
