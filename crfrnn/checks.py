@@ -12,7 +12,7 @@ from torch import Tensor
 from crfrnn._numbers import check_message_tolerance, whole_number
 from crfrnn.kernels import IMAGE, Kernel
 from crfrnn.kernels.normalizers import NORMALIZATIONS
-from crfrnn.lattice.checks import all_finite
+from crfrnn.lattice.checks import all_finite, extremes
 
 
 def check_settings(
@@ -139,13 +139,15 @@ def warn_of_slips(unary: Tensor, guides: Mapping[str, Tensor], kernels: Sequence
     """Warn of an image that is not in gray levels, though theta_beta is, and of a unary of probabilities."""
     found = []
     in_gray_levels = any(kernel.guide == IMAGE and (kernel.theta_guide or 0) >= 1 for kernel in kernels)
-    low, high = map(float, torch.aminmax(guides[IMAGE].detach())) if in_gray_levels else (0.0, 0.0)
+    ends = extremes(guides[IMAGE]) if in_gray_levels else unary.new_zeros(2)
+    # One row tells in most cases. All is fetched at once, since the host waits for a GPU here.
+    low, high, first_row = torch.cat([ends.float(), _are_probabilities(unary[:, :, :1]).float()[None]]).tolist()
     if 0 < max(-low, high) <= _LARGEST_OF_NORMALIZED:
         found.append(
             f"the image that guides the CRF lies in {low:.3g}..{high:.3g}, as one in 0..1 or normalized for a network does; "
             "theta_beta counts gray levels of 0..255, so pass the raw image"
         )
-    if _are_probabilities(unary[:, :, :1]) and _are_probabilities(unary):  # one row tells in most cases
+    if first_row and _are_probabilities(unary):
         found.append(
             "the unary lies in 0..1 and sums to 1 over labels, as probabilities do; the CRF takes logits, so pass their "
             "logarithm, probabilities.clamp(min=1e-6).log()"
@@ -155,9 +157,10 @@ def warn_of_slips(unary: Tensor, guides: Mapping[str, Tensor], kernels: Sequence
     return bool(found)
 
 
-def _are_probabilities(unary: Tensor) -> bool:
+def _are_probabilities(unary: Tensor) -> Tensor:
+    """bool []"""
     unary = unary.detach()
-    return bool((unary >= 0).all()) and bool(((unary.sum(1, dtype=torch.float32) - 1).abs() < 1e-3).all())
+    return (unary >= 0).all() & ((unary.sum(1, dtype=torch.float32) - 1).abs() < 1e-3).all()
 
 
 def _is_whole(number: Any) -> bool:

@@ -100,7 +100,7 @@ def standard_deviations(name: str, value: Any) -> float | list[float]:
     if isinstance(value, int | float):
         numbers, several = [value], False
     else:
-        tensor = as_tensor(name, value, torch.float64)
+        tensor = as_tensor(name, value.cpu() if isinstance(value, Tensor) else value, torch.float64)
         numbers, several = tensor.flatten().tolist(), tensor.ndim > 0
     if not all(SMALLEST_BANDWIDTH <= number <= sys.float_info.max for number in numbers):
         raise ValueError(f"{name} (a standard deviation) is {value!r}; wanted finite numbers above 0 (at least 1e-30)")

@@ -22,6 +22,7 @@ from crfrnn.densecrf.inference import Pairwise, build_pairwise
 from crfrnn.densecrf.points import ColoredPixels, FeaturePoints, Pixels, Points
 from crfrnn.densecrf.terms import DIAG_KERNEL, NORMALIZE_SYMMETRIC, Term, make_term
 from crfrnn.densecrf.unary import ConstUnary, LogisticUnary, Unary
+from crfrnn.lattice.checks import extremes
 
 NOT_FINITE = "Q holds NaN or infinite entries; wanted beliefs, such as startInference() returns"
 
@@ -209,7 +210,7 @@ class DenseCRF2D(DenseCRF):
                 f"rgbim has shape {list(image.shape)}; wanted [h, w, channels] = [{self._h}, {self._w}, C], as "
                 "DenseCRF2D(w, h, nlabels) was told; a gray image is image[..., None]"
             )
-        low, high = (float(value) for value in image.aminmax())
+        low, high = extremes(image).tolist()
         if not math.isfinite(high - low):
             raise ValueError("rgbim holds NaN or infinite entries; wanted gray levels of 0..255")
         if low < 0 or high > 255:

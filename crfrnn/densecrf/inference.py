@@ -96,7 +96,8 @@ class TensorPairwise:
             # The next step usually starts from the same beliefs.
             self._known = beliefs.clone(), costs
             local = beliefs.clamp(min=1e-20).log_().sub_(_as_rows(logits)).add_(costs)
-            return float(local.mul_(beliefs).sum(dtype=torch.float64))
+            # Summed in double precision, which not every device has.
+            return float(local.mul_(beliefs).sum(1).cpu().sum(dtype=torch.float64))
 
     def _costs(self, beliefs: Tensor) -> Tensor:
         """sum_m W_m K_m Q: [N, L] -> [N, L]."""

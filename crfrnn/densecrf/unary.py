@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from crfrnn.densecrf.arrays import as_matrix, check_finite
+from crfrnn.lattice.checks import extremes
 
 # exp(-FORBIDDEN) is 0; unlike infinity it can be multiplied by a belief of 0.
 FORBIDDEN = 1e30
@@ -15,7 +16,7 @@ class Unary:
     """Unary energies, made as `ConstUnary` or `LogisticUnary`. Any number of CRFs can share them."""
 
     def __init__(self, energy: Tensor) -> None:
-        low, high = (float(value) for value in energy.aminmax()) if energy.numel() else (0, 0)
+        low, high = extremes(energy).tolist() if energy.numel() else (0, 0)
         if not (low > -torch.inf and high <= FORBIDDEN):
             _check(energy)
             energy = energy.clamp(max=FORBIDDEN)

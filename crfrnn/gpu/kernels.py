@@ -102,3 +102,29 @@ def update(
         likelihood = tl.exp(total - tl.max(total, 1)[:, None])
         likelihood = likelihood / tl.sum(likelihood, 1)[:, None]
         tl.store(beliefs + row[:, None] * labels + column[None, :], likelihood, mask=mask)
+
+
+@triton.jit
+def update_backward(
+    index, weights, vertices, beliefs, negated, total, count, labels,
+    WIDTH: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """With s_i = sum_k weights_ik vertices_index(i, k), the derivative to beliefs Q = softmax(x), that to x is
+    g = Q (s - <s, Q>): negated = -g, and total += g.
+
+    One program holds all labels of its pixels: COLUMNS is at least `labels`.
+    """
+    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    column = tl.arange(0, COLUMNS)
+    here = row < count
+    mask = here[:, None] & (column < labels)[None, :]
+    place = row[:, None] * labels + column[None, :]
+    slope = tl.zeros([BLOCK, COLUMNS], negated.dtype.element_ty)
+    for k in tl.static_range(WIDTH):
+        source = tl.load(index + row * WIDTH + k, mask=here, other=0).to(tl.int64)
+        weight = tl.load(weights + row * WIDTH + k, mask=here, other=0)
+        slope += weight[:, None] * tl.load(vertices + source[:, None] * labels + column[None, :], mask=mask, other=0)
+    belief = tl.load(beliefs + place, mask=mask, other=0)
+    slope = belief * (slope - tl.sum(slope * belief, 1)[:, None])
+    tl.store(negated + place, -slope, mask=mask)
+    tl.store(total + place, tl.load(total + place, mask=mask, other=0) + slope, mask=mask)

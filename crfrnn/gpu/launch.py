@@ -19,7 +19,7 @@ def sum_rows(index: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
     """out_i = sum_k weights_ik rows_index(i, k): [M, P], [V, C], [M, P] -> [M, C]."""
     out = rows.new_empty(index.shape[0], rows.shape[1])
     block, columns, grid = _blocks(out)
-    with _device(rows):
+    with on_device(rows):
         kernels.sum_rows[grid](
             index.contiguous(), weights.contiguous(), rows.contiguous(), out, *out.shape,
             WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns,
@@ -36,7 +36,7 @@ def sum_bags(begin: Tensor, members: Tensor | None, rows: Tensor, weights: Tenso
     block, columns, grid = _blocks(out)
     pairs = len(rows) if members is None else len(members)
     listed = members is not None
-    with _device(rows):
+    with on_device(rows):
         kernels.sum_bags[grid](
             begin, members if listed else begin, weights if listed else rows, rows.contiguous(), out, out.shape[0], pairs,
             out.shape[1], LISTED=listed, BLOCK=block, COLUMNS=columns,
@@ -48,20 +48,39 @@ def blur_axis(neighbors: Tensor, vertices: Tensor) -> Tensor:
     """out_v = in_v + (in_next(v) + in_previous(v)) / 2: [V, 3], [V, C] -> [V, C]."""
     out = torch.empty_like(vertices)
     block, columns, grid = _blocks(out)
-    with _device(vertices):
+    with on_device(vertices):
         kernels.blur_axis[grid](neighbors, vertices, out, *out.shape, BLOCK=block, COLUMNS=columns)
     return out
 
 
 def update(index: Tensor, vertices: Tensor, weights: Tensor, unary: Tensor, out: Tensor, last: bool) -> None:
     """Write the logits of the `last` iteration, or the beliefs of another, to `out`; vertices [V, L], unary [N, L]."""
-    columns = max(2, next_power_of_2(unary.shape[1]))
-    block = max(1, ELEMENTS // columns)
-    with _device(unary):
+    block, columns = _all_labels(unary)
+    with on_device(unary):
         kernels.update[(cdiv(len(unary), block),)](
             index, weights, vertices, unary, out, out, *unary.shape,
             LAST=last, WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns,
         )  # fmt: skip
+
+
+def update_backward(
+    index: Tensor, vertices: Tensor, weights: Tensor, beliefs: Tensor, negated: Tensor, total: Tensor
+) -> None:
+    """From the derivative to `beliefs` [N, L], sliced from vertices [V, L], that to their logits: -g to `negated`, and
+    added to `total`.
+    """
+    block, columns = _all_labels(beliefs)
+    with on_device(beliefs):
+        kernels.update_backward[(cdiv(len(beliefs), block),)](
+            index, weights, vertices, beliefs, negated, total, *beliefs.shape,
+            WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns,
+        )  # fmt: skip
+
+
+def _all_labels(pixels: Tensor) -> tuple[int, int]:
+    """Rows and columns of a block that holds all labels of its pixels [N, L]."""
+    columns = max(2, next_power_of_2(pixels.shape[1]))
+    return max(1, ELEMENTS // columns), columns
 
 
 def _blocks(out: Tensor) -> tuple[int, int, tuple[int, int]]:
@@ -71,6 +90,6 @@ def _blocks(out: Tensor) -> tuple[int, int, tuple[int, int]]:
     return block, columns, (cdiv(out.shape[0], block), cdiv(out.shape[1], columns))
 
 
-def _device(tensor: Tensor) -> AbstractContextManager[object]:
+def on_device(tensor: Tensor) -> AbstractContextManager[object]:
     """Triton launches on the current device, which need not be that of the tensor."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()

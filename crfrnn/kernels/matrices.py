@@ -6,7 +6,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from crfrnn.lattice import exact_gaussian_filter
+from crfrnn.lattice.checks import check_features
+from crfrnn.lattice.exact import unchecked_gaussian_filter
 
 # (rows, columns) from a pixel to its later neighbors; the earlier ones follow from k(i, j) = k(j, i).
 OFFSETS = {4: ((0, 1), (1, 0)), 8: ((0, 1), (1, 0), (1, 1), (1, -1))}
@@ -22,11 +23,12 @@ class ExactMatrix:
     """
 
     def __init__(self, features: Tensor, exclude_self: bool) -> None:
+        check_features(features)
         self.features = features
         self.exclude_self = exclude_self
 
     def filter(self, values: Tensor) -> Tensor:
-        return exact_gaussian_filter(values, self.features, exclude_self=self.exclude_self)
+        return unchecked_gaussian_filter(values, self.features, self.exclude_self)
 
     def row_sums(self) -> Tensor:
         return self.filter(torch.ones_like(self.features[..., :1]))[..., 0]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from crfrnn.lattice.compiled import build_compiled, threads_of_compiled
+from crfrnn.lattice.fallback import missing_on_cpu
 from crfrnn.lattice.tables import build_plain
 
 
@@ -65,9 +66,13 @@ BUILDERS: tuple[Build, ...] = (build_compiled, build_plain)
 
 
 def build(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, LatticeTables]:
-    """Weights [B * N, D + 1], differentiable to features [B, N, D], axes [D, B * N] and tables of their lattice."""
-    answers = (builder(features, dilate=dilate) for builder in BUILDERS)
-    return next(answer for answer in answers if answer is not None)
+    """Weights [B * N, D + 1], differentiable to features [B, N, D], axes [D, B * N] and tables of their lattice.
+
+    The builders raise ValueError for features that are not finite or too large for their type.
+    """
+    with missing_on_cpu(features.device):
+        answers = (builder(features, dilate=dilate) for builder in BUILDERS)
+        return next(answer for answer in answers if answer is not None)
 
 
 def build_key(dtype: torch.dtype, device: torch.device) -> int:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+
+from crfrnn.lattice.fallback import missing_on_cpu
 
 MAX_DIMENSIONS = 16
 
@@ -16,28 +20,39 @@ def check_features(features: Tensor) -> None:
         ValueError: wrong rank, an empty axis, too many dimensions, or values that are not finite or so large that their
             type has no fractional part.
     """
+    check_form(features)
+    check_reach(features)
+
+
+def check_form(features: Tensor) -> None:
+    """Of `check_features` what needs no look at the values, for which the host would wait for a GPU."""
     _check_points("features", features, "[B, N, D]")
     if not 1 <= features.shape[2] <= MAX_DIMENSIONS:
         raise ValueError(
             f"features have D = {features.shape[2]} dimensions, wanted 1 to {MAX_DIMENSIONS}; the shape came as "
             f"{list(features.shape)} and is read as [B, N, D], so transpose if D stands elsewhere"
         )
-    check_reach(features)
 
 
 def check_reach(features: Tensor) -> None:
     """Raise ValueError unless features [B, N, D] are finite and small enough for their type to have a fractional part."""
-    _check_finite("features", features, "a bandwidth of 0 or an invalid pixel makes such features")
-    if max(map(abs, torch.aminmax(features.detach()))) * torch.finfo(features.dtype).eps >= 2:
+    low, high = extremes(features).tolist()
+    check_extremes(low, high, features)
+
+
+def check_extremes(low: float, high: float, features: Tensor) -> None:
+    """As `check_reach`, for features whose least and largest entry are known; NaN where any entry is."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(_not_finite("features", "a bandwidth of 0 or an invalid pixel makes such features"))
+    if max(-low, high) * torch.finfo(features.dtype).eps >= 2:
         raise ValueError(describe_reach(features))
 
 
 def describe_reach(features: Tensor) -> str:
     """What to say of features [B, N, D] that are too large for their type; names the axis that spans most."""
-    low, high = features.detach().amin((0, 1)), features.detach().amax((0, 1))
-    spans = (high.double() - low.double()).tolist()
-    reach = torch.maximum(low.abs(), high.abs())
-    axis = max(range(len(spans)), key=lambda i: (spans[i], reach[i].item()))
+    low, high = torch.stack([features.detach().amin((0, 1)), features.detach().amax((0, 1))]).tolist()
+    spans = [top - bottom for bottom, top in zip(low, high, strict=True)]
+    axis = max(range(len(spans)), key=lambda i: (spans[i], max(-low[i], high[i])))
     listed = ", ".join(f"{span:.3g}" for span in spans)
     return (
         f"features reach too far for the precision of {features.dtype}: feature axis {axis} spans {spans[axis]:.3g} "
@@ -79,6 +94,12 @@ def _check_points(name: str, tensor: Tensor, layout: str) -> None:
         raise ValueError(f"{name} came with shape {list(tensor.shape)}, wanted {layout} with B >= 1 and N >= 1")
 
 
+def extremes(tensor: Tensor) -> Tensor:
+    """The least and the largest entry [2]; NaN where any is."""
+    with missing_on_cpu(tensor.device):
+        return torch.stack(torch.aminmax(tensor.detach()))
+
+
 def all_finite(tensor: Tensor) -> bool:
     """Whether no entry is infinite or NaN. The sum tells at once where it is finite, several times faster."""
     tensor = tensor.detach()
@@ -87,4 +108,8 @@ def all_finite(tensor: Tensor) -> bool:
 
 def _check_finite(name: str, tensor: Tensor, hint: str) -> None:
     if not all_finite(tensor):
-        raise ValueError(f"{name} contain NaN or infinite entries, wanted finite ones; {hint}")
+        raise ValueError(_not_finite(name, hint))
+
+
+def _not_finite(name: str, hint: str) -> str:
+    return f"{name} contain NaN or infinite entries, wanted finite ones; {hint}"

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from crfrnn import native
 from crfrnn.lattice import compiled_operators
-from crfrnn.lattice.checks import describe_reach
+from crfrnn.lattice.checks import check_reach, describe_reach
 from crfrnn.lattice.embed import with_gradient
 from crfrnn.native.interface import Join, Tables, TableSizes, count, pointer, room_for_tables, view_tables
 
@@ -101,7 +101,7 @@ def build_compiled(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, C
     """Weights [M, D + 1], axes [D, M] and tables for features [B, N, D] on the CPU; None without compiled code.
 
     Raises:
-        ValueError: the features are too large for the precision of their type.
+        ValueError: the features are not finite, or too large for the precision of their type.
     """
     library = native.library(features.dtype) if features.device.type == "cpu" else None
     if library is None:
@@ -110,6 +110,7 @@ def build_compiled(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, C
     points, corners = batch * points_per_image, dimensions + 1
     if points * corners >= 2**31:
         return None
+    check_reach(features)
     flat = features.detach().contiguous()
     weights = flat.new_empty(points, corners)
     axes = torch.empty(dimensions, points, dtype=torch.uint8)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from crfrnn import gpu
 from crfrnn.lattice.checks import check_features, check_values
 
 # Entries of the largest temporary, over all images: 16 MB in float32 stays in the cache of most CPUs.
@@ -30,6 +31,11 @@ def exact_gaussian_filter(values: Tensor, features: Tensor, *, exclude_self: boo
     """
     check_features(features)
     check_values(values, features.shape[0], features.shape[1], features.dtype, features.device)
+    return unchecked_gaussian_filter(values, features, exclude_self)
+
+
+def unchecked_gaussian_filter(values: Tensor, features: Tensor, exclude_self: bool) -> Tensor:
+    """As `exact_gaussian_filter`, for arguments that are known to be right."""
     return _ExactGaussianFilter.apply(values, features, exclude_self)
 
 
@@ -38,6 +44,10 @@ class _ExactGaussianFilter(Function):
     def forward(ctx: Any, values: Tensor, features: Tensor, exclude_self: bool) -> Tensor:
         ctx.save_for_backward(values, features)
         ctx.exclude_self = exclude_self
+        if _in_triton(features):
+            from crfrnn.gpu import attention  # needs Triton
+
+            return attention.gaussian_sums(values, features, exclude_self)
         out = torch.empty_like(values, memory_format=torch.contiguous_format)
         for rows in _row_tiles(features):
             torch.matmul(_kernel(features, rows, exclude_self), values, out=out[:, rows])
@@ -49,6 +59,14 @@ class _ExactGaussianFilter(Function):
         """With K symmetric: dv = K g, and df_i = sum_j K_ij (<g_i, v_j> + <g_j, v_i>) (f_j - f_i)."""
         values, features = ctx.saved_tensors
         needs_values, needs_features, _ = ctx.needs_input_grad
+        if _in_triton(features):
+            from crfrnn.gpu import attention
+
+            return (
+                attention.gaussian_sums(grad, features, ctx.exclude_self) if needs_values else None,
+                attention.feature_slopes(values, grad, features, ctx.exclude_self) if needs_features else None,
+                None,
+            )
         grad_values = torch.empty_like(grad) if needs_values else None
         grad_features = torch.empty_like(features) if needs_features else None
         for rows in _row_tiles(features):
@@ -61,6 +79,11 @@ class _ExactGaussianFilter(Function):
                 for d in range(features.shape[2]):
                     grad_features[:, rows, d] = (pull * _difference(features, rows, d)).sum(2)
         return grad_values, grad_features, None
+
+
+def _in_triton(features: Tensor) -> bool:
+    """Whether tiles are computed in Triton kernels, which are for float32 alone."""
+    return features.dtype == torch.float32 and gpu.runs(features)
 
 
 def _row_tiles(features: Tensor) -> Iterator[slice]:

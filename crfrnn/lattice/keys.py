@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crfrnn.lattice.checks import describe_reach
+from crfrnn.lattice.checks import check_extremes, describe_reach, extremes
 from crfrnn.lattice.embed import Simplex
 
 
@@ -58,11 +58,14 @@ def plan_packing(lowest: Tensor, highest: Tensor, features: Tensor, dilate: bool
         features: [B, N, D], for the number of images, the floating type, and a message.
 
     Raises:
-        ValueError: the coordinates are too large for their floating-point type to have a fractional part; names the
-            feature axis that spans most.
+        ValueError: features are not finite, or coordinates too large for their floating-point type to have a fractional
+            part; names the feature axis that spans most.
     """
     batch = features.shape[0]
-    low, high = torch.stack([lowest, highest]).double().tolist()
+    # Fetched together, since the host waits for a GPU here.
+    ends = torch.cat([torch.stack([lowest, highest]), extremes(features)[:, None]], 1)
+    low, high = ends.tolist()
+    check_extremes(low.pop(), high.pop(), features)
     if max(-min(low), max(high)) * torch.finfo(features.dtype).eps >= 1:
         raise ValueError(describe_reach(features))
     room = 2 if dilate else 1

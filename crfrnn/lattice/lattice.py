@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crfrnn.lattice import backends
 from crfrnn.lattice.backends import LatticeTables
-from crfrnn.lattice.checks import check_features, check_values
+from crfrnn.lattice.checks import check_form, check_values
 from crfrnn.lattice.diagonal import lattice_diagonal
 
 MAX_DIAGONAL_DIMENSIONS = 8
@@ -47,7 +47,7 @@ class Lattice:
             TypeError: features are not a float32 or float64 tensor.
             ValueError: they have a wrong shape, are not finite, or are too large for the precision of their type.
         """
-        check_features(features)
+        check_form(features)
         batch, points, _ = features.shape
         weights, axes, tables = backends.build(features, dilate=dilate)
         return cls(weights, axes, tables, batch, points)
@@ -72,6 +72,9 @@ class Lattice:
             ValueError: values do not match the features in B, N or device, have no channel, or are not finite.
         """
         check_values(values, self.batch, self.points, self.weights.dtype, self.weights.device)
+        return self._filter(values, transpose)
+
+    def _filter(self, values: Tensor, transpose: bool = False) -> Tensor:
         vertices = self.splat(rearrange(values, "b n c -> (b n) c"), self.weights)
         out = self.slice(self.blur(vertices, reverse=transpose), self.alpha * self.weights)
         return rearrange(out, "(b n) c -> b n c", b=self.batch)
@@ -80,7 +83,7 @@ class Lattice:
         """K 1 [B, N]: the filtered ones. Differentiable to the features."""
         sums = self.tables.row_sums(self.weights)
         if sums is None:
-            return self.filter(self.weights.new_ones(self.batch, self.points, 1))[..., 0]
+            return self._filter(self.weights.new_ones(self.batch, self.points, 1))[..., 0]
         return self.alpha * rearrange(sums, "(b n) -> b n", b=self.batch)
 
     def splat(self, values: Tensor, weights: Tensor) -> Tensor:

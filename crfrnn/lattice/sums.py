@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from crfrnn import gpu
+from crfrnn.lattice.fallback import missing_on_cpu
 
 
 def sum_rows(index: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
@@ -18,7 +19,7 @@ def sum_rows(index: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
         from crfrnn.gpu import launch  # needs Triton
 
         return launch.sum_rows(index, rows, weights)
-    return embedding_bag(index, rows.contiguous(), mode="sum", per_sample_weights=weights.contiguous())
+    return _weighted(index, rows.contiguous(), None, weights.contiguous())
 
 
 def sum_bags(begin: Tensor, members: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
@@ -27,7 +28,7 @@ def sum_bags(begin: Tensor, members: Tensor, rows: Tensor, weights: Tensor) -> T
         from crfrnn.gpu import launch
 
         return launch.sum_bags(begin, members, rows, weights)
-    return embedding_bag(members, rows.contiguous(), begin, mode="sum", per_sample_weights=weights)
+    return _weighted(members, rows.contiguous(), begin, weights)
 
 
 def sum_parts(begin: Tensor, rows: Tensor) -> Tensor:
@@ -37,7 +38,8 @@ def sum_parts(begin: Tensor, rows: Tensor) -> Tensor:
 
         return launch.sum_bags(begin, None, rows, None)
     every_part = torch.arange(rows.shape[0], dtype=begin.dtype, device=begin.device)
-    return embedding_bag(every_part, rows, begin, mode="sum")
+    with missing_on_cpu(rows.device):
+        return embedding_bag(every_part, rows, begin, mode="sum")
 
 
 def blur_axis(neighbors: Tensor, weights: Tensor, vertices: Tensor) -> Tensor:
@@ -46,4 +48,9 @@ def blur_axis(neighbors: Tensor, weights: Tensor, vertices: Tensor) -> Tensor:
         from crfrnn.gpu import launch
 
         return launch.blur_axis(neighbors, vertices)
-    return embedding_bag(neighbors, vertices, mode="sum", per_sample_weights=weights)
+    return _weighted(neighbors, vertices, None, weights)
+
+
+def _weighted(index: Tensor, rows: Tensor, begin: Tensor | None, weights: Tensor) -> Tensor:
+    with missing_on_cpu(rows.device):
+        return embedding_bag(index, rows, begin, mode="sum", per_sample_weights=weights)

@@ -41,14 +41,19 @@ class Tables:
 
     @cached_property
     def parts(self) -> tuple[Tensor, Tensor]:
-        """Bags cut into parts of at most PART_PAIRS pairs: where the parts begin, and the first part of every vertex."""
-        end = self.bag_start.new_full((1,), self.pair_point.shape[0])
-        sizes = torch.diff(self.bag_start, append=end)
+        """Bags cut into parts of at most PART_PAIRS pairs: where the parts begin, and the first part of every vertex.
+
+        There are as many parts as there can be, so that the host need not wait for their number. The last vertex has
+        those that are left over, which are empty.
+        """
+        pairs, vertices = self.pair_point.shape[0], self.num_vertices
+        sizes = torch.diff(self.bag_start, append=self.bag_start.new_full((1,), pairs))
         counts = ((sizes + PART_PAIRS - 1) // PART_PAIRS).clamp_(min=1)
         first_part = counts.cumsum(0, dtype=counts.dtype) - counts
-        vertex = torch.repeat_interleave(counts)
-        place = torch.arange(vertex.shape[0], dtype=counts.dtype, device=counts.device) - first_part[vertex]
-        return self.bag_start[vertex] + PART_PAIRS * place, first_part
+        part = torch.arange(vertices + pairs // PART_PAIRS, dtype=counts.dtype, device=counts.device)
+        vertex = torch.searchsorted(first_part, part, right=True) - 1
+        begin = self.bag_start[vertex] + PART_PAIRS * (part - first_part[vertex])
+        return begin.clamp_(max=pairs), first_part
 
     def sorted_weights(self, weights: Tensor) -> Tensor:
         """Pair weights [M, P] in the order of the splat [M * P], without gradient.
@@ -136,7 +141,7 @@ def build_plain(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, Tabl
     """Weights [M, D + 1], axes [D, M] and tables for features [B, N, D] in plain torch, on any device.
 
     Raises:
-        ValueError: the features are too large for their type; see `plan_packing`.
+        ValueError: the features are not finite or too large for their type; see `plan_packing`.
     """
     simplex = enclosing_simplex(elevate(features.flatten(0, 1)))
     packing = plan_packing(simplex.corner.amin(1), simplex.corner.amax(1), features, dilate)

@@ -11,7 +11,9 @@ LARGE = {"torch", "matplotlib", "numpy", "pydensecrf"}
 
 
 @pytest.mark.parametrize(("option", "code"), [("--help", 0), ("--mistyped", 2)])
-@pytest.mark.parametrize("command", ["speed", "whole_set", "parity", "accuracy"])
+@pytest.mark.parametrize(
+    "command", ["speed", "whole_set", "parity", "accuracy", "gpu.device", "gpu.roofline", "gpu.lease"]
+)
 def test_options_are_parsed_before_large_imports(command: str, option: str, code: int) -> None:
     program = f"""
 import sys

@@ -1,6 +1,6 @@
 """Time the CRF on a GPU, after checking that Triton kernels, plain torch and the CPU give the same labels.
 
-python -m eval.bench.device --images A.jpg B.jpg --out FILE.json
+python -m eval.bench.gpu.device --images A.jpg B.jpg --out FILE.json
 
 For every pair of bandwidths and batch size it builds the lattices and runs T = 10 iterations over 21 labels at 500 x 375,
 with Triton's kernels and with plain torch; then a training step of the CRF alone, T = 5, and one of deeplab-largefov under
@@ -18,13 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eval.bench.gpu.roofline import BATCHES, CORNERS, LABELS, SIZE, TARGETS, bytes_of_an_iteration
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from crfrnn import CRFRNN
 
-SIZE, LABELS, BATCHES = (375, 500), 21, (1, 16)
-THETAS = ((80.0, 13.0), (160.0, 3.0))
+THETAS = tuple(TARGETS)
 HEADER = (
     "bandwidths",
     "batch",
@@ -40,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = argparse.ArgumentParser(
-        prog="python -m eval.bench.device", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m eval.bench.gpu.device",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--images", nargs="+", type=Path, default=[], help="photographs (default: a drawn scene)")
     parser.add_argument("--device", default="cuda", help="where to compute (default: cuda)")
@@ -49,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
 
-    return exit_code("eval.bench.device", lambda: run(options, argv))
+    return exit_code("eval.bench.gpu.device", lambda: run(options, argv))
 
 
 def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
@@ -82,7 +85,11 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     )
     print(f"copying: {bandwidth / 1e12:.2f} TB/s")
     if options.out is not None:
-        facts = {**origin("eval.bench.device", argv), "hardware": hardware(torch.device("cuda")), "copying": bandwidth}
+        facts = {
+            **origin("eval.bench.gpu.device", argv),
+            "hardware": hardware(torch.device("cuda")),
+            "copying": bandwidth,
+        }
         write_json(options.out, {**facts, "inference": rows, "training": steps, "joint step": joint})
     return 0
 
@@ -113,7 +120,7 @@ def measure(
             build = milliseconds(lambda: crf.build_kernels({"image": image}, unary), repeats) / batch
             took = milliseconds(partial(iterations, crf, unary, kernels, matrices), repeats) / batch
             vertices = kernels.stack.num_vertices // batch  # type: ignore[union-attr]
-            moved = bytes_of_an_iteration(vertices, SIZE[0] * SIZE[1], [3, 6])
+            moved = bytes_of_an_iteration(vertices, SIZE[0] * SIZE[1], CORNERS)
             yield {
                 "bandwidths": f"({thetas[0]:g}, {thetas[1]:g})", "batch": batch, "vertices": vertices, "code": code,
                 "build": build, "loop": took, "bytes": moved, "share": 10 * moved / (took / 1e3) / bandwidth,
@@ -126,13 +133,6 @@ def iterations(crf: "CRFRNN", unary: "Tensor", kernels: Any, matrices: "Tensor")
 
     logits = mean_field(unary, kernels, matrices, 10)
     return list(crf._iterate(unary, kernels, 10))[-1].logits if logits is None else logits
-
-
-def bytes_of_an_iteration(vertices: int, points: int, corners: list[int]) -> int:
-    """Splat, blur along as many axes as the widest kernel has corners, label matrices, and the update; float32, int32."""
-    rows, pixels, pairs = 4 * LABELS * vertices, 4 * LABELS * points, 8 * points * sum(corners)
-    blur = max(corners) * (2 * rows + 8 * vertices)
-    return (pixels + pairs + rows) + blur + 2 * rows + (rows + 2 * pixels + pairs)
 
 
 def training(photos: "list[Tensor]", thetas: tuple[float, float], repeats: int) -> dict[str, Any]:
