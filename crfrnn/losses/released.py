@@ -30,17 +30,18 @@ def rloss(
     """-(1 / B) sum_k S_k^T K S_k, summed over B images: the loss of meng-tang/rloss before its weight. A number below 0.
 
     K is the appearance kernel, not normalized, with the message of a pixel to itself. Theirs are sigma_xy = `theta_alpha`,
-    80 or 100 pixels of the image before it is scaled, and sigma_rgb = `theta_beta`, 15 gray levels; scale_factor 1 or 0.5;
-    weight 2e-9 (Caffe, crops of 321, scale 1) to 1e-7 (descendants, scale 0.5). On N pixels after scaling the loss is
+    80 or 100 pixels of the image before it is scaled; sigma_rgb = `theta_beta`, 15 gray levels; scale_factor = `scale`, 1 or
+    0.5; and a weight of 1.5e-9 to 1e-8, in descendants 1e-7. On N pixels after scaling, all in the mask, the loss is
 
-        N dense_crf_loss(..., normalization="none") - a constant,
+        N dense_crf_loss(..., normalization="none") - a constant.
 
-    so that a weight of 1e-7 on 257 x 257 pixels is one of 0.0066 there: the kernel has large rows. See crfrnn/README.md for
-    what that is of a normalized one.
+    So a weight of 1e-7 is one of 1e-7 N there. As the rows of K sum to about a thousand in a photograph at half size, and
+    to four thousand at full size, it is about one of 1 to 4 with the normalization "symmetric".
 
     With filter="lattice" K is the raw permutohedral filter, with the constants of theirs, and values are equal to rounding;
-    with "exact" K is the Gaussian itself, about twice as large. The gradient is the derivative, -(K + K^T) S / B. Theirs
-    is -2 K S / B, which is the same where K is symmetric: exactly with "exact", and on the lattice but for missing vertices.
+    with "exact" K is the Gaussian itself, and values are up to twice as large. The gradient is the derivative,
+    -(K + K^T) S / B. Theirs is -2 K S / B: the same with "exact", as K is symmetric then; on the lattice it differs where
+    vertices are missing, by 1 to 2 % of its norm in photographs.
 
     Args:
         probabilities: S [B, L, H, W], the softmax of logits; brought to `scale` bilinearly.
