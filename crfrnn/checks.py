@@ -31,6 +31,27 @@ def check_settings(
     if not _is_whole(num_labels) or num_labels < 2:
         raise ValueError(f"num_labels is {num_labels!r}; a CRF needs at least 2 labels: write one mask as [1 - p, p]")
     check_iterations(num_iterations)
+    check_kernels(kernels)
+    check_choice("normalization", normalization, NORMALIZATIONS)
+    check_choice("kernel_weights", kernel_weights, ("scalar", "diagonal", "matrix"))
+    check_choice("filter", filter, ("lattice", "exact"))
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} is {value!r}; wanted True or False")
+    if not isinstance(min_belief, Real) or not 0 <= min_belief < 1 / num_labels:
+        raise ValueError(
+            f"min_belief is {min_belief!r}; wanted a belief of at least 0 and below 1 / num_labels = {1 / num_labels:.3g}, "
+            "so that the likeliest label always stays; 1e-3 is a good choice"
+        )
+    check_message_tolerance(message_tolerance)
+    if isinstance(compatibility, str):
+        check_choice("compatibility", compatibility, ("potts",))
+    else:
+        _check_penalties(compatibility, num_labels)
+
+
+def check_kernels(kernels: Sequence[Kernel]) -> None:
+    """Raise unless `kernels` is a list of at least one kernel."""
     if not isinstance(kernels, Sequence):
         raise TypeError(f"kernels is {kernels!r}; wanted a list of kernels, for example [appearance_kernel()]")
     if not kernels:
@@ -42,22 +63,6 @@ def check_settings(
             raise TypeError(
                 f"kernels holds {kernel!r}; wanted what smoothness_kernel(), appearance_kernel() ... return"
             )
-    _check_choice("normalization", normalization, NORMALIZATIONS)
-    _check_choice("kernel_weights", kernel_weights, ("scalar", "diagonal", "matrix"))
-    _check_choice("filter", filter, ("lattice", "exact"))
-    for name, value in flags.items():
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} is {value!r}; wanted True or False")
-    if not isinstance(min_belief, Real) or not 0 <= min_belief < 1 / num_labels:
-        raise ValueError(
-            f"min_belief is {min_belief!r}; wanted a belief of at least 0 and below 1 / num_labels = {1 / num_labels:.3g}, "
-            "so that the likeliest label always stays; 1e-3 is a good choice"
-        )
-    check_message_tolerance(message_tolerance)
-    if isinstance(compatibility, str):
-        _check_choice("compatibility", compatibility, ("potts",))
-    else:
-        _check_penalties(compatibility, num_labels)
 
 
 def _check_penalties(compatibility: Tensor, num_labels: int) -> None:
@@ -95,12 +100,17 @@ def check_call(
 ) -> None:
     """Raise for unary, image or features that `kernels` over `num_labels` labels cannot be applied to."""
     check_iterations(num_iterations)
-    _check_map("unary", unary)
+    check_map("unary", unary)
     if unary.shape[1] != num_labels:
         hint = "; pass logits, channels first" if unary.shape[-1] == num_labels else ""
         raise ValueError(
             f"unary has shape {list(unary.shape)}; wanted [B, {num_labels}, H, W], num_labels={num_labels}{hint}"
         )
+    check_guides("unary", unary, guides, kernels)
+
+
+def check_guides(name: str, scores: Tensor, guides: Mapping[str, Tensor], kernels: Sequence[Kernel]) -> None:
+    """Raise for image or features that `kernels` cannot look at beside what is called `name`, `scores` [B, L, H, W]."""
     wanted = {kernel.guide for kernel in kernels if kernel.guide is not None}
     if missing := wanted - set(guides):
         raise ValueError(
@@ -110,18 +120,20 @@ def check_call(
         raise ValueError(
             f"no kernel looks at features {', '.join(sorted(unknown))}; leave them out or add a feature_kernel"
         )
-    wide = torch.promote_types(unary.dtype, torch.float32)
-    for name, guide in guides.items():
-        _check_map(name, guide)
+    wide = torch.promote_types(scores.dtype, torch.float32)
+    for guide_name, guide in guides.items():
+        check_map(guide_name, guide)
         if guide.dtype != wide and not all_finite(guide.to(wide)):
-            raise ValueError(f"{name} holds values too large for {wide}, in which the CRF computes; scale {name} down")
-        if guide.shape[0] != unary.shape[0] or guide.shape[2:] != unary.shape[2:]:
             raise ValueError(
-                f"{name} has shape {list(guide.shape)} and unary {list(unary.shape)}; wanted equal batch, height and "
-                "width: resize the unary to the image (bilinear) first"
+                f"{guide_name} holds values too large for {wide}, in which the CRF computes; scale {guide_name} down"
             )
-        if guide.device != unary.device:
-            raise ValueError(f"{name} is on {guide.device}, unary on {unary.device}; move one of them")
+        if guide.shape[0] != scores.shape[0] or guide.shape[2:] != scores.shape[2:]:
+            raise ValueError(
+                f"{guide_name} has shape {list(guide.shape)} and {name} {list(scores.shape)}; wanted equal batch, height "
+                f"and width: resize the {name} to the image (bilinear) first"
+            )
+        if guide.device != scores.device:
+            raise ValueError(f"{guide_name} is on {guide.device}, {name} on {scores.device}; move one of them")
 
 
 def named(features: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
@@ -137,16 +149,10 @@ _LARGEST_OF_NORMALIZED = 5.0
 
 def warn_of_slips(unary: Tensor, guides: Mapping[str, Tensor], kernels: Sequence[Kernel]) -> bool:
     """Warn of an image that is not in gray levels, though theta_beta is, and of a unary of probabilities."""
-    found = []
-    in_gray_levels = any(kernel.guide == IMAGE and (kernel.theta_guide or 0) >= 1 for kernel in kernels)
-    ends = extremes(guides[IMAGE]) if in_gray_levels else unary.new_zeros(2)
+    ends = extremes(guides[IMAGE]) if _in_gray_levels(kernels) else unary.new_zeros(2)
     # One row tells in most cases. All is fetched at once, since the host waits for a GPU here.
     low, high, first_row = torch.cat([ends.float(), _are_probabilities(unary[:, :, :1]).float()[None]]).tolist()
-    if 0 < max(-low, high) <= _LARGEST_OF_NORMALIZED:
-        found.append(
-            f"the image that guides the CRF lies in {low:.3g}..{high:.3g}, as one in 0..1 or normalized for a network does; "
-            "theta_beta counts gray levels of 0..255, so pass the raw image"
-        )
+    found = _slip_of_range(low, high)
     if first_row and _are_probabilities(unary):
         found.append(
             "the unary lies in 0..1 and sums to 1 over labels, as probabilities do; the CRF takes logits, so pass their "
@@ -155,6 +161,24 @@ def warn_of_slips(unary: Tensor, guides: Mapping[str, Tensor], kernels: Sequence
     for message in found:
         warnings.warn(message, stacklevel=6)
     return bool(found)
+
+
+def slips_of_image(guides: Mapping[str, Tensor], kernels: Sequence[Kernel]) -> list[str]:
+    """What to warn of where the image is not in gray levels, though theta_beta is; nothing where it is."""
+    return _slip_of_range(*extremes(guides[IMAGE]).tolist()) if _in_gray_levels(kernels) else []
+
+
+def _in_gray_levels(kernels: Sequence[Kernel]) -> bool:
+    return any(kernel.guide == IMAGE and (kernel.theta_guide or 0) >= 1 for kernel in kernels)
+
+
+def _slip_of_range(low: float, high: float) -> list[str]:
+    if not 0 < max(-low, high) <= _LARGEST_OF_NORMALIZED:
+        return []
+    return [
+        f"the image that guides the CRF lies in {low:.3g}..{high:.3g}, as one in 0..1 or normalized for a network does; "
+        "theta_beta counts gray levels of 0..255, so pass the raw image"
+    ]
 
 
 def _are_probabilities(unary: Tensor) -> Tensor:
@@ -167,7 +191,8 @@ def _is_whole(number: Any) -> bool:
     return isinstance(number, Integral) and not isinstance(number, bool)
 
 
-def _check_map(name: str, value: Tensor) -> None:
+def check_map(name: str, value: Tensor) -> None:
+    """Raise unless `value` is a floating-point tensor [B, C, H, W] of finite numbers."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is a {type(value).__name__}; wanted a tensor: torch.from_numpy(...)")
     if value.is_nested or value.layout != torch.strided or value.is_meta:
@@ -187,6 +212,7 @@ def _check_map(name: str, value: Tensor) -> None:
         )
 
 
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raise unless `value` is one of `choices`."""
     if value not in choices:
         raise ValueError(f"{name} is {value!r}; wanted one of {', '.join(map(repr, choices))}")

@@ -32,6 +32,7 @@ ALLOWED = {
     "crfrnn.state": set(),
     "crfrnn.tracing": {"crfrnn.kernels"},
     "crfrnn.meanfield": {"crfrnn.kernels", "crfrnn.fused", "crfrnn.checks", "crfrnn.state", "crfrnn.tracing"},
+    "crfrnn.losses": {"crfrnn._numbers", "crfrnn.checks", "crfrnn.kernels", "crfrnn.lattice", "crfrnn.state"},
     "crfrnn.presets": {"crfrnn.kernels", "crfrnn.meanfield"},
     "crfrnn.masks": set(),
     "crfrnn.refinement": {"crfrnn._numbers", "crfrnn.masks", "crfrnn.presets"},

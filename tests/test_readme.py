@@ -41,6 +41,11 @@ def the_layer(variables: dict, output: str) -> None:
     assert output.count("\n") == 11
 
 
+def a_loss(variables: dict, output: str) -> None:
+    assert 0 < variables["alike"] < 1
+    assert variables["net"].weight.grad.any()
+
+
 def pydensecrf(variables: dict, output: str) -> None:
     assert variables["labels"].shape == (60, 80)
 
@@ -56,7 +61,7 @@ def parameters(variables: dict, output: str) -> None:
 # What the blocks that run have to leave behind, in the order of the page.
 EXPECTED: dict[str, list[Callable[[dict, str], None]]] = {
     "README.md": [three_lines],
-    "crfrnn/README.md": [a_mask, the_layer, pydensecrf, pydensecrf, parameters],
+    "crfrnn/README.md": [a_mask, the_layer, a_loss, pydensecrf, pydensecrf, parameters],
 }
 
 

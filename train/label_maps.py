@@ -1,9 +1,11 @@
-"""Label maps made from boxes, a folder for each kind, with a file beside them that says what they were made from."""
+"""Label maps made from boxes and scribbles, a folder for each kind, and a file in it that says what they were made from."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from tqdm import tqdm
 
 from crfrnn._files import claim, read_json
 from crfrnn.data import (
+    VOID,
     CocoSegmentation,
     LabeledBox,
     VOCSegmentation,
@@ -24,7 +27,7 @@ from crfrnn.data import (
     write_labels,
 )
 from crfrnn.presets import FixedCRF
-from crfrnn.weak import rect_targets, seg_targets
+from crfrnn.weak import mask_scribbles, rect_targets, scribble_map, seg_targets, voc_scribbles
 from eval.scoring.record import commit, hardware
 
 if TYPE_CHECKING:
@@ -32,13 +35,17 @@ if TYPE_CHECKING:
 
 PARAMETERS = "parameters.json"
 
+NAMES = {"rect": "boxes", "scribbles": "scribbles"}
+"""what the annotation is called that label maps of a kind are for"""
+
 Read = Callable[[int], tuple[Tensor, list[LabeledBox]]]
+Draw = Callable[[int], Tensor]
 
 
 def make(options: "Options", command: str) -> int:
     """Write what is not there yet. Raises OSError or ValueError where data or folder are no good."""
-    names, read = open_boxes(options)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    names, draw = open_kinds(options, device)
     origin = {"command": command, "commit": commit(), "hardware": hardware(device)}
     for kind in options.kinds:
         remove_leftovers(options.out / kind)
@@ -47,23 +54,75 @@ def make(options: "Options", command: str) -> int:
     for index, name in enumerate(tqdm(names, desc="targets", unit="image", disable=len(names) < 20)):
         files = {kind: options.out / kind / f"{name}.png" for kind in options.kinds}
         left = [kind for kind, file in files.items() if not file.exists()]
-        if left:
-            image, boxes = read(index)
-            for kind in left:
-                try:
-                    labels = target(kind, image.to(device), boxes, options.seg)
-                except ValueError as error:
-                    raise ValueError(f"{name}: {error}") from error
-                write_labels(files[kind], labels)
-            written += 1
+        for kind in left:
+            try:
+                labels = draw[kind](index)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+            write_labels(files[kind], labels)
+        written += bool(left)
     print(f"{written} of {len(names)} images done, the others were there; in {options.out}: {', '.join(options.kinds)}")
     return 0
 
 
+def open_kinds(options: "Options", device: torch.device) -> tuple[list[str], dict[str, Draw]]:
+    """The names of the images, and what makes their label maps of each kind. Raises as the data sets do."""
+    draw: dict[str, Draw] = {}
+    names: list[str] = []
+    if "scribbles" in options.kinds:
+        names, draw["scribbles"] = open_scribbles(options)
+    if set(options.kinds) - {"scribbles"}:
+        names, read = open_boxes(options)
+        read = lru_cache(maxsize=1)(read)  # one image for both kinds
+        for kind in ("rect", "seg"):
+            draw[kind] = partial(box_map, kind, read, device, options.seg)
+    return names, draw
+
+
+def box_map(kind: str, read: Read, device: torch.device, seg: FixedCRF, index: int) -> Tensor:
+    """A label map made from boxes."""
+    image, boxes = read(index)
+    return target(kind, image.to(device), boxes, seg)
+
+
+def open_scribbles(options: "Options") -> tuple[list[str], Draw]:
+    """The names of the images, and what draws their scribbles: those in a folder, or strokes made from the masks."""
+    if options.scribbles is not None:
+        return published_scribbles(options.data, options.split, options.scribbles)
+    coco = options.boxes == "coco"
+    masks = (CocoSegmentation if coco else VOCSegmentation)(options.data, options.split)
+
+    def draw(index: int) -> Tensor:
+        labels, name = masks[index].labels, masks.names[index]
+        drawn = scribble_map(mask_scribbles(labels, [options.seed, crc32(name.encode())]), *labels.shape)
+        return drawn.masked_fill(drawn != labels, VOID)  # a line between two pixels of a region may leave it
+
+    return masks.names, draw
+
+
+def published_scribbles(data: Path, split: str, folder: Path) -> tuple[list[str], Draw]:
+    """The names of the images, and what draws the strokes in the XML files of a folder."""
+    root, names = list_names(data, split)
+    classes = class_names(root)
+    files = [folder / f"{name}.xml" for name in names]
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(names)} images have no scribbles in {folder}, such as {missing[0].name}; wanted the "
+            "folder pascal_2012 of ScribbleSup, or leave --scribbles out to make scribbles from the masks"
+        )
+
+    def draw(index: int) -> Tensor:
+        strokes, size = voc_scribbles(files[index], classes)
+        return scribble_map(strokes, *size)
+
+    return names, draw
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what a command that was killed left half-written in a folder of label maps."""
-    for partial in [*folder.glob(".*.png.*"), *folder.glob(f".{PARAMETERS}.*")]:
-        partial.unlink(missing_ok=True)
+    for file in [*folder.glob(".*.png.*"), *folder.glob(f".{PARAMETERS}.*")]:
+        file.unlink(missing_ok=True)
 
 
 def target(kind: str, image: Tensor, boxes: Sequence[LabeledBox], seg: FixedCRF) -> Tensor:
@@ -112,16 +171,20 @@ def object_files(root: Path, names: Sequence[str]) -> dict[str, Path]:
 
 def settings(options: "Options", kind: str) -> dict[str, Any]:
     """What the label maps of one folder have in common."""
+    data = str(options.data.resolve())
+    if kind == "scribbles":
+        scribbles = None if options.scribbles is None else str(options.scribbles.resolve())
+        return {"kind": kind, "data": data, "scribbles": scribbles, "seed": options.seed}
     return {
         "kind": kind,
-        "data": str(options.data.resolve()),
+        "data": data,
         "boxes": options.boxes,
         "seg": asdict(options.seg) if kind == "seg" else None,
     }
 
 
-def check_rect(folder: Path) -> None:
-    """Raise ValueError where label maps are known to be no boxes: masks would give away more than boxes do."""
+def check_kind(folder: Path, wanted: str) -> None:
+    """Raise ValueError where label maps are known to be of another kind: masks would give away more than was meant."""
     parameters = folder / PARAMETERS
     if not parameters.exists():
         return
@@ -132,5 +195,5 @@ def check_rect(folder: Path) -> None:
         raise ValueError(
             f"{parameters} does not say of which kind the maps beside it are; make them again (train.targets)"
         )
-    if kind != "rect":
-        raise ValueError(f"{folder} holds maps of the kind {kind!r}; boxes are to be those of `rect`")
+    if kind != wanted:
+        raise ValueError(f"{folder} holds maps of the kind {kind!r}; {NAMES[wanted]} are to be those of `{wanted}`")

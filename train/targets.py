@@ -1,10 +1,12 @@
-"""Turn boxes into label maps to train on, once: Bbox-Rect and Bbox-Seg as palette PNGs.
+"""Turn boxes and scribbles into label maps to train on, once, as palette PNGs: Bbox-Rect, Bbox-Seg, scribbles.
 
 python -m train.targets --data VOCdevkit --list train_aug --boxes objects --out DIR
 python -m train.targets --data COCO --list train2014 --boxes coco --out DIR
+python -m train.targets --data VOCdevkit --list train_aug --kinds scribbles --out DIR
 
-Writes DIR/rect/<name>.png and DIR/seg/<name>.png, in each folder with a parameters.json. What is there already is kept, so
-that it can be interrupted and started again. `python -m train.run --recipe weak_box_seg --targets DIR` trains on them.
+Writes DIR/rect/<name>.png, DIR/seg/<name>.png or DIR/scribbles/<name>.png, in each folder with a parameters.json. What is
+there already is kept, so that it can be interrupted and started again. `python -m train.run --recipe weak_box_seg --targets
+DIR` trains on them, `--recipe weak_scribble` on scribbles.
 """
 
 import shlex
@@ -18,7 +20,8 @@ import tyro
 
 from crfrnn._command import exit_code
 from crfrnn.presets import BBOX_SEG_CRF, FixedCRF
-from train.recipes.limits import check_numbers
+from train.recipes.limits import LIMITS, check_number, check_numbers
+from train.recipes.schema import Recipe
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,12 @@ class Options:
     boxes: Literal["objects", "regions", "xml", "coco"] = "objects"
     """where boxes come from: around the objects of SegmentationObjectAug or SegmentationObject, around the connected
     regions of class masks, from Annotations/*.xml, or from the annotations of COCO"""
-    kinds: tuple[Literal["rect", "seg"], ...] = ("rect", "seg")
+    kinds: tuple[Literal["rect", "seg", "scribbles"], ...] = ("rect", "seg")
     """which label maps to make"""
+    scribbles: Path | None = None
+    """folder of the scribbles of ScribbleSup (<name>.xml); without it, scribbles are made from the masks"""
+    seed: int = 0
+    """of scribbles that are made from masks"""
     seg: FixedCRF = BBOX_SEG_CRF
 
 
@@ -47,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: Options, command: str) -> int:
     """Load what takes seconds to load, then make the label maps. Raises OSError or ValueError where input is no good."""
     check_numbers(options.seg, "seg.")
+    check_number("seed", options.seed, LIMITS[Recipe]["seed"])
     from train.label_maps import make
 
     return make(options, command)

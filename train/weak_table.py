@@ -2,9 +2,10 @@
 
 python -m train.weak_table --data VOCdevkit --init FILE --out runs/weak
 
-Masks of train_aug are reduced to boxes or image labels; mixtures keep the masks of 200 images. The runs are those of
-train.run on the schedule of `voc_small`, each in a folder of its own in OUT. The same command, started again, keeps finished
-runs and continues interrupted ones. Writes OUT/table.txt and OUT/table.json; `--only-table` shows what there is so far.
+Masks of train_aug are reduced to boxes, scribbles or image labels; mixtures keep the masks of 200 images. The runs are those
+of train.run on the schedule of `voc_small`, each in a folder of its own in OUT. The same command, started again, keeps
+finished runs and continues interrupted ones. Writes OUT/table.txt and OUT/table.json; `--only-table` shows what there is so
+far.
 """
 
 import json
@@ -56,6 +57,12 @@ def _boxes(kind: str, published: str) -> Row:
     return Row(f"boxes, {kind}", f"weak_box_{kind}", f"--{field}.count 2", {f"{field}.split": "all"}, published)
 
 
+def _scribbles(title: str, weight: float, published: str) -> Row:
+    field = "stages.network.mixture.scribbles"
+    changes = f"--{field}.count 2 --{field}.crf-loss.weight {weight}"
+    return Row(title, "weak_scribble", changes, {f"{field}.split": "all"}, f"{published} (no CRF)")
+
+
 def _mixed(title: str, recipe: str, source: str, changes: str, published: str) -> Row:
     field = "stages.network.mixture"
     counts = f"--{field}.masks.count 1 --{field}.{source}.count 1"
@@ -75,6 +82,8 @@ ROWS = {
     "box-rect": _boxes("rect", "52.5"),
     "box-em": _boxes("em", "54.1"),
     "box-seg": _boxes("seg", "60.6"),
+    "scribble": _scribbles("scribbles", 0, "55.8"),
+    "scribble-crf": _scribbles("scribbles + dense CRF loss", 1, "62.3"),
     "strong": Row("200 masks", "voc_small", "--only network", {"train-list": "strong"}, "-"),
     "semi-image": _mixed("200 masks + image labels, em-fixed", "semi_image", "images", "", "47.6 (200)"),
     "semi-rect": _mixed("200 masks + boxes, rect", "semi_box", "boxes", _box_kind("rect"), "62.1 (1,464)"),
@@ -83,7 +92,10 @@ ROWS = {
     "full": Row("all masks", "voc_small", "--only network", {"train-list": "all"}, "67.6"),
 }
 """By folder. Published: mean IoU on val with a dense CRF, of networks trained on 10,582 images, in parentheses how many of
-these have masks; facts of Papandreou et al. 2015 (arXiv 1502.02734)."""
+these have masks; facts of Papandreou et al. 2015 (arXiv 1502.02734). Those of scribbles are of Tang et al. 2018 (rloss)."""
+
+KINDS = {"rect": "box", "seg": "box", "scribbles": "scribble"}
+"""Of label maps to be made, the word in the names of the recipes that take them."""
 
 
 @dataclass(frozen=True)
@@ -158,8 +170,11 @@ def commands(options: Options) -> list[list[str]]:
     data = ["--data", str(options.data)]
     left = {name: ROWS[name] for name in options.rows if not (options.out / name / JSON_NAME).exists()}
     found = []
-    if any("box" in row.recipe for row in left.values()):
-        found.append(["python", "-m", "train.targets", *data, "--boxes", "regions", "--out", targets])
+    kinds = [kind for kind, word in KINDS.items() if any(word in row.recipe for row in left.values())]
+    if kinds:
+        found.append(
+            ["python", "-m", "train.targets", *data, "--boxes", "regions", "--kinds", *kinds, "--out", targets]
+        )
     for name, row in left.items():
         out = options.out / name
         command = ["python", "-m", "train.run", "--recipe", row.recipe, *data, "--targets", targets, "--out", str(out)]

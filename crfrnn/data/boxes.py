@@ -56,21 +56,26 @@ def voc_boxes(path: str | PathLike[str], classes: Sequence[str]) -> list[Labeled
             begins.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no annotation {path}")
-    try:
-        root = ElementTree.parse(path).getroot()
-    except (ElementTree.ParseError, LookupError, ValueError) as error:  # not XML, or in an unknown encoding
-        raise ValueError(f"{path} is not readable XML ({error}); fetch this file again") from error
-    height, width = (_side(path, root, name) for name in ("height", "width"))
+    root = read_annotation(path)
+    height, width = (annotation_size(path, root, name) for name in ("height", "width"))
     return clipped([_box(path, node, classes) for node in root.findall("object")], height, width)
 
 
+def read_annotation(path: Path) -> ElementTree.Element:
+    """The root of an annotation in XML. Raises FileNotFoundError where there is none, ValueError where it is damaged."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no annotation {path}")
+    try:
+        return ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # not XML, or in an unknown encoding
+        raise ValueError(f"{path} is not readable XML ({error}); fetch this file again") from error
+
+
 def _box(path: Path, node: ElementTree.Element, classes: Sequence[str]) -> LabeledBox:
-    name = _text(path, node, "name")
+    name = annotation_text(path, node, "name")
     if name not in classes[1:]:
         raise ValueError(f"{path} has an object of class {name!r}; wanted one of {', '.join(classes[1:])}")
-    sides = [_text(path, node, f"bndbox/{side}") for side in ("ymin", "xmin", "ymax", "xmax")]
+    sides = [annotation_text(path, node, f"bndbox/{side}") for side in ("ymin", "xmin", "ymax", "xmax")]
     try:
         top, left, bottom, right = (int(float(side) + 0.5) for side in sides)
     except (OverflowError, ValueError) as error:
@@ -84,14 +89,16 @@ def _box(path: Path, node: ElementTree.Element, classes: Sequence[str]) -> Label
     return LabeledBox(VOID if difficult else classes.index(name), top - 1, left - 1, bottom, right)
 
 
-def _side(path: Path, root: ElementTree.Element, name: str) -> int:
-    text = _text(path, root, f"size/{name}")
+def annotation_size(path: Path, root: ElementTree.Element, name: str) -> int:
+    """Height or width of the image of an annotation. Raises ValueError, naming the file, where it is no size."""
+    text = annotation_text(path, root, f"size/{name}")
     if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
         raise ValueError(f"{path} has an image with a {name} of {text[:20]!r}; wanted a number of pixels")
     return int(text)
 
 
-def _text(path: Path, node: ElementTree.Element, name: str) -> str:
+def annotation_text(path: Path, node: ElementTree.Element, name: str) -> str:
+    """The text of a child of a node. Raises ValueError, naming the file, where there is no such child."""
     text = node.findtext(name)
     if text is None:
         raise ValueError(f"{path} has no {name} in <{node.tag}>; wanted an annotation of VOC, so fetch this file again")

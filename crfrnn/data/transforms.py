@@ -82,6 +82,14 @@ class PadToCrop(v2.Transform):
         return v2.functional.pad(inpt, padding, fill=fill)
 
 
+def padded(images: Tensor, mean: Sequence[float] = MEAN_RGB) -> Tensor:
+    """Where `PadToCrop` has added pixels: images [B, 3, H, W] -> bool [B, H, W].
+
+    They have exactly the color `mean`, which is no whole number and which resizing does not hit: no pixel of a photograph.
+    """
+    return (images == images.new_tensor(mean)[:, None, None]).all(1)
+
+
 class Mirror(v2.RandomHorizontalFlip):
     """Swap left and right with probability 1/2; label l becomes `mirrored[l]`."""
 

@@ -1,6 +1,9 @@
-"""Raw kernels that are no lattices, as linear operators: the exact sum over all pairs, and the grid of neighbors."""
+"""Raw kernels that are no lattices, as linear operators: the exact sum over all pairs, and pairs of neighbors."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
 
 import torch
 from einops import rearrange
@@ -37,27 +40,25 @@ class ExactMatrix:
         return torch.full_like(self.features[..., 0], 0 if self.exclude_self else 1)
 
 
-class GridMatrix:
-    """k(i, j) = exp(-|g_i - g_j|^2 / 2) / |p_i - p_j| for the 4 or 8 neighbors j of pixel i, 0 elsewhere and for j = i.
+# Of a pair of pixels: slices of images [B, H, W, ...] at the one, at the other, and k(i, j) [B, h, w, 1].
+Edges = tuple[tuple[slice, slice, slice], tuple[slice, slice, slice], Tensor]
 
-    The distance |p_i - p_j|, 1 or sqrt(2) pixels, makes the length of a boundary count alike in all directions (Boykov &
-    Kolmogorov 2003). K is symmetric, so that the filter is its own adjoint; gradients flow to values and guide.
+
+class NeighborMatrix:
+    """k(i, j) between pixels a few steps from each other, 0 elsewhere and for j = i.
+
+    K is symmetric, so that the filter is its own adjoint; gradients flow to the values and to k.
 
     Args:
-        guide: g [B, C, H, W], in units of its bandwidth.
-        neighbors: 4 or 8.
+        like: [B, _, H, W], for the size of the images.
+        edges: for every step from a pixel to a later one, k(i, j) of all pairs of pixels so far apart.
     """
 
-    def __init__(self, guide: Tensor, neighbors: int) -> None:
-        pixels = rearrange(guide, "b c h w -> b h w c")
-        self._size = pixels.shape[:3]
-        self._like = guide
-        self._edges = []
-        for rows, columns in OFFSETS[neighbors]:
-            here, there = _ends(rows, columns), _ends(-rows, -columns)
-            exponent = (pixels[here] - pixels[there]).square().sum(-1, keepdim=True) / 2
-            length = (rows**2 + columns**2) ** 0.5
-            self._edges.append((here, there, exponent.clamp(max=LARGEST_EXPONENT).neg().exp() / length))
+    def __init__(self, like: Tensor, edges: Sequence[Edges]) -> None:
+        batch, _, height, width = like.shape
+        self._size = (batch, height, width)
+        self._like = like
+        self._edges = edges
 
     def filter(self, values: Tensor) -> Tensor:
         """sum_j k(i, j) v_j: [B, N, C] -> [B, N, C]."""
@@ -76,6 +77,51 @@ class GridMatrix:
         """k(i, i) = 0 [B, N]."""
         batch, height, width = self._size
         return self._like.new_zeros(batch, height * width)
+
+
+class GridMatrix(NeighborMatrix):
+    """k(i, j) = exp(-|g_i - g_j|^2 / 2) / |p_i - p_j| for the 4 or 8 neighbors j of pixel i, 0 elsewhere and for j = i.
+
+    The distance |p_i - p_j|, 1 or sqrt(2) pixels, makes the length of a boundary count alike in all directions (Boykov &
+    Kolmogorov 2003).
+
+    Args:
+        guide: g [B, C, H, W], in units of its bandwidth.
+        neighbors: 4 or 8.
+    """
+
+    def __init__(self, guide: Tensor, neighbors: int) -> None:
+        pixels = rearrange(guide, "b c h w -> b h w c")
+        edges = []
+        for rows, columns in OFFSETS[neighbors]:
+            here, there, exponent = _compared(pixels, rows, columns)
+            length = (rows**2 + columns**2) ** 0.5
+            edges.append((here, there, exponent.clamp(max=LARGEST_EXPONENT).neg().exp() / length))
+        super().__init__(guide, edges)
+
+
+class WindowMatrix(NeighborMatrix):
+    """k(i, j) = exp(-|f_i - f_j|^2 / 2) where j is another pixel of the square window around i, 0 elsewhere.
+
+    Args:
+        features: f [B, D, H, W], in units of their bandwidths.
+        radius: how many rows and columns the window reaches to either side.
+    """
+
+    def __init__(self, features: Tensor, radius: int) -> None:
+        pixels = rearrange(features, "b d h w -> b h w d")
+        edges = []
+        for rows, columns in product(range(radius + 1), range(-radius, radius + 1)):
+            if (rows, columns) > (0, 0):
+                here, there, exponent = _compared(pixels, rows, columns)
+                edges.append((here, there, exponent.neg().exp()))
+        super().__init__(features, edges)
+
+
+def _compared(pixels: Tensor, rows: int, columns: int) -> Edges:
+    """All pairs of pixels so far apart in features [B, H, W, D], and |f_i - f_j|^2 / 2 of each."""
+    here, there = _ends(rows, columns), _ends(-rows, -columns)
+    return here, there, (pixels[here] - pixels[there]).square().sum(-1, keepdim=True) / 2
 
 
 def _ends(rows: int, columns: int) -> tuple[slice, slice, slice]:

@@ -26,6 +26,7 @@ EXPORT void native_incremental_mean_field(const Model<REAL>* model, const Labels
                                           REAL tolerance, REAL limit, const Matrices<REAL>* matrices,
                                           const Matrices<REAL>* final_matrices, int64_t final_labels,
                                           const Labels<REAL>* out, int threads) {
+    const Crew crew(threads);
     incremental_mean_field(*model, *unary, *final_unary, fewer_labels, iterations, tolerance, limit, *matrices,
                            *final_matrices, final_labels, *out, threads);
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from crfrnn.data import VOCSegmentation, transforms
-from crfrnn.data.transforms import MEAN_RGB, JointTransform, seeded, train_transform
+from crfrnn.data.transforms import MEAN_RGB, JointTransform, padded, seeded, train_transform
 
 GREYS = 50.0  # a pixel of label l is this much times l in red, and 10 in green
 
@@ -244,3 +244,11 @@ train_transform(4)(torch.zeros(3, 5, 5), torch.zeros(5, 5))
 
 def test_mean_is_that_of_deeplab_in_rgb_order() -> None:
     assert MEAN_RGB == (122.675, 116.669, 104.008)
+
+
+def test_padding_is_told_from_photographs() -> None:
+    image = torch.randint(0, 256, (3, 12, 10)).to(torch.uint8)
+    for seed in range(5):
+        crop, labels = seeded(train_transform((40, 24), (0.5, 1.5)), image, torch.zeros(12, 10, dtype=torch.long), seed)
+        assert torch.equal(padded(crop[None])[0], labels == 255)
+    assert not padded(image[None].float()).any()

@@ -172,3 +172,48 @@ def test_boxes_of_coco(tmp_path: Path, toy: Path) -> None:
     assert torch.equal(
         read_labels(tmp_path / "out" / "rect" / "a.png"), rect_targets([LabeledBox(8, 1, 2, 9, 10)], 48, 56)
     )
+
+
+def test_scribbles_made_from_masks(run: Callable, toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """They have the labels of the masks, in every run the same; what is there is kept, another seed is refused."""
+    assert run("--kinds", "scribbles") == 0
+    assert "2 of 2 images done" in capsys.readouterr().out
+    folder = tmp_path / "out" / "scribbles"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(before) == {"parameters.json", "val_00000.png", "val_00001.png"}
+    labels = read_labels(toy / "SegmentationClass" / "val_00000.png")
+    drawn = read_labels(folder / "val_00000.png")
+    assert torch.equal(drawn[drawn != 255], labels[drawn != 255])
+    assert set(drawn.unique().tolist()) >= set(labels.unique().tolist())
+    assert 0 < (drawn != 255).float().mean() < 0.3
+    (folder / "val_00000.png").unlink()
+    assert run("--kinds", "scribbles") == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert run("--kinds", "scribbles", "--seed", "1") == 2
+    assert "holds files made with another seed" in capsys.readouterr().err
+    assert run("--kinds", "scribbles", "--seed", "-1") == 2
+    assert "--seed is -1; wanted 0 <= seed" in capsys.readouterr().err
+
+
+def test_published_scribbles_beside_boxes(run: Callable, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """A folder of XML files, from which one is missing at first."""
+    folder = tmp_path / "xml"
+    folder.mkdir()
+    points = "".join(f"<point><X>{x}</X><Y>20</Y></point>" for x in (10, 30))
+    text = "<annotation><size><width>56</width><height>48</height></size>" + (
+        f"<polygon><tag>background</tag>{points}</polygon></annotation>"
+    )
+    (folder / "val_00000.xml").write_text(text)
+    argv = ["--boxes", "regions", "--kinds", "rect", "scribbles", "--scribbles", str(folder)]
+    assert run(*argv) == 2
+    assert "1 of 2 images have no scribbles in" in capsys.readouterr().err
+    (folder / "val_00001.xml").write_text(text.replace("background", "unicorn"))
+    assert run(*argv) == 2
+    assert "val_00001: " in (error := capsys.readouterr().err)
+    assert "class 'unicorn'" in error
+    (folder / "val_00001.xml").write_text(text)
+    assert run(*argv) == 0
+    wanted = torch.full((48, 56), 255, dtype=torch.uint8)
+    wanted[19:22, 9:32] = 0
+    assert torch.equal(read_labels(tmp_path / "out" / "scribbles" / "val_00001.png"), wanted)
+    assert (tmp_path / "out" / "rect" / "val_00001.png").exists()

@@ -64,6 +64,12 @@ def test_every_row_is_a_run_of_train(data: Path, tmp_path: Path) -> None:
     assert (seg.annotation, seg.masks, seg.split) == ("pixels", "seg", str(out / "weak.txt"))
     assert by_name["mil"].stages["network"].mixture["images"].e_step.method == "mil"
     assert by_name["strong"].train_list == str(out / "strong.txt")
+    assert targets[targets.index("--kinds") + 1 : targets.index("--out")] == ["rect", "seg", "scribbles"]
+    scribbles = [by_name[row].stages["network"].mixture["scribbles"] for row in ("scribble", "scribble-crf")]
+    assert [(it.annotation, it.crf_loss.weight) for it in scribbles] == [("scribbles", 0.0), ("scribbles", 1.0)]
+    some = Options(data=data, out=out, masks=2, rows=("scribble", "full"))
+    assert [command[:3] for command in commands(some)] == [targets[:3], runs[0][:3], runs[0][:3]]
+    assert commands(some)[0][commands(some)[0].index("--kinds") + 1 :][:2] == ["scribbles", "--out"]
 
 
 def test_a_table_beside_what_is_published(

@@ -19,8 +19,9 @@ from train.recipes import (
     weak_box_rect,
     weak_box_seg,
     weak_image,
+    weak_scribble,
 )
-from train.recipes.schema import Crf, EStep, Recipe, Source, Stage
+from train.recipes.schema import Crf, CrfLoss, EStep, Recipe, Source, Stage
 
 RECIPES = {
     "toy": toy.RECIPE,
@@ -34,6 +35,7 @@ RECIPES = {
     "weak_box_rect": weak_box_rect.RECIPE,
     "weak_box_seg": weak_box_seg.RECIPE,
     "weak_box_em": weak_box_em.RECIPE,
+    "weak_scribble": weak_scribble.RECIPE,
     "semi_image": semi_image.RECIPE,
     "semi_box": semi_box.RECIPE,
     "coco_pretrain": coco_pretrain.RECIPE,
@@ -43,4 +45,4 @@ RECIPES = {
     "parts_aeroplane": parts_aeroplane.RECIPE,
 }
 
-__all__ = ["RECIPES", "Crf", "EStep", "Recipe", "Source", "Stage"]
+__all__ = ["RECIPES", "Crf", "CrfLoss", "EStep", "Recipe", "Source", "Stage"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from crfrnn.parts import Parts
 from crfrnn.presets import FixedCRF
-from train.recipes.schema import Crf, EStep, Recipe, Source, Stage
+from train.recipes.schema import Crf, CrfLoss, EStep, Recipe, Source, Stage
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ LIMITS: dict[type, dict[str, Limits]] = {
         "background_portion": SHARE,
         "rounds": Limits(0, 1000),
     },
+    CrfLoss: {"weight": FACTOR, "theta_alpha": BANDWIDTH, "theta_beta": BANDWIDTH, "stride": PIXELS},
     Crf: {
         "theta_alpha": BANDWIDTH,
         "theta_beta": BANDWIDTH,

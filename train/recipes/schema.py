@@ -26,6 +26,20 @@ class EStep:
 
 
 @dataclass(frozen=True)
+class CrfLoss:
+    """The dense CRF loss of the images of a source, see crfrnn.losses.dense_crf_loss: like pixels are to be of one label."""
+
+    weight: float = 0.0
+    """of the mean over pixels, beside the cross-entropy; 0 for none"""
+    theta_alpha: float = 100.0
+    """pixels"""
+    theta_beta: float = 15.0
+    """gray levels"""
+    stride: int = 1
+    """the loss looks at one in this many along each axis of the pixels that the cross-entropy looks at"""
+
+
+@dataclass(frozen=True)
 class Source:
     """Images of one kind of annotation, from a list of their own: `count` of them are in every batch."""
 
@@ -33,9 +47,9 @@ class Source:
     """images of this source in every batch"""
     split: str
     """their list"""
-    annotation: Literal["pixels", "boxes", "image"] = "pixels"
-    """what is known: the labels of pixels, boxes (maps of Bbox-Rect as `masks`, by em-fixed), or which labels occur in the
-    crop, of masks or of such maps of boxes"""
+    annotation: Literal["pixels", "scribbles", "boxes", "image"] = "pixels"
+    """what is known: the labels of pixels, those of scribbles (maps of train.targets as `masks`), boxes (maps of Bbox-Rect
+    as `masks`, by em-fixed), or which labels occur in the crop, of masks or of such maps of boxes"""
     weight: float = 1.0
     """what its loss is multiplied by, before the losses of all sources are added"""
     data: Literal["data", "coco"] = "data"
@@ -45,6 +59,7 @@ class Source:
     joint: bool = False
     """tell COCO's other categories apart, too, in the `extra_labels` of the recipe, instead of as background"""
     e_step: EStep = field(default_factory=EStep)
+    crf_loss: CrfLoss = field(default_factory=CrfLoss)
 
 
 @dataclass(frozen=True)

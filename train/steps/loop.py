@@ -19,7 +19,8 @@ from train import board
 from train.folder import LAST, LOG, Log, continuing, save
 from train.interrupt import Interrupted
 from train.state import Progress, Run
-from train.steps.loss import QUOTAS, StageLoss, counted, quotas
+from train.steps.crf_loss import regularized
+from train.steps.loss import QUOTAS, StageLoss, counted, quotas, term_weights
 from train.steps.mixture import sources
 from train.steps.optimizer import build_optimizer, clip_gradients, rates, set_rates
 from train.steps.stream import Batch, step_seed, stream
@@ -124,13 +125,16 @@ class Training:
         if state[-1]:
             self.leave()
         count = state[:-1].clamp(min=1)
-        weights = torch.tensor([source.weight for source in self.sources], dtype=torch.float64)
+        weights = term_weights(self.sources)
         set_rates(self.optimizer, stage, step)
         self.optimizer.zero_grad(set_to_none=True)
         torch.manual_seed(step_seed(self.run.recipe.seed, self.number, step, self.run.group.rank))
         # Gradients of processes are averaged.
-        scale = self.run.group.world * weights / (count if stage.normalize_loss else 1)
-        own = torch.zeros(len(self.sources), dtype=torch.float64)
+        divisors = (
+            count if stage.normalize_loss else torch.cat([torch.ones(len(self.sources)), count[len(self.sources) :]])
+        )
+        scale = self.run.group.world * weights / divisors
+        own = torch.zeros_like(weights)
         shares = torch.zeros(len(self.sources), 2, len(QUOTAS), dtype=torch.float64)
         for i, batch in enumerate(passes, 1):
             with self.unshared(i < len(passes)), self.precision():
@@ -216,6 +220,8 @@ class Training:
             self.writer.add_scalar(f"loss of {name}", means[number], step)
             if shares[number].any():
                 board.write_quotas(self.writer, name, shares[number], step)
+        for mean, number in zip(means[len(self.sources) :], regularized(self.sources), strict=True):
+            self.writer.add_scalar(f"CRF loss of {self.source_names[number]}", mean, step)
         if self.progress.step % self.stage.save_every == 0:
             for number, target in self.loss.estimated.items():
                 index = int(torch.nonzero(batch.source_of == number)[0])

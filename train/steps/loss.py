@@ -12,8 +12,12 @@ from crfrnn.data import VOID
 from crfrnn.nets import SegmentationModel, restrict
 from crfrnn.weak import box_labels, em_adapt, em_fixed, mil_peaks
 from train.recipes import EStep, Source
+from train.steps.crf_loss import crf_loss, regularized
 from train.steps.mixture import ALONE
 from train.steps.stream import Batch
+
+KNOWN = ("pixels", "scribbles")
+"""annotations that are labels of pixels, void where there is none"""
 
 
 def weak_loss(logits: Tensor, labels: Tensor, present: Tensor, seeds: Tensor, source: Source) -> tuple[Tensor, Tensor]:
@@ -31,7 +35,7 @@ def weak_loss(logits: Tensor, labels: Tensor, present: Tensor, seeds: Tensor, so
     if source.annotation == "image" and step.method == "mil":
         peaks = mil_peaks(logits, present)
         return -logits.log_softmax(1)[peaks].sum(), painted(peaks)
-    target = labels if source.annotation == "pixels" else estimate(logits, labels, present, seeds, source)
+    target = labels if source.annotation in KNOWN else estimate(logits, labels, present, seeds, source)
     return F.cross_entropy(logits, target, ignore_index=VOID, reduction="sum"), target
 
 
@@ -90,8 +94,9 @@ def quotas(target: Tensor, present: Tensor) -> Tensor:
 class StageLoss(nn.Module):
     """Cross-entropy of `model`, summed over the pixels that are not void, at every `stride`-th pixel of the labels.
 
-    There is a sum for each of the `sources` of the images. Where a source does not know the labels of pixels, they are
-    estimated in each call, and `estimated` then holds them, by the number of the source.
+    There is a sum for each of the `sources` of the images, and after them one for each that has a dense CRF loss. Where a
+    source does not know the labels of pixels, they are estimated in each call, and `estimated` then holds them, by the
+    number of the source.
 
     Without a CRF only the scores asked for are interpolated; scores at the stride of the loss are taken as they are. A
     network of which nothing learns runs as at test time, without dropout and without a graph. So do, with `fixed_norms`, all
@@ -123,10 +128,14 @@ class StageLoss(nn.Module):
     def forward(
         self, images: Tensor, labels: Tensor, present: Tensor, allowed: Tensor, seeds: Tensor, source_of: Tensor
     ) -> Tensor:
-        """The sums, float32 [S]; arguments as the fields of `train.steps.stream.Batch`, on the device of the model."""
+        """The sums, float32 [T] as in `term_weights`.
+
+        Arguments are the fields of `train.steps.stream.Batch`, on the device of the model.
+        """
         logits, labels = self.logits(images, allowed), self.strided(labels)
         self.estimated = {}
         sums = [logits.new_zeros(()) for _ in self.sources]
+        pairs = {number: logits.new_zeros(()) for number in regularized(self.sources)}
         for number, source in enumerate(self.sources):
             own = source_of == number
             if not own.any():
@@ -136,9 +145,11 @@ class StageLoss(nn.Module):
                 scores = self.model.aggregate(scores)
             known = present[own, : scores.shape[1]]
             sums[number], target = weak_loss(scores, labels[own], known, seeds[own], source)
-            if source.annotation != "pixels":
+            if source.annotation not in KNOWN:
                 self.estimated[number] = target
-        return torch.stack(sums)
+            if number in pairs:
+                pairs[number] = crf_loss(scores, images[own], self.stride, source.crf_loss)
+        return torch.stack([*sums, *pairs.values()])
 
     def strided(self, labels: Tensor) -> Tensor:
         """The labels that the loss looks at, [B, h, w]."""
@@ -169,10 +180,17 @@ def possible(scores: Tensor, allowed: Tensor) -> Tensor:
 
 
 def counted(batch: Batch, stride: int, sources: Sequence[Source] = ALONE) -> Tensor:
-    """How many targets the loss of each source is a sum over, float64 [S]."""
+    """How many targets, or images, each term of the loss is a sum over, float64 [T] as in `term_weights`."""
     labels = batch.labels[:, ::stride, ::stride]
     counts = []
     for number, source in enumerate(sources):
         own = batch.source_of == number
         counts.append(target_count(labels[own], batch.present[own], source))
-    return torch.tensor(counts, dtype=torch.float64)
+    images = [int((batch.source_of == number).sum()) for number in regularized(sources)]
+    return torch.tensor(counts + images, dtype=torch.float64)
+
+
+def term_weights(sources: Sequence[Source]) -> Tensor:
+    """What the T terms of the loss are multiplied by, float64: the cross-entropies of all sources, then their CRF losses."""
+    pairs = [sources[number].weight * sources[number].crf_loss.weight for number in regularized(sources)]
+    return torch.tensor([source.weight for source in sources] + pairs, dtype=torch.float64)

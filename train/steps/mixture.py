@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from crfrnn.data import CocoSegmentation, FolderSet, Parts, SegmentationSet, VOCSegmentation, open_set
-from train.label_maps import check_rect
+from train.label_maps import check_kind
 from train.recipes import Recipe, Source, Stage
 
 ALONE = (Source(count=1, split=""),)
 """What a batch is made of that has nothing but images with masks."""
+KINDS = {"boxes": "rect", "scribbles": "scribbles"}
+"""Of annotations that train.targets makes label maps for, their kind."""
 
 
 def sources(recipe: Recipe, stage: Stage) -> dict[str, Source]:
@@ -48,8 +50,8 @@ def open_source(
                 "(python -m crfrnn.data.download coco2017 --out DIR fetches it)"
             )
         return CocoSegmentation(coco, source.split, "joint" if source.joint else "voc", masks=masks)
-    if source.annotation == "boxes" and masks is not None:
-        check_rect(Path(masks))
+    if source.annotation in KINDS and masks is not None:
+        check_kind(Path(masks), KINDS[source.annotation])
     if masks is None:
         return open_set(data, source.split, parts)
     if isinstance(data, FolderSet):
@@ -72,6 +74,11 @@ def check_mixture(recipe: Recipe, name: str, stage: Stage) -> None:
             raise ValueError(
                 f"{flag}.annotation is boxes, and {flag}.masks is None; wanted the folder of Bbox-Rect that train.targets "
                 "makes (rect)"
+            )
+        if source.annotation == "scribbles" and source.masks is None:
+            raise ValueError(
+                f"{flag}.annotation is scribbles, and {flag}.masks is None; wanted the folder of scribbles that "
+                "train.targets --kinds scribbles makes (scribbles)"
             )
         if source.joint and (source.data != "coco" or source.annotation != "pixels" or stage.trains != "network"):
             raise ValueError(

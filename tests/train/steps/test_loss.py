@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crfrnn import CRFRNN, smoothness_kernel
+from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
+from crfrnn.data import MEAN_RGB
+from crfrnn.losses import dense_crf_loss
 from crfrnn.nets import SegmentationModel, build_model
 from crfrnn.weak import annotated_labels
-from train.recipes import EStep, Source
-from train.steps.loss import StageLoss, counted
+from train.recipes import CrfLoss, EStep, Source
+from train.steps.loss import StageLoss, counted, term_weights
 from train.steps.stream import Batch
 
 PIXELS = Source(count=1, split="")
@@ -155,3 +157,36 @@ def test_labels_meet_the_scores_of_their_own_pixels(name: str, size: tuple[int, 
     logits = StageLoss(model, stride).logits(torch.zeros(1, 3, *size), torch.ones(1, 255, dtype=torch.bool))
     expected = torch.arange(0.0, size[1], stride).expand(1, 2, len(range(0, size[0], stride)), -1)
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
+
+
+def test_scribbles_have_a_partial_cross_entropy_and_a_dense_crf_loss() -> None:
+    """The terms by hand: two images of scribbles and one with its mask; in the first, part of the crop is padding."""
+    model = network()
+    batch = batch_of(torch.randint(3, (3, 33, 41)), [0, 1, 0])
+    batch.labels[batch.source_of == 0] = torch.where(torch.rand(2, 33, 41) < 0.9, 255, batch.labels[[0, 2]])
+    batch.images[0, :, 20:] = torch.tensor(MEAN_RGB)[:, None, None]
+    scribbles = replace(PIXELS, annotation="scribbles", weight=0.5, crf_loss=CrfLoss(3.0, 30.0, 40.0, stride=2))
+    loss = StageLoss(model, 2, [scribbles, PIXELS]).train()
+    found = sums(loss, batch)
+    assert loss.estimated == {}
+    assert term_weights([scribbles, PIXELS]).tolist() == [0.5, 1.0, 1.5]
+    counts = counted(batch, 2, [scribbles, PIXELS])
+    assert counts.tolist() == [int((batch.labels[[0, 2], ::2, ::2] != 255).sum()), 17 * 21, 2]
+    torch.testing.assert_close(
+        found[:2], sums(StageLoss(model, 2, [replace(scribbles, crf_loss=CrfLoss()), PIXELS]), batch)
+    )
+    probabilities = model(batch.images)[[0, 2], :, ::4, ::4].softmax(1)
+    inside = torch.ones(2, 9, 11)
+    inside[0, 5:] = 0
+    small = batch.images[[0, 2], :, ::4, ::4]
+    wanted = dense_crf_loss(probabilities, small, [appearance_kernel(30.0 / 4, 40.0, 1.0)], inside)
+    torch.testing.assert_close(found[2], 2 * wanted, rtol=1e-4, atol=0)
+    found[2].backward()
+    assert model.network.fc8.weight.grad.abs().sum() > 0
+
+
+def test_no_images_of_a_source_no_crf_loss() -> None:
+    model, scribbles = network(), replace(PIXELS, annotation="scribbles", crf_loss=CrfLoss(1.0))
+    batch = batch_of(torch.randint(3, (1, 17, 17)), [1])
+    assert sums(StageLoss(model, 8, [scribbles, PIXELS]), batch)[[0, 2]].tolist() == [0, 0]
+    assert counted(batch, 8, [scribbles, PIXELS])[[0, 2]].tolist() == [0, 0]

@@ -22,7 +22,7 @@ from tests.train.children import start, start_pair, without_pictures
 from tests.train.interruptions import interrupted_in
 from train.board import write_estimate
 from train.folder import plain
-from train.recipes import RECIPES, EStep, Recipe, Source, Stage
+from train.recipes import RECIPES, CrfLoss, EStep, Recipe, Source, Stage
 from train.run import main
 from train.steps.mixture import open_sets, sources
 from train.targets import main as make_targets
@@ -30,6 +30,7 @@ from train.targets import main as make_targets
 MASKS = Source(count=1, split="train", weight=0.7)
 IMAGES = Source(count=2, split="train", annotation="image")
 BOXES = Source(count=1, split="train", annotation="boxes", masks="rect", weight=0.5, e_step=EStep("em-fixed", 6.0, 5.0))
+SCRIBBLES = Source(count=2, split="train", annotation="scribbles", masks="scribbles", crf_loss=CrfLoss(0.5, 20.0, 10.0))
 NETWORK = Stage(
     steps=6,
     batch_size=4,
@@ -192,6 +193,14 @@ def stage_of(**mixture: Source) -> Stage:
         (stage_of(a=replace(MASKS, data="coco")), "pass its folder as --coco"),
         (stage_of(a=replace(MASKS, data="coco", split="other")), "21 labels, the network scores 6"),
         (stage_of(a=replace(BOXES, masks=None)), "--stages.only.mixture.a.masks is None"),
+        (
+            stage_of(a=replace(SCRIBBLES, masks=None)),
+            "annotation is scribbles, and --stages.only.mixture.a.masks is None",
+        ),
+        (
+            stage_of(a=replace(SCRIBBLES, joint=True, data="coco")),
+            "--stages.only.mixture.a.joint goes with the masks of COCO",
+        ),
     ],
 )
 def test_what_cannot_be_mixed_is_said(toy: Path, tmp_path: Path, stage: Stage, message: str) -> None:
@@ -207,6 +216,36 @@ def test_boxes_are_not_taken_from_finer_maps(toy: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, stages={"only": stage_of(a=replace(BOXES, masks="seg"))})
     with pytest.raises(ValueError, match="maps of the kind 'seg'; boxes are to be those of `rect`"):
         open_sets(recipe, VOCSegmentation(toy, "train"), toy, None, tmp_path)
+
+
+def test_scribbles_are_not_taken_from_masks(toy: Path, tmp_path: Path) -> None:
+    assert (
+        make_targets(
+            ["--data", str(toy), "--out", str(tmp_path), "--list", "train", "--kinds", "rect", "--boxes", "regions"]
+        )
+        == 0
+    )
+    recipe = replace(RECIPE, stages={"only": stage_of(a=replace(SCRIBBLES, masks="rect"))})
+    with pytest.raises(ValueError, match="maps of the kind 'rect'; scribbles are to be those of `scribbles`"):
+        open_sets(recipe, VOCSegmentation(toy, "train"), toy, None, tmp_path)
+
+
+def test_a_few_steps_on_scribbles_beside_masks(toy: Path, tmp_path: Path) -> None:
+    """In two passes a step: the loss that is shown is the sum of all terms, and the CRF loss a mean over images."""
+    assert make_targets(["--data", str(toy), "--out", str(tmp_path), "--list", "train", "--kinds", "scribbles"]) == 0
+    scribbles = replace(SCRIBBLES, count=3, weight=0.5)
+    stage = replace(NETWORK, steps=3, accumulate=2, loss_stride=2, mixture={"masks": MASKS, "scribbles": scribbles})
+    argv = ["--data", str(toy), "--targets", str(tmp_path), "--dropout", "0"]
+    for normalize in (True, False):
+        out = tmp_path / f"run{normalize}"
+        recipe = replace(RECIPE, stages={"network": replace(stage, validate_every=0, normalize_loss=normalize)})
+        assert main([*argv, "--recipe", write_recipe(tmp_path / f"recipe{normalize}", recipe), "--out", str(out)]) == 0
+        masks, cross, crf, total = (
+            scalars(out, "network", tag)
+            for tag in ("loss of masks", "loss of scribbles", "CRF loss of scribbles", "loss")
+        )
+        assert total == pytest.approx([0.7 * a + 0.5 * b + 0.25 * c for a, b, c in zip(masks, cross, crf, strict=True)])
+        assert all(0 < value < 1 for value in crf)
 
 
 @pytest.mark.parametrize(("content", "message"), [("{", "cannot be read"), ("[]", "does not say of which kind")])
