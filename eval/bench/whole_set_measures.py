@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from crfrnn.data import VOCSegmentation
+from crfrnn.data import SegmentationSet
 from crfrnn.presets import FixedCRF
 from eval.bench.peers import pydensecrf
 from eval.bench.tables import PYDENSECRF
@@ -48,7 +48,7 @@ def title(crf: FixedCRF) -> str:
 
 
 def compare(
-    crf: FixedCRF, dataset: VOCSegmentation, unaries: Path, min_belief: float, images: int | None
+    crf: FixedCRF, dataset: SegmentationSet, unaries: Path, min_belief: float, images: int | None
 ) -> dict[str, Sums]:
     """Label all images of `dataset` (or the first `images`) in every way."""
     classes = dataset.classes
