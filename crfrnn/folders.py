@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class MaskFolders:
+class Folders:
     """Where photographs and masks are, and how the masks are written. Fields are flags of the commands."""
 
     images: Path | None = None
@@ -20,11 +20,6 @@ class MaskFolders:
     """with --images: the value in palette and gray masks of pixels that do not count"""
     split_seed: int = 0
     """with --images: seed of the split of the images into the lists train and val (a fifth)"""
-
-
-@dataclass(frozen=True)
-class Folders(MaskFolders):
-    """The same with the names of the labels, which a command that has no checkpoint needs."""
-
     classes: tuple[str, ...] = ()
-    """with --images: names of the labels 0, 1, ..., or one file with a name a line; by default those of --colors"""
+    """with --images: names of the labels 0, 1, ..., or one file with a name a line; by default those of --colors, or of the
+    checkpoint"""

@@ -2,9 +2,10 @@
 
 python -m eval.beliefs IMAGE --label NAME --checkpoint FILE --out DIR              the CRF-RNN of a checkpoint
 python -m eval.beliefs IMAGE --label NAME --scores FILE.npz --truth MASK --out DIR stored scores, and a fixed dense CRF
+python -m eval.beliefs IMAGE --label NAME --checkpoint FILE --data RUN/folders.json --out DIR
 
 For IMAGE.jpg it writes IMAGE_NAME.png, all iterations side by side with color bars and curves (change of the beliefs, free
-energy, mean IoU where --truth gives a mask), and IMAGE_NAME.gif, the same as an animation.
+energy, mean IoU where --truth, --data or --masks gives a mask), and IMAGE_NAME.gif, the same as an animation.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from crfrnn.folders import Folders
 from crfrnn.presets import FixedCRF
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from crfrnn import CRFRNN
+    from crfrnn.data import FolderSet
     from eval.pictures.iterations import Iterations
 
 FRAME_MS, LAST_FRAME_MS = 700, 2500
@@ -41,10 +44,12 @@ class Options:
     """the function of yours that makes the network of the checkpoint, where it is not a built-in one, as in training"""
     scores: Path | None = None
     """stored scores instead, .npy or .npz (see eval/inputs/scores_file.py), found by the name of the photograph"""
-    classes: tuple[str, ...] = ()
-    """names of the labels in --scores; by default those of VOC"""
     truth: Path | None = None
     """mask of the photograph, a palette PNG"""
+    data: Path | None = None
+    """instead of --truth: the folders.json of a run, in whose masks that of the photograph is found by its name"""
+    folders: Annotated[Folders, tyro.conf.arg(name="")] = field(default_factory=Folders)
+    """likewise; --classes alone names the labels in --scores, which are otherwise those of VOC"""
     iterations: int = 10
     """mean-field iterations T"""
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
@@ -88,9 +93,11 @@ def run(options: Options) -> int:
     if options.tensorboard is not None:
         check_folder("--tensorboard", options.tensorboard)
     # A mask and stored scores are of the pixels as they lie in the file; a photograph alone may be turned upright.
-    photo = read_photo(options.image) if options.truth is None and options.scores is None else read_image(options.image)
-    truth = None if options.truth is None else read_truth(options.truth, photo)
-    unary, crf, classes = read_scores(options, photo)
+    alone = options.truth is None and options.scores is None and not has_folders(options)
+    photo = read_photo(options.image) if alone else read_image(options.image)
+    classes = label_names(options)
+    truth = read_truth(options, classes, photo)
+    unary, crf = read_scores(options, classes, photo)
     check_classes(options.label, classes)
     seen = watch(crf, unary, photo[None].to(unary), classes, options.label, options.iterations, truth)
     painted = None if truth is None else overlay(photo, truth, classes)
@@ -110,24 +117,71 @@ def run(options: Options) -> int:
     return 0
 
 
-def read_truth(path: Path, photo: Tensor) -> Tensor:
-    """The mask [H, W] of a photograph [3, H, W]. Raises ValueError where its size is another, and as `read_labels`."""
-    from crfrnn.data import read_labels
+def has_folders(options: Options) -> bool:
+    """Whether the options name a data set in folders; --classes alone names none."""
+    return options.data is not None or replace(options.folders, classes=()) != Folders()
 
-    truth = read_labels(path)
+
+def folders_of(options: Options, classes: Sequence[str] = ()) -> FolderSet | None:
+    """The data set in folders that the options name, with `classes` where they name no labels; None where they name none."""
+    from crfrnn.data.folders import read_folder_set, source_of
+
+    if not has_folders(options):
+        return None
+    source = source_of(options.data, options.folders, classes)
+    if not isinstance(source, Path):
+        return source
+    if source.suffix != ".json":
+        raise ValueError(f"--data is {source}; wanted the folders.json of a run, or --truth with the mask itself")
+    return read_folder_set(source)
+
+
+def read_truth(options: Options, classes: Sequence[str], photo: Tensor) -> Tensor | None:
+    """The mask [H, W] of the photograph [3, H, W], if one is named.
+
+    Raises ValueError where its size is another or it has other labels than `classes`, and as `read_labels` and `mask_of`.
+    """
+    from crfrnn.data import read_labels
+    from crfrnn.data.folders import mask_of
+
+    source = folders_of(options, classes)
+    if source is not None and options.truth is not None:
+        raise ValueError(f"--truth {options.truth} and a data set in folders were given; wanted one of the two")
+    if source is not None and source.classes != tuple(classes):
+        raise ValueError(
+            f"the masks have the labels {', '.join(source.classes)}, the scores {', '.join(classes)}; wanted the same ones"
+        )
+    if source is not None:
+        truth = mask_of(source, options.image.stem)
+    elif options.truth is not None:
+        truth = read_labels(options.truth)
+    else:
+        return None
     if truth.shape != photo.shape[1:]:
         sizes = [f"{each.shape[-1]} x {each.shape[-2]}" for each in (truth, photo)]
         raise ValueError(
-            f"{path} is {sizes[0]}, the photograph {sizes[1]} (width x height); wanted the mask of this one"
+            f"{options.truth or f'the mask of {options.image}'} is {sizes[0]}, the photograph {sizes[1]} (width x height); "
+            "wanted the mask of this one"
         )
     return truth
 
 
-def read_scores(options: Options, photo: Tensor) -> tuple[Tensor, CRFRNN, Sequence[str]]:
-    """The unary [1, L, H, W], the CRF that follows it, and the names of the labels."""
+def label_names(options: Options) -> tuple[str, ...]:
+    """The names of the labels of the scores. Raises as what is read for them."""
+    from crfrnn.data import VOC_CLASSES
+    from crfrnn.data.folders import given_names
+    from crfrnn.nets import load_checkpoint
+
+    if options.checkpoint is not None:
+        return tuple(load_checkpoint(options.checkpoint)["classes"])
+    source = folders_of(options)
+    return source.classes if source is not None else given_names(options.folders.classes) or VOC_CLASSES
+
+
+def read_scores(options: Options, names: Sequence[str], photo: Tensor) -> tuple[Tensor, CRFRNN]:
+    """The unary [1, L, H, W] over the labels `names`, and the CRF that follows it."""
     import torch
 
-    from crfrnn.data import VOC_CLASSES
     from crfrnn.nets import infer
     from eval.inputs.checkpoints import load_model
     from eval.inputs.scores_file import read_unary
@@ -136,16 +190,15 @@ def read_scores(options: Options, photo: Tensor) -> tuple[Tensor, CRFRNN, Sequen
         model, classes = load_model(options.checkpoint, options.network)
         device = next(model.parameters()).device
         unary = infer(model, photo[None].to(device, torch.float32), 0)
-        return unary, model.crf or options.dense_crf.build(len(classes)).to(device), classes
+        return unary, model.crf or options.dense_crf.build(len(classes)).to(device)
     assert options.scores is not None
     unary = read_unary(options.scores, (photo.shape[1], photo.shape[2]), options.image.stem)
-    names = options.classes or VOC_CLASSES
     if unary.shape[1] != len(names):
         raise ValueError(
             f"{options.scores} has {unary.shape[1]} labels, and there are {len(names)} names; "
             "name its labels with --classes"
         )
-    return unary, options.dense_crf.build(len(names)), names
+    return unary, options.dense_crf.build(len(names))
 
 
 def save_animation(pictures: Sequence[Tensor], path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from crfrnn.folders import Folders
 from crfrnn.presets import FixedCRF
 
 if TYPE_CHECKING:
@@ -33,10 +34,11 @@ NAMES = {"all": "All images", "best": "Largest gain", "median": "Median gain", "
 
 @dataclass(frozen=True)
 class Options:
-    data: Path
-    """folder of the data set (VOCdevkit, or MSRC-21)"""
     out: Path
     """folder for the pages"""
+    data: Path | None = None
+    """folder of the data set (VOCdevkit, or MSRC-21), or the folders.json of a run"""
+    folders: Annotated[Folders, tyro.conf.arg(name="")] = field(default_factory=Folders)
     checkpoints: tuple[str, ...] = ()
     """models, FILE or NAME=FILE; each gives the columns NAME, "NAME + CRF" (the dense CRF below) and, where it has one,
     "NAME, CRF-RNN" """
@@ -51,7 +53,7 @@ class Options:
     after: str | None = None
     """see --before; by default the last column"""
     split: Annotated[str, tyro.conf.arg(name="list")] = "val"
-    """list of images"""
+    """list of images: a name, or a file; in folders, train, val or all"""
     every: int = 1
     """take only every n-th image of the list"""
     count: int = 3
@@ -70,7 +72,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, argv: list[str]) -> int:
     """Label, compare and save. Raises OSError or ValueError where the options cannot be followed."""
-    from crfrnn.data import open_set
     from eval.gains import label_set, pick
     from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
     from eval.scoring.record import origin, write_json
@@ -80,7 +81,7 @@ def run(options: Options, argv: list[str]) -> int:
     check_counts(1, count=options.count, every=options.every)
     check_fixed_crf("dense-crf.", options.dense_crf)
     check_folder("--out", options.out)
-    dataset = open_set(options.data, options.split)
+    dataset = open_data(options)
     systems = build_systems(options, dataset)
     columns = check_columns(systems, options.columns)
     before, after = options.before or columns[0], options.after or columns[-1]
@@ -104,6 +105,15 @@ def named(source: str) -> tuple[str, Path]:
     """Name and file of NAME=FILE, or of FILE, which has the name of the file."""
     name, _, file = source.rpartition("=")
     return name or Path(file).stem, Path(file)
+
+
+def open_data(options: Options) -> SegmentationSet:
+    """The images of the list; labels in folders have the names that the first checkpoint has. Raises as `open_set`."""
+    from crfrnn.data import open_set, source_of
+    from crfrnn.nets import load_checkpoint
+
+    first = [load_checkpoint(named(source)[1])["classes"] for source in options.checkpoints[:1]]
+    return open_set(source_of(options.data, options.folders, *first), options.split)
 
 
 def build_systems(options: Options, dataset: SegmentationSet) -> list[System]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from crfrnn.folders import MaskFolders
+from crfrnn.folders import Folders
 from crfrnn.presets import PARTS_CRF, FixedCRF
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ class Options:
     """file of the model"""
     data: Path | None = None
     """folder of the data set (VOCdevkit, or MSRC-21), or the folders.json of a run"""
-    folders: Annotated[MaskFolders, tyro.conf.arg(name="")] = field(default_factory=MaskFolders)
+    folders: Annotated[Folders, tyro.conf.arg(name="")] = field(default_factory=Folders)
     network: str | None = None
     """the function of yours that makes the network of the checkpoint, where it is not a built-in one, as in training"""
     split: Annotated[str, tyro.conf.arg(name="list")] = "val"
     """list of images: a name in ImageSets/Segmentation, or a file; in folders, train, val or all"""
     iterations: tuple[int, ...] = (0, 5, 10)
     """numbers of mean-field iterations T at which the CRF-RNN is scored"""
-    classes: tuple[str, ...] = ()
+    subset: tuple[str, ...] = ()
     """classes whose mean IoU gets a column of its own; by default the parts, for a model of parts"""
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
     """the fixed dense CRF: by default DeepLab's, and for a model of parts the one published for parts"""
@@ -83,7 +83,7 @@ def run(options: Options, command: str) -> int:
     if parts is not None and options.dense_crf == FixedCRF():
         options = replace(options, dense_crf=PARTS_CRF)
     dataset = open_for(options.checkpoint, options.data, options.split, options.folders)
-    subset = check_classes(options.classes or part_names(dataset), dataset.classes)
+    subset = check_classes(options.subset or part_names(dataset), dataset.classes)
     model, classes = load_model(options.checkpoint, options.network)
     check_labels(options.checkpoint, classes, dataset)
     indices = list(range(0, len(dataset), options.every))[: options.limit]

@@ -1,6 +1,7 @@
 """Label a list of PASCAL VOC and pack the results for its evaluation server, or check such an archive.
 
 python -m eval.submit --checkpoint FILE --data VOCdevkit --list test --competition comp6 --out DIR
+python -m eval.submit --checkpoint FILE --images PHOTOS --list FILE.txt --out DIR
 python -m eval.submit --check DIR/comp6_test.tar.gz --data VOCdevkit --list test --competition comp6
 
 The label maps stay in DIR/labels, so that an interrupted command continues with those that are missing. The masks of the
@@ -11,21 +12,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
+from crfrnn.folders import Folders
 
 ABOUT = "made_by.json"
 
 
 @dataclass(frozen=True)
 class Options:
-    data: Path
-    """VOCdevkit folder, or VOC2012 itself"""
+    data: Path | None = None
+    """VOCdevkit folder, or VOC2012 itself, or the folders.json of a run"""
+    folders: Annotated[Folders, tyro.conf.arg(name="")] = field(default_factory=Folders)
+    """photographs alone do: --images without --masks"""
     split: Annotated[str, tyro.conf.arg(name="list")] = "test"
-    """list of images in ImageSets/Segmentation"""
+    """list of images: a name in ImageSets/Segmentation, or a file; in folders, train, val or all"""
     competition: Literal["comp5", "comp6"] = "comp6"
     """comp5 for models trained on nothing but VOC, comp6 for others"""
     checkpoint: Path | None = None
@@ -54,27 +59,36 @@ def run(options: Options) -> int:
 
     from eval.submission import problems
 
-    images = find_images(options.data, options.split)
+    images = find_images(options)
     archive = options.check or make(options, images)
     sizes = {}
     for name, path in images.items():
         with Image.open(path) as photo:
             sizes[name] = photo.size
-    found = problems(archive, sizes, options.competition, options.split)
+    found = problems(archive, sizes, options.competition, Path(options.split).stem)
     for line in found:
         print(line)
     print(f"{archive}: {len(found)} faults" if found else f"{archive}: {len(sizes)} images, good to upload")
     return int(bool(found))
 
 
-def find_images(data: Path, split: str) -> dict[str, Path]:
+def find_images(options: Options) -> dict[str, Path]:
     """The photographs of a list by id. Raises FileNotFoundError where the list or photographs are missing."""
-    from crfrnn.data import list_names
+    from crfrnn.data import VOC_CLASSES, list_names
+    from crfrnn.data.folders import listed_photos, read_folder_set, source_of
     from crfrnn.data.listing import check_files
 
-    root, names = list_names(data, split)
+    folders = options.folders
+    if folders.masks is None:
+        folders = replace(folders, masks=folders.images)  # masks are not read
+    source = source_of(options.data, folders, VOC_CLASSES)
+    if isinstance(source, Path) and source.suffix == ".json":
+        source = read_folder_set(source)
+    if not isinstance(source, Path):
+        return listed_photos(source, options.split)
+    root, names = list_names(source, options.split)
     images = {name: root / "JPEGImages" / f"{name}.jpg" for name in names}
-    check_files(images.values(), f"the list {split}")
+    check_files(images.values(), f"the list {options.split}")
     return images
 
 
@@ -104,7 +118,7 @@ def make(options: Options, images: dict[str, Path]) -> Path:
     made_by = {
         "checkpoint": str(options.checkpoint.resolve()),
         "content": fingerprint(options.checkpoint),
-        "data": str(options.data.resolve()),
+        "data": str((options.data or options.folders.images or Path()).resolve()),
         "iterations": options.iterations,
     }
     claim(folder / ABOUT, made_by)
@@ -113,8 +127,9 @@ def make(options: Options, images: dict[str, Path]) -> Path:
     for name in tqdm([name for name in images if not paths[name].exists()], desc="labeling", unit="image"):
         batch = read_image(images[name])[None].to(device, torch.float32)
         write_labels(paths[name], most_likely(infer(model, batch, options.iterations)))
-    archive = options.out / f"{options.competition}_{options.split}.tar.gz"
-    write_archive(paths, archive, options.competition, options.split)
+    split = Path(options.split).stem
+    archive = options.out / f"{options.competition}_{split}.tar.gz"
+    write_archive(paths, archive, options.competition, split)
     return archive
 
 

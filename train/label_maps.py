@@ -15,14 +15,18 @@ from crfrnn._files import claim, read_json
 from crfrnn.data import (
     VOID,
     CocoSegmentation,
+    FolderSet,
     LabeledBox,
+    SegmentationSet,
     VOCSegmentation,
     class_names,
     list_names,
     object_boxes,
+    open_set,
     read_image,
     read_labels,
     region_boxes,
+    source_of,
     voc_boxes,
     write_labels,
 )
@@ -87,10 +91,20 @@ def box_map(kind: str, read: Read, device: torch.device, seg: FixedCRF, index: i
 
 def open_scribbles(options: "Options") -> tuple[list[str], Draw]:
     """The names of the images, and what draws their scribbles: those in a folder, or strokes made from the masks."""
+    data = source_of(options.data, options.folders)
     if options.scribbles is not None:
-        return published_scribbles(options.data, options.split, options.scribbles)
-    coco = options.boxes == "coco"
-    masks = (CocoSegmentation if coco else VOCSegmentation)(options.data, options.split)
+        if isinstance(data, FolderSet) or data.suffix == ".json":
+            raise ValueError(
+                "--scribbles holds the strokes of images of VOC; pass VOCdevkit as --data, or leave it out to make "
+                "scribbles from the masks"
+            )
+        return published_scribbles(data, options.split, options.scribbles)
+    if options.boxes == "coco":
+        if isinstance(data, FolderSet):
+            raise ValueError("--boxes is coco, and the images are in folders; pass the folder of COCO as --data")
+        masks: SegmentationSet = CocoSegmentation(data, options.split)
+    else:
+        masks = open_set(data, options.split)
 
     def draw(index: int) -> Tensor:
         labels, name = masks[index].labels, masks.names[index]
@@ -132,26 +146,33 @@ def target(kind: str, image: Tensor, boxes: Sequence[LabeledBox], seg: FixedCRF)
 
 def open_boxes(options: "Options") -> tuple[list[str], Read]:
     """The names of the images, and what reads image and boxes by number. Raises as the data sets do."""
+    data = source_of(options.data, options.folders)
+    if options.boxes == "regions":
+        masks = open_set(data, options.split)
+        return masks.names, lambda index: (masks[index].image, region_boxes(masks[index].labels))
+    if isinstance(data, FolderSet) or data.suffix == ".json":
+        raise ValueError(
+            f"--boxes is {options.boxes}, and masks in folders tell no objects apart; pass --boxes regions to put boxes "
+            "around their connected regions"
+        )
     if options.boxes == "coco":
-        coco = CocoSegmentation(options.data, options.split)
+        coco = CocoSegmentation(data, options.split)
         return coco.names, lambda index: (coco.image(index), coco.boxes(index))
     if options.boxes == "xml":
-        root, names = list_names(options.data, options.split)
+        root, names = list_names(data, options.split)
         classes = class_names(root)
         return names, lambda index: (
             read_image(root / "JPEGImages" / f"{names[index]}.jpg"),
             voc_boxes(root / "Annotations" / f"{names[index]}.xml", classes),
         )
-    masks = VOCSegmentation(options.data, options.split)
-    if options.boxes == "regions":
-        return masks.names, lambda index: (masks[index].image, region_boxes(masks[index].labels))
-    files = object_files(masks.root, masks.names)
+    voc = VOCSegmentation(data, options.split)
+    files = object_files(voc.root, voc.names)
 
     def read(index: int) -> tuple[Tensor, list[LabeledBox]]:
-        image, labels, name = masks[index]
+        image, labels, name = voc[index]
         return image, object_boxes(read_labels(files[name]), labels)
 
-    return masks.names, read
+    return voc.names, read
 
 
 def object_files(root: Path, names: Sequence[str]) -> dict[str, Path]:
@@ -171,7 +192,7 @@ def object_files(root: Path, names: Sequence[str]) -> dict[str, Path]:
 
 def settings(options: "Options", kind: str) -> dict[str, Any]:
     """What the label maps of one folder have in common."""
-    data = str(options.data.resolve())
+    data = str((options.data or options.folders.masks or Path()).resolve())
     if kind == "scribbles":
         scribbles = None if options.scribbles is None else str(options.scribbles.resolve())
         return {"kind": kind, "data": data, "scribbles": scribbles, "seed": options.seed}

@@ -1,6 +1,6 @@
 """Training runs side by side: a row each, or one for the runs of a recipe that differ in their seed, and their curves.
 
-python -m train.runs runs/*/ --classes background cat cow dog --out eval/results/voc_small
+python -m train.runs runs/*/ --subset background cat cow dog --out eval/results/voc_small
 
 Writes OUT.json (command, commit, hardware, duration and scores of every run), OUT.txt (the tables) and OUT.png.
 """
@@ -29,10 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m train.runs", description=__doc__.partition("\n")[0])
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished run of train.run")
-    parser.add_argument("--classes", nargs="+", default=[], help="a column more: mean IoU over these")
+    parser.add_argument("--subset", nargs="+", default=[], help="a column more: mean IoU over these")
     parser.add_argument("--out", type=Path, required=True, help="where to write, without an ending")
     options = parser.parse_args(argv)
-    return exit_code("train.runs", lambda: compare(options.runs, options.classes, options.out))
+    return exit_code("train.runs", lambda: compare(options.runs, options.subset, options.out))
 
 
 def compare(folders: Sequence[Path], classes: Sequence[str], out: Path) -> int:

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
-from crfrnn.data import FolderSegmentation, FolderSet, folder_set, make_toy, open_set
+from crfrnn.data import FolderSegmentation, FolderSet, make_toy, open_set, source_of
 from crfrnn.data.folders import write_folder_set
 from crfrnn.folders import Folders
 from crfrnn.nets import SegmentationModel
 from train.checks import check_images, check_run
+from train.checks.prerequisites import check_prerequisites
 from train.distributed import Processes, own_device, processes
 from train.dry import dry_folder, dry_report, ends_of_lists, rehearsal
 from train.finish import finish
@@ -64,6 +65,9 @@ def open_run(options: Options, out: Path, device: torch.device, group: Processes
     """The run with its data sets. Raises as these do."""
     recipe = options.recipe
     data = data_of(options, out)
+    started = options.resume and (out / f"{next(iter(recipe.stages))}.pt").exists()
+    check_prerequisites(options, data, started)
+    data = data or make_toy(Path("runs") / "toy-data")
     validation = open_set(data, recipe.val_list, recipe.parts, recipe.coco_labels)
     # Where all batches come from lists of their own, there may be no masks for a training list.
     listed = recipe.crf.compatibility == "adjacency" or not all(stage.mixture for stage in recipe.stages.values())
@@ -72,19 +76,15 @@ def open_run(options: Options, out: Path, device: torch.device, group: Processes
     return Run(recipe, dataset, validation, out, device, group, stop, sets)
 
 
-def data_of(options: Options, out: Path) -> Path | FolderSet:
-    """The data that a run is over: folders of the user, those that a resumed run has noted, --data, or generated pictures.
+def data_of(options: Options, out: Path) -> Path | FolderSet | None:
+    """The data that a run is over: --data, folders of the user, those that a resumed run has noted; None for the toy set.
 
-    Raises ValueError where the flags contradict one another, and as `folder_set`.
+    Raises as `source_of`.
     """
-    if options.folders == Folders():
+    if options.data is None and options.folders == Folders():
         noted = out / FOLDERS
-        return options.data or (noted if options.resume and noted.exists() else make_toy(Path("runs") / "toy-data"))
-    if options.data is not None:
-        raise ValueError(
-            f"--data {options.data} and flags of a data set in folders (--images, ...) were given; wanted one"
-        )
-    return folder_set(options.folders)
+        return noted if options.resume and noted.exists() else None
+    return source_of(options.data, options.folders)
 
 
 def check_and_train(run: Run, options: Options, argv: list[str]) -> int:

@@ -3,6 +3,7 @@
 python -m train.targets --data VOCdevkit --list train_aug --boxes objects --out DIR
 python -m train.targets --data COCO --list train2014 --boxes coco --out DIR
 python -m train.targets --data VOCdevkit --list train_aug --kinds scribbles --out DIR
+python -m train.targets --data RUN/folders.json --list train --boxes regions --out DIR
 
 Writes DIR/rect/<name>.png, DIR/seg/<name>.png or DIR/scribbles/<name>.png, in each folder with a parameters.json. What is
 there already is kept, so that it can be interrupted and started again. `python -m train.run --recipe weak_box_seg --targets
@@ -12,13 +13,14 @@ DIR` trains on them, `--recipe weak_scribble` on scribbles.
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from crfrnn._command import exit_code
+from crfrnn.folders import Folders
 from crfrnn.presets import BBOX_SEG_CRF, FixedCRF
 from train.recipes.limits import LIMITS, check_number, check_numbers
 from train.recipes.schema import Recipe
@@ -26,12 +28,14 @@ from train.recipes.schema import Recipe
 
 @dataclass(frozen=True)
 class Options:
-    data: Path
-    """folder of the data set (VOCdevkit, or COCO)"""
     out: Path
     """folder for the label maps"""
+    data: Path | None = None
+    """folder of the data set (VOCdevkit, or COCO), or the folders.json of a run"""
+    folders: Annotated[Folders, tyro.conf.arg(name="")] = field(default_factory=Folders)
+    """with --boxes regions"""
     split: Annotated[str, tyro.conf.arg(name="list")] = "train_aug"
-    """list of images: a name, or a file"""
+    """list of images: a name, or a file; in folders, train, val or all"""
     boxes: Literal["objects", "regions", "xml", "coco"] = "objects"
     """where boxes come from: around the objects of SegmentationObjectAug or SegmentationObject, around the connected
     regions of class masks, from Annotations/*.xml, or from the annotations of COCO"""

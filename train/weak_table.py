@@ -114,7 +114,7 @@ class Options:
     """images with masks in mixtures"""
     val_list: str = "val"
     """list of images to score on: a name in ImageSets/Segmentation, or a file"""
-    classes: tuple[str, ...] = ()
+    subset: tuple[str, ...] = ()
     """classes with a mean IoU of their own, beside the mean over all"""
     only_table: tyro.conf.FlagCreatePairsOff[bool] = False
     """train nothing"""
@@ -137,7 +137,7 @@ def run(options: Options) -> int:
     if unknown:
         raise ValueError(f"there is no row {unknown[0]!r}; wanted some of {', '.join(ROWS)}")
     dataset = VOCSegmentation(options.data, "train_aug")
-    check_classes(options.classes, dataset.classes)
+    check_classes(options.subset, dataset.classes)
     if not options.only_table:
         claim(options.out / "settings.json", settings(options, dataset.names))
     for command in [] if options.only_table else commands(options):
@@ -221,9 +221,9 @@ def write_table(options: Options) -> None:
     }
     header = ["annotation"]
     for score in SCORES.values():
-        header += [f"{score}\n21 classes", *([f"{score}\n{len(options.classes)} classes"] if options.classes else [])]
+        header += [f"{score}\n21 classes", *([f"{score}\n{len(options.subset)} classes"] if options.subset else [])]
     rows = [
-        [ROWS[name].title, *cells(result, options.classes), ROWS[name].published] for name, result in results.items()
+        [ROWS[name].title, *cells(result, options.subset), ROWS[name].published] for name, result in results.items()
     ]
     text = text_table([*header, "published\nwith CRF"], rows)
     for file, content in (("table.txt", text), ("table.json", json.dumps(results, indent=1))):

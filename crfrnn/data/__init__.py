@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 from crfrnn.data.boxes import LabeledBox, clipped, object_boxes, region_boxes, voc_boxes
 from crfrnn.data.coco import COCO_LABELS, CocoSegmentation
-from crfrnn.data.folders import FolderSegmentation, FolderSet, folder_set
+from crfrnn.data.folders import FolderSegmentation, FolderSet, folder_set, source_of
 from crfrnn.data.images import read_image
 from crfrnn.data.msrc import MSRC21, MSRC_CLASSES
 from crfrnn.data.palette import colorize, read_labels, voc_palette, write_labels
 from crfrnn.data.parts import Parts, PartSegmentation
 from crfrnn.data.sample import VOID, Sample
 from crfrnn.data.sbd import SBDSegmentation
-from crfrnn.data.sets import SegmentationSet, allowed_labels, mirrored_labels, open_set, part_names
+from crfrnn.data.sets import SegmentationSet, allowed_labels, look_for, mirrored_labels, open_set, part_names
 from crfrnn.data.toy import TOY_CLASSES, make_toy
 from crfrnn.data.voc import VOC_CLASSES, VOCSegmentation, class_names, list_names
 
@@ -43,6 +43,7 @@ __all__ = [
     "colorize",
     "folder_set",
     "list_names",
+    "look_for",
     "make_toy",
     "mirrored_labels",
     "object_boxes",
@@ -52,6 +53,7 @@ __all__ = [
     "read_labels",
     "region_boxes",
     "seeded",
+    "source_of",
     "test_transform",
     "train_transform",
     "voc_boxes",

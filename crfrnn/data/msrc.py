@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from crfrnn.data.images import read_image
-from crfrnn.data.listing import check_files, find_list, read_list
+from crfrnn.data.listing import check_files, find_list, origin_of, read_list
 from crfrnn.data.sample import VOID, Sample
 
 MSRC_COLORS = {
@@ -77,7 +77,7 @@ class MSRC21(Dataset[Sample]):
                 f"{self.root} does not hold Images and GroundTruth; pass the folder of MSRC-21. "
                 "python -m crfrnn.data.download msrc21 --out DIR fetches it into DIR"
             )
-        list_file = find_list(split, [self.root / "splits", self.root])
+        list_file = find_list(split, [self.root / "splits", self.root], origin=origin_of(split, self.root))
         self.names = [Path(line).stem for line in read_list(list_file)]
         images, truths = (_by_stem(self.root / folder) for folder in ("Images", "GroundTruth"))
         self._entries = [(images(name), truths(f"{name}_GT")) for name in self.names]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from crfrnn.data.coco import CocoSegmentation, LabelName, is_coco
+from crfrnn.data.coco import CocoSegmentation, LabelName, is_coco, look_for_coco
 from crfrnn.data.folders import FolderSegmentation, FolderSet, read_folder_set
 from crfrnn.data.msrc import MSRC21, is_msrc
-from crfrnn.data.parts import Parts, PartSegmentation, open_parts
+from crfrnn.data.parts import Parts, PartSegmentation, find_parts, open_parts
 from crfrnn.data.sbd import SBDSegmentation, is_sbd
 from crfrnn.data.voc import VOCSegmentation
 
@@ -39,6 +39,18 @@ def open_set(
     if is_sbd(Path(root)):
         return SBDSegmentation(root, split)
     return MSRC21(root, split) if is_msrc(Path(root)) else VOCSegmentation(root, split)
+
+
+def look_for(root: str | PathLike[str] | FolderSet, split: str | PathLike[str], parts: Parts | None = None) -> None:
+    """Raise FileNotFoundError as `open_set` does, in a moment: annotations of COCO and of parts are not read."""
+    if isinstance(root, FolderSet) or Path(root).suffix == ".json":
+        open_set(root, split, parts)
+    elif parts is not None and parts.wanted:
+        find_parts(root, split)
+    elif is_coco(Path(root)):
+        look_for_coco(Path(root), split)
+    else:
+        open_set(root, split)
 
 
 def mirrored_labels(dataset: SegmentationSet) -> tuple[int, ...] | None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from crfrnn.data.images import read_image
-from crfrnn.data.listing import check_files, find_list, read_lines, read_list
+from crfrnn.data.listing import check_files, find_list, origin_of, read_lines, read_list
 from crfrnn.data.palette import read_labels
 from crfrnn.data.sample import VOID, Sample
 
@@ -62,10 +62,9 @@ class VOCSegmentation(Dataset[Sample]):
     """
 
     def __init__(self, root: str | PathLike[str], split: str | PathLike[str], *, masks: str | None = None) -> None:
-        self.root = _find_root(Path(root))
+        self.root = _find_root(Path(root), split)
         self.classes = class_names(self.root)
-        otherwise = "make train_aug with python -m crfrnn.data.train_aug" if split == "train_aug" else ""
-        list_file = find_list(split, [_lists(self.root)], otherwise)
+        list_file = find_list(split, [_lists(self.root)], origin=origin_of(split, self.root))
         self._entries = _read_entries(self.root, list_file, masks)
         files = [file for kind in zip(*self._entries, strict=True) for file in kind]
         check_files(files, list_file, ", or choose another folder of masks")
@@ -103,8 +102,8 @@ class VOCSegmentation(Dataset[Sample]):
 
 def list_names(root: str | PathLike[str], split: str | PathLike[str]) -> tuple[Path, list[str]]:
     """The folder that holds JPEGImages, and the ids in a list, without looking for masks; raises as `VOCSegmentation`."""
-    folder = _find_root(Path(root))
-    lines = read_list(find_list(split, [_lists(folder)]))
+    folder = _find_root(Path(root), split)
+    lines = read_list(find_list(split, [_lists(folder)], origin=origin_of(split, folder)))
     return folder, [Path(line.split()[0]).stem for line in lines]
 
 
@@ -112,17 +111,18 @@ def _size(picture: Tensor) -> str:
     return f"{picture.shape[-1]} x {picture.shape[-2]}"
 
 
-def _find_root(root: Path) -> Path:
-    remedy = "python -m crfrnn.data.download voc2012 --out DIR fetches PASCAL VOC into DIR/VOCdevkit"
+def _find_root(root: Path, split: str | PathLike[str]) -> Path:
+    remedy = origin_of(split, root) or origin_of("train", root)
     if not root.is_dir():
         raise FileNotFoundError(
-            f"there is no folder {root}; wanted a VOCdevkit folder or one laid out like VOC2012. {remedy}"
+            f"there is no folder {root}; wanted one laid out like VOCdevkit, with the list {split!s}. {remedy}"
         )
     for candidate in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
         if (candidate / "JPEGImages").is_dir():
             return candidate
     raise FileNotFoundError(
-        f"{root} holds neither JPEGImages nor VOC2012/JPEGImages; pass the VOCdevkit folder. {remedy}"
+        f"{root} holds neither JPEGImages nor VOC2012/JPEGImages; pass the folder of a data set with the list {split!s}. "
+        f"{remedy}"
     )
 
 

@@ -27,6 +27,7 @@ labels that are off by d move a penalty by at most d sum_m max_l (max_l' A_m(l, 
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 import torch
 from einops import rearrange, reduce
@@ -71,6 +72,7 @@ def in_compiled_code(
 ) -> Tensor:
     """As `in_torch`, by compiled code where there is any."""
     library = native.library(unary.dtype)
+    tables: Any = kernels.stack.tables
     if library is None:
         return in_torch(unary, kernels, matrices, iterations, tolerance, min_belief, limit)
     start, labels = unary, None
@@ -85,7 +87,7 @@ def in_compiled_code(
     final_view, *final_alive = (inner_view, inner_alive) if labels is None else view_matrices(transposed[:, labels])
     weights = (kernels.splat_weights.contiguous(), kernels.slice_weights.contiguous())
     segments = [0, *(segment.stop for segment in kernels.stack.segments)]
-    model, alive = view_model(unary, inner.shape[1], *weights, kernels.stack.tables.as_list(), segments)
+    model, alive = view_model(unary, inner.shape[1], *weights, tables.as_list(), segments)
     out = torch.empty(unary.shape, dtype=unary.dtype)
     real = ctypes.c_float if unary.dtype == torch.float32 else ctypes.c_double
     library.native_incremental_mean_field(

@@ -7,11 +7,36 @@ in turn, from building the lattices to the beliefs, with symmetric normalization
 describes the file of scores. Only ratios of times within one run mean something.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
+
+from crfrnn.folders import Folders
+
+
+@dataclass(frozen=True)
+class Options:
+    unaries: Path
+    """scores of a network, .npz"""
+    data: Path | None = None
+    """folder of the data set (VOCdevkit, or MSRC-21), or the folders.json of a run"""
+    folders: Annotated[Folders, tyro.conf.arg(name="")] = field(default_factory=Folders)
+    split: Annotated[str, tyro.conf.arg(name="list")] = "val"
+    """list of images: a name in ImageSets/Segmentation, or a file; in folders, train, val or all"""
+    limit: int | None = None
+    """stop after this many images"""
+    min_belief: float = 1e-3
+    """see CRFRNN"""
+    message_tolerance: float = 0.01
+    """see CRFRNN"""
+    threads: int | None = None
+    """threads for our side; by default as torch chooses"""
+    out: Path | None = None
+    """JSON file for the figures"""
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:
@@ -42,45 +67,32 @@ def table(rows: dict[str, dict[str, float]]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    parser = argparse.ArgumentParser(
-        prog="python -m eval.bench.whole_set",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--unaries", type=Path, required=True, help="scores of a network, .npz")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data set (VOCdevkit)")
-    parser.add_argument("--list", default="val", help="list of images (default: val)")
-    parser.add_argument("--images", type=int, help="use only the first IMAGES images (default: all)")
-    parser.add_argument("--min-belief", type=float, default=1e-3, help="see CRFRNN (default: 1e-3)")
-    parser.add_argument("--message-tolerance", type=float, default=0.01, help="see CRFRNN (default: 0.01)")
-    parser.add_argument("--threads", type=int, help="threads for our side (default: as torch chooses)")
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
-    options = parser.parse_args(argv)
+    options = tyro.cli(Options, args=argv, prog="python -m eval.bench.whole_set", description=__doc__)
     from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
 
     return exit_code("eval.bench.whole_set", lambda: run(options, argv))
 
 
-def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
+def run(options: Options, argv: Sequence[str]) -> int:
     """Measure, print the tables, write the file after each CRF. Raises OSError or ValueError for unusable files."""
     import torch
 
-    from crfrnn.data import VOCSegmentation
+    from crfrnn.data import open_set, source_of
     from eval.bench.whole_set_measures import CRFS, compare, facts, title
     from eval.inputs.flags import check_counts, check_json, check_min_belief, check_not_negative
     from eval.scoring.record import origin, write_json
 
-    check_counts(1, images=options.images, threads=options.threads)
+    check_counts(1, limit=options.limit, threads=options.threads)
     check_not_negative(message_tolerance=options.message_tolerance)
     check_json("--out", options.out)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    dataset = VOCSegmentation(options.data, options.list)
+    dataset = open_set(source_of(options.data, options.folders), options.split)
     check_min_belief(options.min_belief, len(dataset.classes))
     results: dict[str, Any] = {}
     for crf in CRFS:
         limits = (options.min_belief, options.message_tolerance)
-        rows = facts(compare(crf, dataset, options.unaries, *limits, options.images))
+        rows = facts(compare(crf, dataset, options.unaries, *limits, options.limit))
         results[title(crf)] = rows
         settings = f"{title(crf)}, {crf.normalization}, T = {crf.num_iterations}, min_belief {options.min_belief:g}, "
         settings += f"message_tolerance {options.message_tolerance:g}"

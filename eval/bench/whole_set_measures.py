@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from crfrnn import CRFRNN
-from crfrnn.data import VOCSegmentation
+from crfrnn.data import SegmentationSet
 from crfrnn.presets import FixedCRF
 from eval.bench.peers import pydensecrf
 from eval.bench.tables import PYDENSECRF
@@ -51,7 +51,7 @@ def title(crf: FixedCRF) -> str:
 
 def compare(
     crf: FixedCRF,
-    dataset: VOCSegmentation,
+    dataset: SegmentationSet,
     unaries: Path,
     min_belief: float,
     message_tolerance: float,

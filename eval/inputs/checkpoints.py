@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from crfrnn.data import COCO_LABELS, Parts, SegmentationSet, folder_set, open_set
-from crfrnn.folders import MaskFolders
+from crfrnn.data import COCO_LABELS, Parts, SegmentationSet, open_set, source_of
+from crfrnn.folders import Folders
 from crfrnn.nets import NetworkFunction, SegmentationModel, load_checkpoint, model_from_checkpoint
 from crfrnn.nets.functions import is_own
 
@@ -59,21 +59,15 @@ def parts_of(checkpoint: Path) -> Parts | None:
         raise ValueError(f"{checkpoint} is a damaged checkpoint: its parts are not usable ({error})") from error
 
 
-def open_for(checkpoint: Path, root: Path | None, split: str, folders: MaskFolders | None = None) -> SegmentationSet:
+def open_for(checkpoint: Path, data: Path | None, split: str, folders: Folders) -> SegmentationSet:
     """The images of a list, labeled as the model of a checkpoint labels: with VOC's classes, COCO's own, or parts.
 
-    The images are in `root`, or in `folders`, whose labels are then those of the checkpoint. Raises as `load_checkpoint` and
-    `open_set`, and ValueError where not exactly one of the two is given.
+    The images are in `data`, or in `folders`, whose labels are then those of the checkpoint. Raises as `load_checkpoint`,
+    `source_of` and `open_set`.
     """
-    folders = None if folders == MaskFolders() else folders
     classes = tuple(load_checkpoint(checkpoint)["classes"])
-    if root is None and folders is not None:
-        return open_set(folder_set(folders, classes), split, parts_of(checkpoint))
-    if root is None or folders is not None:
-        given = "neither --data nor" if root is None else "both --data and"
-        raise ValueError(f"{given} a data set in folders (--images, --masks) was given; pass one of the two")
     own = classes == COCO_LABELS["coco"].classes
-    return open_set(root, split, parts_of(checkpoint), "coco" if own else "voc")
+    return open_set(source_of(data, folders, classes), split, parts_of(checkpoint), "coco" if own else "voc")
 
 
 def check_iterations(checkpoint: Path, model: SegmentationModel, iterations: int | None) -> None:

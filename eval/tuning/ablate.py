@@ -4,7 +4,7 @@ python -m eval.tuning.ablate --unaries SCORES.npz --data VOCdevkit --train-itera
 python -m eval.tuning.ablate --unaries SCORES.npz --data VOCdevkit --kernels grid both --kernel-weights matrix --out DIR
 python -m eval.tuning.ablate --checkpoints runs/*/crf.pt runs/*/joint.pt --data VOCdevkit --out DIR
 
-The parameters of each cell are learned on the images that --images and --draw choose from the list, and scored on the
+The parameters of each cell are learned on the images that --sample and --draw choose from the list, and scored on the
 others; with `--steps 0` nothing is learned. --checkpoints scores finished models on the whole list instead; models whose
 files have the same name count as seeds of one row. Cells are kept in DIR: an interrupted command continues when it is given
 again, and a command for more cells keeps the old ones. "grid" is a kernel between the 8 nearest pixels, for

@@ -126,7 +126,7 @@ class Running:
         else:
             model, _ = load_model(cell.checkpoint, self.source.network)
             assert model.crf is not None  # `planned` takes no others
-            images = ScoredImages(replace(self.source, unaries=None, checkpoint=cell.checkpoint, images=None))
+            images = ScoredImages(replace(self.source, unaries=None, checkpoint=cell.checkpoint, sample=None))
             crf = model.crf.cpu()
         self.kept.add(cell, images.classes, self.counts(crf, images))
 

@@ -1,9 +1,9 @@
 """Network, grid CRF and fully connected CRF each tuned on its own, as in Kraehenbuehl & Koltun 2011 on MSRC-21.
 
 python -m eval.tuning.grid_crf --checkpoint FILE --data MSRC --list Test --tune-list Val --out DIR
-python -m eval.tuning.grid_crf --unaries SCORES.npz --data VOCdevkit --images 50 --out DIR
+python -m eval.tuning.grid_crf --unaries SCORES.npz --data VOCdevkit --sample 50 --out DIR
 
-Without --tune-list, --images of the list are for tuning and the others for the table. Both CRFs run through the same
+Without --tune-list, --sample of the list are for tuning and the others for the table. Both CRFs run through the same
 mean-field layer; their weights and bandwidths are those of the best pixel accuracy over small grids. DIR gets table.txt,
 scores.json, scores.txt, shrinking.png (recall of thin structures and of small objects) and pictures.png.
 """
@@ -56,7 +56,7 @@ class Options:
     out: Path
     """folder for the results"""
     tune_list: str | None = None
-    """list of the images to tune on; without it, --images of the list itself"""
+    """list of the images to tune on; without it, --sample of the list itself"""
     neighbors: int = 8
     """of a pixel of the grid: 4 or 8"""
     grid_weights: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
@@ -135,8 +135,8 @@ def image_sets(options: Options) -> tuple[ScoredImages, ScoredImages]:
     source = options.source
     if options.tune_list is None:
         return ScoredImages(source), ScoredImages(source, rest=True)
-    return ScoredImages(replace(source, split=options.tune_list, images=None)), ScoredImages(
-        replace(source, images=None)
+    return ScoredImages(replace(source, split=options.tune_list, sample=None)), ScoredImages(
+        replace(source, sample=None)
     )
 
 

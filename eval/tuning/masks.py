@@ -1,6 +1,6 @@
 """How the numbers of a CRF change masks of networks: the measurement behind the default of `crfrnn.refine`.
 
-python -m eval.tuning.masks --data VOCdevkit --unaries SCORES.npz --images 12 --out masks.json
+python -m eval.tuning.masks --data VOCdevkit --unaries SCORES.npz --sample 12 --out masks.json
 
 Masks at stride 8 (16) are the truth of all objects against background, averaged over blocks of 8 (16) pixels and stretched
 back. Stored scores are refined over the labels that win somewhere in the image. The images are drawn by --seed.
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data set (VOCdevkit)")
     parser.add_argument("--unaries", type=Path, required=True, help="scores of a network, .npz of many images")
     parser.add_argument("--list", default="val", help="list of images (default: val)")
-    parser.add_argument("--images", type=int, default=12, help="how many of them (default: 12)")
+    parser.add_argument("--sample", type=int, default=12, help="how many of them (default: 12)")
     parser.add_argument("--seed", type=int, default=2, help="of the choice among them (default: 2)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     options = parser.parse_args(argv)
@@ -60,11 +60,11 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     from eval.scoring.record import origin, write_json
     from eval.scoring.tables import text_table
 
-    check_counts(1, images=options.images)
+    check_counts(1, sample=options.sample)
     check_json("--out", options.out)
     dataset, arrays = open_set(options.data, options.list), read_arrays(options.unaries)
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(options.seed))
-    samples = [dataset[index] for index in order[: options.images].tolist()]
+    samples = [dataset[index] for index in order[: options.sample].tolist()]
     unaries = [unary_among(arrays, options.unaries, tuple(s.labels.shape), s.name) for s in samples]  # type: ignore[arg-type]
     rows = {"none": figures(samples, unaries, None)}
     for crf in tqdm(TRIED, unit="CRF", leave=None):

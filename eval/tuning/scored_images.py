@@ -4,7 +4,7 @@ The scores come from files, so that a network of any making will do, or from a c
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -13,7 +13,8 @@ import torch
 import tyro
 from torch import Tensor
 
-from crfrnn.data import VOID, SegmentationSet, allowed_labels, open_set
+from crfrnn.data import VOID, SegmentationSet, allowed_labels, open_set, source_of
+from crfrnn.folders import Folders
 from crfrnn.nets import SegmentationModel, restrict
 from eval.inputs.checkpoints import check_labels, load_model, open_for
 from eval.inputs.flags import check_counts
@@ -42,8 +43,8 @@ class ScoredImage(NamedTuple):
 class ScoreSource:
     """Which images, and whose scores of them."""
 
-    data: Path
-    """folder of the data set (VOCdevkit, or MSRC-21)"""
+    data: Path | None = None
+    """folder of the data set (VOCdevkit, or MSRC-21), or the folders.json of a run"""
     unaries: Path | None = None
     """scores of a network: one .npz for all images, or a folder with an .npy or .npz for each, as NAME.npy; the arrays
     are those of eval/inputs/scores_file.py, for example logits [L, h, w] of any size h x w"""
@@ -52,11 +53,12 @@ class ScoreSource:
     network: str | None = None
     """the function of yours that makes the network of the checkpoint, where it is not a built-in one, as in training"""
     split: Annotated[str, tyro.conf.arg(name="list")] = "val"
-    """list of images: a name in ImageSets/Segmentation, or a file"""
-    images: int | None = 100
+    """list of images: a name in ImageSets/Segmentation, or a file; in folders, train, val or all"""
+    sample: int | None = 100
     """how many images of the list to draw at random; None for all"""
     draw: int = 10
     """seed of that draw"""
+    folders: Annotated[Folders, tyro.conf.arg(name="")] = field(default_factory=Folders)
 
     def scores_fingerprint(self) -> str | None:
         """Of the content of the scores, or of the model that makes them; None for neither. Raises FileNotFoundError."""
@@ -86,11 +88,11 @@ class ScoredImages(Sequence[ScoredImage]):
         check_counts(0, draw=source.draw)
         self.source = source
         self._dataset = (
-            open_set(source.data, source.split)
+            open_set(source_of(source.data, source.folders), source.split)
             if source.checkpoint is None
-            else open_for(source.checkpoint, source.data, source.split)
+            else open_for(source.checkpoint, source.data, source.split, source.folders)
         )
-        self.indices = drawn(len(self._dataset), source.images, source.draw, rest)
+        self.indices = drawn(len(self._dataset), source.sample, source.draw, rest)
         self.classes = self._dataset.classes
         self.names = [self._dataset.names[index] for index in self.indices]
         self._arrays: Mapping[str, np.ndarray] | None = None
@@ -146,7 +148,7 @@ def drawn(total: int, count: int | None, seed: int, rest: bool = False) -> list[
     count = total if count is None else count
     if not 0 < count <= total or (rest and count == total):
         left = ", with some left over" if rest else ""
-        raise ValueError(f"--images is {count}; wanted 1 or more of the {total} images in the list{left}")
+        raise ValueError(f"--sample is {count}; wanted 1 or more of the {total} images in the list{left}")
     order = np.random.default_rng(seed).permutation(total).tolist()
     return sorted(order[count:] if rest else order[:count])
 

@@ -46,7 +46,7 @@ class Options:
     """rounds after the grid"""
     metric: Metric = "mean_iou"
     """what is to be largest; the means are over the classes that the images hold"""
-    classes: tuple[str, ...] = ()
+    subset: tuple[str, ...] = ()
     """mean IoU over these classes only"""
     num_iterations: int = 10
     """mean-field iterations T"""
@@ -76,7 +76,7 @@ def run(options: Options, argv: Sequence[str]) -> int:
     check_folder("--out", options.out)
     images = ScoredImages(options.source)
     check_min_belief(options.min_belief, len(images.classes))
-    check_present(options.classes, images)
+    check_present(options.subset, images)
     counting = Counting(options, images)
     with Store(options.out, settings(options)) as store, Workers(counting, options.workers) as workers:
         search = Search(options, images, store, workers)
@@ -87,7 +87,7 @@ def run(options: Options, argv: Sequence[str]) -> int:
     print(text_table(["", options.metric], rows))
     facts = origin("eval.tuning.search", argv) | {
         "metric": options.metric,
-        "classes": list(options.classes),
+        "subset": list(options.subset),
         "images": images.names,
         "tried": {str(cell): search.values[cell] for cell in ranking},
     }
@@ -102,13 +102,13 @@ def check_present(classes: Sequence[str], images: ScoredImages) -> None:
     if classes and not {images.classes[label] for label in images.labels()} & set(classes):
         raise ValueError(
             f"none of the {len(images)} images holds {', '.join(classes)}; wanted classes that are in them: raise "
-            "--images, or change --draw or --classes"
+            "--sample, or change --draw or --subset"
         )
 
 
 def settings(options: Options) -> dict[str, Any]:
     """What makes counts comparable: those of other settings are not to be taken for ours."""
-    source = {name: str(value) for name, value in asdict(options.source).items() if name not in ("images", "draw")}
+    source = {name: str(value) for name, value in asdict(options.source).items() if name not in ("sample", "draw")}
     source["scores"] = str(options.source.scores_fingerprint())
     found = {name: getattr(options, name) for name in ("num_iterations", "normalization", "min_belief")}
     # Counts of before there was this option are those of 0.
@@ -161,7 +161,7 @@ class Search:
         for name in self.images.names:
             confusion.add(self.store.get(name, cell))
         scores = comparable_scores(confusion.counts, confusion.classes)
-        return measured(scores, self.options.metric, self.options.classes)
+        return measured(scores, self.options.metric, self.options.subset)
 
 
 def measured(scores: Scores, metric: Metric, classes: Sequence[str]) -> float:

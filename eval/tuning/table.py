@@ -2,7 +2,7 @@
 
 python -m eval.tuning.table --unaries SCORES.npz --data VOCdevkit --crf searched=A/crf.json matrix=B/crf.json --out OUT
 
-Scores every image of the list that the search and the learning leave over, given the same --images and --draw. Writes
+Scores every image of the list that the search and the learning leave over, given the same --sample and --draw. Writes
 OUT.json, OUT.txt and OUT.png. "seconds": processor time of one thread per image, from the lattices to the logits.
 """
 
@@ -47,7 +47,7 @@ class Options:
     """see CRFRNN: 0.02 saves time for next to no difference"""
     message_tolerance: float = 0.0
     """see CRFRNN: 0.01 saves time for next to no difference"""
-    classes: tuple[str, ...] = ()
+    subset: tuple[str, ...] = ()
     """a column more: mean IoU over these"""
     workers: int = 1
     """processes, with one thread each"""
@@ -70,7 +70,7 @@ def run(options: Options, argv: Sequence[str]) -> int:
         raise ValueError("--out names no file; wanted a path without an ending, such as results/table")
     images = ScoredImages(options.source, rest=True)
     check_min_belief(options.min_belief, len(images.classes))
-    check_classes(options.classes, images.classes)
+    check_classes(options.subset, images.classes)
     layers = {name: fixed.build(len(images.classes)) for name, fixed in PUBLISHED.items()}
     layers |= read_layers(options.crf, options.iterations, len(images.classes), taken=[NETWORK, *layers])
     for layer in layers.values():
@@ -84,10 +84,10 @@ def run(options: Options, argv: Sequence[str]) -> int:
                 confusions[name].add(matrix)
                 seconds[name] += time_taken / len(images)
     scores = {name: confusion.scores() for name, confusion in confusions.items()}
-    text = table(scores, seconds, options.classes)
+    text = table(scores, seconds, options.subset)
     facts = origin("eval.tuning.table", argv) | {
         "images": images.names,
-        "rows": {name: plain(row, options.classes) | {"seconds": seconds[name]} for name, row in scores.items()},
+        "rows": {name: plain(row, options.subset) | {"seconds": seconds[name]} for name, row in scores.items()},
     }
     write_json(options.out.with_name(options.out.name + ".json"), facts)
     with replacing(options.out.with_name(options.out.name + ".txt")) as partial:

@@ -166,7 +166,8 @@ class TestClasses:
 class TestDamage:
     def test_no_root(self, tmp_path: Path) -> None:
         with pytest.raises(
-            FileNotFoundError, match=r"there is no folder .*nowhere; wanted a VOCdevkit.*crfrnn.data.download voc2012"
+            FileNotFoundError,
+            match=r"there is no folder .*nowhere; wanted one laid out like VOCdevkit.*data.download voc2012",
         ):
             VOCSegmentation(tmp_path / "nowhere", "train")
 
@@ -232,7 +233,7 @@ def test_workers_read_what_the_process_reads(voc: Path) -> None:
 
 def test_a_missing_train_aug_names_the_command_that_makes_it(tmp_path: Path) -> None:
     (tmp_path / "JPEGImages").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"or make train_aug with python -m crfrnn\.data\.train_aug"):
+    with pytest.raises(FileNotFoundError, match=r"no list train_aug: .*python -m crfrnn\.data\.train_aug --voc"):
         VOCSegmentation(tmp_path, "train_aug")
     with pytest.raises(FileNotFoundError, match=r"path of a list file$"):
         VOCSegmentation(tmp_path, "other")

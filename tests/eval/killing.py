@@ -31,7 +31,7 @@ from train.label_maps import PARAMETERS
 
 IMAGES, SIZE = 60, (60, 80)
 HOW_MADE = (PARAMETERS, "tried.sqlite")
-SEARCH = ["--images", "30", "--grid.appearance-weight", "1", "2", "--grid.theta-beta", "10", "--rounds", "2"]
+SEARCH = ["--sample", "30", "--grid.appearance-weight", "1", "2", "--grid.theta-beta", "10", "--rounds", "2"]
 
 
 def write_inputs(root: Path) -> tuple[Path, Path]:

@@ -30,7 +30,7 @@ def test_checkpoint_with_a_crf(
     path = make_checkpoint(gentle_crf)
     out = tmp_path / "out"
     arguments = ["--checkpoint", str(path), "--data", str(voc), "--list", "val", "--iterations", "0", "2", "3"]
-    arguments += ["--classes", "cat", "dog", "--dense-crf.theta-beta", "80", "--out", str(out)]
+    arguments += ["--subset", "cat", "dog", "--dense-crf.theta-beta", "80", "--out", str(out)]
     assert main(arguments) == 0
 
     printed = capsys.readouterr().out
@@ -127,7 +127,7 @@ def test_a_quick_look(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--classes", "cat", "zebra"], "no class 'zebra'; the classes are background, cat, dog"),
+        (["--subset", "cat", "zebra"], "no class 'zebra'; the classes are background, cat, dog"),
         (["--list", "test"], "there is no list test"),
         (["--iterations", "-1"], "--iterations is -1"),
         (["--iterations"], "--iterations has no value"),

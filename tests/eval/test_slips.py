@@ -84,7 +84,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "bench.parity": ("--image nowhere", ("--labels 1", "--iterations 0", "--out {file}")),
     "bench.speed": ("--image nowhere", ("--threads 0", "--repeats 0", "--out {file}")),
-    "bench.whole_set": ("--unaries nowhere --data nowhere", ("--images 0", "--threads 0", "--out {file}")),
+    "bench.whole_set": ("--unaries nowhere --data nowhere", ("--limit 0", "--threads 0", "--out {file}")),
 }
 
 

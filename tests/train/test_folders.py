@@ -13,7 +13,13 @@ from PIL import Image
 import eval.run
 import eval.segment
 import train.run
+import train.targets
+from crfrnn.data import folder_set
+from crfrnn.data.folders import write_folder_set
+from crfrnn.folders import Folders
 from crfrnn.nets import load_checkpoint
+from train.recipes import Source
+from train.steps.mixture import open_source
 
 pytestmark = pytest.mark.usefixtures("_no_pictures")
 
@@ -80,7 +86,7 @@ def test_a_run_goes_on_with_the_folders_that_it_noted(farm: Path, capsys: pytest
     assert eval.run.main(seen) == 0
     assert "8 of the 8 images" in capsys.readouterr().out
     assert eval.run.main([*seen, "--data", "run/folders.json"]) == 2
-    assert "both --data and" in capsys.readouterr().err
+    assert "both --data run/folders.json and" in capsys.readouterr().err
     assert eval.run.main(seen[:2]) == 2
     assert "neither --data nor" in capsys.readouterr().err
 
@@ -108,3 +114,27 @@ def test_names_of_voc_for_other_labels_are_announced(
     assert f"{tmp_path / 'data' / 'classes.txt'} does not exist" in said
     assert "15 do not occur" in said
     assert said.index("does not exist") < said.index("recipe toy")  # before it trains
+
+
+def test_boxes_around_regions_to_train_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A cross of label 2 becomes its box; the map is read as it was written, although the masks are painted in colors."""
+    (tmp_path / "colors.txt").write_text("0 0 0 field\n9 9 9 barn\n200 0 0 road\n")
+    painted, box = np.zeros((9, 12, 3), np.uint8), np.zeros((9, 12), np.uint8)
+    painted[4, 2:9] = painted[1:7, 5] = (200, 0, 0)
+    box[1:7, 2:9] = 2
+    for name in "ab":
+        for folder in ("photos", "masks"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(painted).save(tmp_path / folder / f"{name}.png")
+    folders = Folders(tmp_path / "photos", tmp_path / "masks", tmp_path / "colors.txt")
+    flags = [f"--images={folders.images}", f"--masks={folders.masks}", f"--colors={folders.colors}", "--list=all"]
+    out = ["--out", str(tmp_path / "maps"), "--kinds", "rect"]
+    assert train.targets.main([*flags, *out]) == 2
+    assert "--boxes is objects" in capsys.readouterr().err
+    assert train.targets.main([*flags, *out, "--boxes", "regions"]) == 0
+    source = Source(count=1, split="all", masks="rect")
+    write_folder_set(tmp_path / "folders.json", folder_set(folders))
+    for data in (folder_set(folders), tmp_path / "folders.json"):
+        dataset = open_source(source, data, None, tmp_path / "maps")
+        assert dataset.classes == ("field", "barn", "road")
+        assert dataset[1].labels.tolist() == box.tolist()

@@ -97,7 +97,7 @@ def test_a_checkpoint_says_what_its_labels_are(
     assert again["dense_crf"]["theta_alpha"] == 13
     assert segment_main(["photo.jpg", "--checkpoint", str(finished / "joint.pt")]) == 2
     assert "in crops around objects, at one scale; use eval.parts" in capsys.readouterr().err
-    scored = ScoredImages(ScoreSource(root, checkpoint=finished / "joint.pt", split="own", images=None))[0]
+    scored = ScoredImages(ScoreSource(root, checkpoint=finished / "joint.pt", split="own", sample=None))[0]
     impossible = (scored.unary[0] == IMPOSSIBLE).flatten(1).all(1)
     assert 0 < impossible.sum() < len(CLASSES) - 1
 

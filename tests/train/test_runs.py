@@ -37,7 +37,7 @@ def runs(tmp_path: Path) -> list[Path]:
 
 def test_seeds_of_a_recipe_share_a_row(runs: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "new" / "table"
-    assert main([*map(str, runs), "--classes", "background", "cat", "dog", "--out", str(out)]) == 0
+    assert main([*map(str, runs), "--subset", "background", "cat", "dog", "--out", str(out)]) == 0
     of_seeds, of_other = out.with_suffix(".txt").read_text().split("\n\n")
     # means 12 and 62 with a standard deviation of sqrt(8); background and cat: 45 and 47
     rows = [line.split("  ") for line in of_seeds.splitlines() if line.startswith("network alone")]
@@ -69,5 +69,5 @@ def test_unfinished_runs_and_unknown_classes_are_named(
     (runs[1] / "scores.json").write_text("{")
     assert main([str(runs[1]), "--out", str(tmp_path / "table")]) == 2
     assert f"{runs[1] / 'scores.json'} cannot be read" in capsys.readouterr().err
-    assert main([str(runs[0]), "--classes", "fish", "--out", str(tmp_path / "table")]) == 2
+    assert main([str(runs[0]), "--subset", "fish", "--out", str(tmp_path / "table")]) == 2
     assert "there is no class 'fish'" in capsys.readouterr().err

@@ -91,7 +91,7 @@ def test_a_table_beside_what_is_published(
         return SimpleNamespace(returncode=0)
 
     monkeypatch.setattr(subprocess, "run", call)
-    argv = ["--data", str(data), "--out", str(out), "--masks", "2", "--classes", "cat", "dog"]
+    argv = ["--data", str(data), "--out", str(out), "--masks", "2", "--subset", "cat", "dog"]
     assert main([*argv, "--rows", "em-adapt"]) == 0
     called.clear()
     finish(out / "em-adapt", 30.0)
@@ -115,7 +115,7 @@ def test_a_table_beside_what_is_published(
         (["--steps", "9"], "made with another steps"),
         (["--steps", "0"], "--steps is 0; wanted 1 <= steps <= 1,000,000,000"),
         (["--masks", "-1"], "--masks is -1; wanted 1 <= masks"),
-        (["--classes", "cta"], "there is no class 'cta'"),
+        (["--subset", "cta"], "there is no class 'cta'"),
     ):
         assert main([*argv, *more]) == 2
         assert message in capsys.readouterr().err

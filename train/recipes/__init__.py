@@ -1,4 +1,4 @@
-"""Recipes, one a file, headed by command, hardware, duration and score."""
+"""Recipes, one a file, headed by what it needs, command, hardware, duration and score."""
 
 from train.recipes import (
     coco_joint,

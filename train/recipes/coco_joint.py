@@ -1,5 +1,9 @@
 """DeepLab-LargeFOV on PASCAL VOC and COCO together, the trunk and the scores of VOC's labels shared (Cross-Joint).
 
+Needs      --data: lists train_aug, val (python -m crfrnn.data.download voc2012 sbd; python -m crfrnn.data.train_aug)
+           --coco: list trainval2014_voc (python -m crfrnn.data.download coco2014; python -m crfrnn.data.coco_list)
+           --init: imagenet-v1, which torchvision downloads (python -m crfrnn.data.download vgg16-imagenet)
+           packages: pip install -e '.[coco]'
 Command    python -m crfrnn.data.coco_list --data COCO --splits train2014 val2014 --out COCO/lists/trainval2014_voc.txt
            python -m train.run --recipe coco_joint --data VOCdevkit --coco COCO --init imagenet-v1 --out DIR
 Hardware   one GPU

@@ -1,5 +1,7 @@
 """DeepLab-LargeFOV and CRF-RNN on MSRC-21, the standard split of 276 training and 59 validation images.
 
+Needs      --data: lists Train, Val (python -m crfrnn.data.download msrc21; write the lists yourself)
+           --init: imagenet-v1, which torchvision downloads (python -m crfrnn.data.download vgg16-imagenet)
 Command    python -m train.run --recipe msrc --data MSRC --init imagenet-v1 --out DIR
            python -m eval.run --checkpoint DIR/joint.pt --data MSRC --list Test --out RESULTS
 Hardware   one GPU, or a night on CPU cores

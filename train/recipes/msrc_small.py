@@ -1,5 +1,7 @@
 """MSRC-21 within two cores and an hour: images at three quarters of their size, the first three blocks kept from ImageNet.
 
+Needs      --data: lists Train, Val (python -m crfrnn.data.download msrc21; write the lists yourself)
+           --init: FILE, the original VGG-16 convolutions as .npz, or imagenet, the same from torchvision
 Command    python -m train.run --recipe msrc_small --data MSRC --init FILE --out DIR
            python -m eval.tuning.grid_crf --checkpoint DIR/network.pt --data MSRC --list Test --tune-list Val --out RESULTS
 Hardware   two CPU cores

@@ -1,5 +1,8 @@
 """Nose, wing, wheel and vertical stabilizer of AeroplaneOID, in crops at one scale.
 
+Needs      --data: lists train, val (of AeroplaneOID, https://www.robots.ox.ac.uk/~vgg/data/oid/)
+           --init: imagenet-v1, which torchvision downloads (python -m crfrnn.data.download vgg16-imagenet)
+           packages: pip install -e '.[parts]'
 Command    python -m train.run --recipe parts_aeroplane --data oid-aeroplane --init imagenet-v1 --out DIR
 Hardware   one GPU
 Duration   not run yet

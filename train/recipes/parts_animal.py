@@ -1,5 +1,8 @@
 """Head, body, leg and tail of five animals on PASCAL-Part, in crops at one scale whose object class is known.
 
+Needs      --data: lists train, val (python -m crfrnn.data.download voc2010 pascal-part)
+           --init: imagenet-v1, which torchvision downloads (python -m crfrnn.data.download vgg16-imagenet)
+           packages: pip install -e '.[parts]'
 Command    python -m train.run --recipe parts_animal --data VOCdevkit/VOC2010 --init imagenet-v1 --out DIR
 Hardware   one GPU
 Duration   not run yet

@@ -1,5 +1,8 @@
 """Six parts of persons on PASCAL-Part, whole images: LargeFOV, then CRF-RNN jointly.
 
+Needs      --data: lists person_train, person_val (python -m crfrnn.data.download voc2010 pascal-part)
+           --init: imagenet-v1, which torchvision downloads (python -m crfrnn.data.download vgg16-imagenet)
+           packages: pip install -e '.[parts]'
 Command    python -m train.run --recipe parts_person --data VOCdevkit/VOC2010 --init imagenet-v1 --out DIR
 Hardware   one GPU
 Duration   not run yet

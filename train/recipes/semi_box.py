@@ -1,5 +1,8 @@
 """DeepLab-LargeFOV from 1,464 images with masks and 9,118 with boxes (Bbox-EM-Fixed) on PASCAL VOC.
 
+Needs      --data: lists train, weak, val (python -m crfrnn.data.download voc2012 sbd; python -m crfrnn.data.train_aug)
+           --targets: rect of the list weak (python -m train.targets)
+           --init: imagenet-v1, which torchvision downloads (python -m crfrnn.data.download vgg16-imagenet)
 Command    python -m train.targets --data VOCdevkit --list weak --out TARGETS
            python -m train.run --recipe semi_box --data VOCdevkit --targets TARGETS --init imagenet-v1 --out DIR
 Hardware   one GPU

@@ -1,5 +1,7 @@
 """DeepLab-LargeFOV from 1,464 images with masks and 9,118 with image labels (EM-Fixed) on PASCAL VOC.
 
+Needs      --data: lists train, weak, val (python -m crfrnn.data.download voc2012 sbd; python -m crfrnn.data.train_aug)
+           --init: imagenet-v1, which torchvision downloads (python -m crfrnn.data.download vgg16-imagenet)
 Command    python -m train.run --recipe semi_image --data VOCdevkit --init imagenet-v1 --out DIR
 Hardware   one GPU
 Duration   not run yet

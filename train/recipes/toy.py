@@ -1,5 +1,6 @@
 """A generated data set, to see everything work.
 
+Needs      nothing: without --data, pictures are generated
 Command    python -m train.run
 Hardware   two CPU cores
 Duration   minutes

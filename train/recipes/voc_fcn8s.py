@@ -1,5 +1,7 @@
 """FCN-32s, -16s and -8s on PASCAL VOC, each from the one before, then CRF-RNN jointly: the paper's network and rates.
 
+Needs      --data: lists train_aug, val (python -m crfrnn.data.download voc2012 sbd; python -m crfrnn.data.train_aug)
+           --init: imagenet-v1, or FILE with the same weights (python -m crfrnn.data.download vgg16-imagenet)
 Command    python -m train.run --recipe voc_fcn8s --data VOCdevkit --init FILE --out DIR
 Hardware   one GPU
 Duration   not run yet; its authors name three days for FCN-32s and one for each of the others, on GPUs of 2015

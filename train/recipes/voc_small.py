@@ -1,5 +1,7 @@
 """PASCAL VOC within two cores and two hours: the network at half resolution, its first three blocks kept from ImageNet.
 
+Needs      --data: lists train_aug, val (python -m crfrnn.data.download voc2012 sbd; python -m crfrnn.data.train_aug)
+           --init: FILE, the original VGG-16 convolutions as .npz, or imagenet, the same from torchvision
 Command    python -m train.run --recipe voc_small --data VOCdevkit --init FILE --out DIR
 Hardware   two CPU cores
 Duration   an hour for the network, a quarter of an hour for each of the other stages

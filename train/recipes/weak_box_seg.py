@@ -1,5 +1,8 @@
 """DeepLab-LargeFOV from boxes segmented by a dense CRF (Bbox-Seg) on PASCAL VOC.
 
+Needs      --data: lists train_aug, val (python -m crfrnn.data.download voc2012 sbd; python -m crfrnn.data.train_aug)
+           --targets: seg of the list train_aug (python -m train.targets)
+           --init: imagenet-v1, which torchvision downloads (python -m crfrnn.data.download vgg16-imagenet)
 Command    python -m train.targets --data VOCdevkit --list train_aug --out TARGETS
            python -m train.run --recipe weak_box_seg --data VOCdevkit --targets TARGETS --init imagenet-v1 --out DIR
 Hardware   one GPU

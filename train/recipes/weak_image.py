@@ -1,5 +1,7 @@
 """DeepLab from image labels alone (EM-Adapt) on PASCAL VOC: the released schedule.
 
+Needs      --data: lists train_aug, val (python -m crfrnn.data.download voc2012 sbd; python -m crfrnn.data.train_aug)
+           --init: imagenet-v1, which torchvision downloads (python -m crfrnn.data.download vgg16-imagenet)
 Command    python -m train.run --recipe weak_image --data VOCdevkit --init imagenet-v1 --out DIR
 Hardware   one GPU
 Duration   not run yet

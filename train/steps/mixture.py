@@ -1,8 +1,21 @@
 """What the batches of a stage are made of: sources of images with different annotations, each with a list of its own."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from crfrnn.data import CocoSegmentation, FolderSet, Parts, SegmentationSet, VOCSegmentation, open_set
+from crfrnn.data import (
+    VOID,
+    CocoSegmentation,
+    FolderSegmentation,
+    FolderSet,
+    Parts,
+    SegmentationSet,
+    VOCSegmentation,
+    look_for,
+    open_set,
+)
+from crfrnn.data.coco import look_for_coco
+from crfrnn.data.folders import read_folder_set
 from train.label_maps import check_kind
 from train.recipes import Recipe, Source, Stage
 
@@ -41,25 +54,62 @@ def open_sets(
 def open_source(
     source: Source, data: Path | FolderSet, coco: Path | None, targets: Path | None, parts: Parts | None = None
 ) -> SegmentationSet:
-    """The data set of a source. Raises ValueError where its folder is not known, and as the data set does."""
+    """The data set of a source. Raises as `look_for_source` and as the data set does."""
+    look_for_folders(source, data, coco, targets)
     masks = source.masks if source.masks is None or targets is None else str(targets.resolve() / source.masks)
     if source.data == "coco":
-        if coco is None:
-            raise ValueError(
-                f"the recipe takes images from COCO (list {source.split}); pass its folder as --coco "
-                "(python -m crfrnn.data.download coco2017 --out DIR fetches it)"
-            )
+        assert coco is not None
         return CocoSegmentation(coco, source.split, "joint" if source.joint else "voc", masks=masks)
     if source.annotation in KINDS and masks is not None:
         check_kind(Path(masks), KINDS[source.annotation])
     if masks is None:
         return open_set(data, source.split, parts)
+    if isinstance(data, Path) and data.suffix == ".json":
+        data = read_folder_set(data)
     if isinstance(data, FolderSet):
-        raise ValueError(
-            f"the recipe takes masks in {source.masks} for the list {source.split}, which needs --data in VOC's layout; "
-            "pass that instead of --images and --masks"
-        )
+        return FolderSegmentation(replace(data, masks=Path(masks), colors=(), void=VOID), source.split)
     return VOCSegmentation(data, source.split, masks=masks)
+
+
+def look_for_source(
+    source: Source, data: Path | FolderSet, coco: Path | None, targets: Path | None, parts: Parts | None = None
+) -> None:
+    """Raise FileNotFoundError, as `open_source` does, where something is missing; no annotations are read."""
+    look_for_folders(source, data, coco, targets)
+    if source.data == "coco":
+        assert coco is not None
+        look_for_coco(coco, source.split)
+    elif source.masks is None:
+        look_for(data, source.split, parts)
+    else:
+        open_source(source, data, coco, targets, parts)
+
+
+def look_for_folders(source: Source, data: Path | FolderSet, coco: Path | None, targets: Path | None) -> None:
+    """Raise FileNotFoundError where COCO, or the label maps of a source, are not there or not named."""
+    if source.data == "coco" and coco is None:
+        raise FileNotFoundError(
+            f"the recipe takes images from COCO (list {source.split}); pass its folder as --coco "
+            "(python -m crfrnn.data.download coco2014 --out DIR fetches it)"
+        )
+    if source.masks is None:
+        return
+    root = coco if source.data == "coco" else data
+    kinds = f" --kinds {source.masks}" if source.masks in ("rect", "seg", "scribbles") else ""
+    given = root if isinstance(root, Path) else "RUN/folders.json --boxes regions"
+    make = (
+        f"python -m train.targets --data {given} --list {source.split}{kinds} --out {targets or 'TARGETS'} makes them"
+    )
+    if targets is not None and not (targets / source.masks).is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {targets / source.masks} with label maps of the list {source.split}; {make}"
+        )
+    places = [root / place for place in ("", "VOC2012", "VOCdevkit/VOC2012")] if isinstance(root, Path) else []
+    if targets is None and not any((place / source.masks).is_dir() for place in (*places, Path())):
+        raise FileNotFoundError(
+            f"the recipe takes the label maps {source.masks} of the list {source.split}; pass their folder as --targets "
+            f"({make})"
+        )
 
 
 def check_mixture(recipe: Recipe, name: str, stage: Stage) -> None:

@@ -55,20 +55,28 @@ def annotation_folders(root: Path) -> tuple[Path, ...]:
     return root / "annotations", root
 
 
+def annotation_file(root: Path, split: str) -> Path:
+    """The file with the annotations of a split. Raises FileNotFoundError, which says what makes or fetches it."""
+    files = [folder / f"instances_{split}.json" for folder in annotation_folders(root)]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        year = "2014" if "2014" in split else "2017"
+        raise FileNotFoundError(
+            f"there is neither a list {root / 'lists' / split}.txt nor {files[0]}; wanted the instance annotations of COCO, "
+            f"or a list of its images. python -m crfrnn.data.download coco{year} --out DIR fetches COCO into DIR, and "
+            f"python -m crfrnn.data.coco_list --data {root} --splits train{year} val{year} --out "
+            f"{root / 'lists' / split}.txt writes the list of the images that show VOC's classes"
+        )
+    return file
+
+
 def read_annotations(root: Path, split: str, labels: LabelName) -> dict[str, CocoImage]:
     """The images of an annotation file by their ids, as text.
 
     Raises FileNotFoundError where there is no such file, and ValueError, naming the file and the annotation, where it is
     damaged or of other categories. Outlines are taken as they are.
     """
-    files = [folder / f"instances_{split}.json" for folder in annotation_folders(root)]
-    file = next((file for file in files if file.is_file()), None)
-    if file is None:
-        raise FileNotFoundError(
-            f"there is neither a list {root / 'lists' / split}.txt nor {files[0]}; wanted the instance annotations of COCO, "
-            "or a list of its images (python -m crfrnn.data.coco_list writes one). "
-            "python -m crfrnn.data.download coco2017 --out DIR fetches COCO into DIR"
-        )
+    file = annotation_file(root, split)
     content = read_json(file)
     folder = _image_folder(root, split)
     images: dict[int, CocoImage] = {}

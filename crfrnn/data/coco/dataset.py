@@ -17,7 +17,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from crfrnn.data.boxes import LabeledBox, clipped
-from crfrnn.data.coco.annotations import CocoImage, CocoObject, LabelName, annotation_folders, read_annotations
+from crfrnn.data.coco.annotations import (
+    CocoImage,
+    CocoObject,
+    LabelName,
+    annotation_file,
+    annotation_folders,
+    read_annotations,
+)
 from crfrnn.data.coco.labels import COCO_LABELS
 from crfrnn.data.coco.outlines import outline_mask
 from crfrnn.data.images import read_image, stored_size
@@ -162,14 +169,29 @@ def is_coco(root: Path) -> bool:
     return any(True for folder in annotation_folders(root) for _ in folder.glob("instances_*.json"))
 
 
-def _listed(root: Path, split: str | PathLike[str], labels: LabelName) -> list[CocoImage]:
+def look_for_coco(root: Path, split: str | PathLike[str]) -> None:
+    """Raise FileNotFoundError where the list, or the annotations that it is about, are missing; none are read."""
+    lines = _read_keys(root, split)
+    for name in [str(split)] if lines is None else dict.fromkeys(name for name, _ in lines):
+        annotation_file(root, name)
+
+
+def _read_keys(root: Path, split: str | PathLike[str]) -> list[list[str]] | None:
+    """Splits and ids in a list; None where `split` is an annotation file."""
     list_file = look_for_list(split, [root / "lists"])
     if list_file is None:
-        return list(read_annotations(root, str(split), labels).values())
+        return None
     lines = [line.split() for line in read_lines(list_file)]
     wrong = next((line for line in lines if len(line) != 2), None)
     if wrong is not None:
         raise ValueError(f"{split} has the line {' '.join(wrong)!r}; wanted a split and an id, such as 'train2014 9'")
+    return lines
+
+
+def _listed(root: Path, split: str | PathLike[str], labels: LabelName) -> list[CocoImage]:
+    lines = _read_keys(root, split)
+    if lines is None:
+        return list(read_annotations(root, str(split), labels).values())
     known = {name: read_annotations(root, name, labels) for name in dict.fromkeys(name for name, _ in lines)}
     unknown = [" ".join(line) for line in lines if line[1] not in known[line[0]]]
     if unknown:

@@ -36,7 +36,7 @@ def run(names: Sequence[str], out: Path) -> int:
     sources = [SOURCES[name] for name in dict.fromkeys(names)]
     out.mkdir(parents=True, exist_ok=True)
     for name, source in zip(dict.fromkeys(names), sources, strict=True):
-        print(f"{name}  {sum(file.gigabytes for file in source.files):.1f} GB, {source.terms}", flush=True)
+        print(f"{name}  about {sum(file.gigabytes for file in source.files):.2g} GB; {source.terms}", flush=True)
     check_room(out, needed(sources, out))
     for source in sources:
         get(source, out)
@@ -62,7 +62,7 @@ def get(source: Source, out: Path) -> None:
 def unpack(path: Path, out: Path) -> None:
     """Unpack an archive; other files stay as they are. Raises ValueError where it is damaged or writes outside of `out`."""
     try:
-        if path.name.endswith((".tar", ".tgz")):
+        if path.name.endswith((".tar", ".tgz", ".tar.gz")):
             shutil.unpack_archive(path, out, filter="data")
         elif path.suffix == ".zip":
             shutil.unpack_archive(path, out)

@@ -1,8 +1,10 @@
 """The data set in folders of one's own."""
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from crfrnn.data.folders.colors import labels_of_colors, labels_of_values
@@ -36,17 +38,9 @@ class FolderSegmentation(Dataset[Sample]):
         self.source = source
         self.root = source.masks
         self.classes = source.classes
-        images, masks = files_by_name(source.images), files_by_name(source.masks)
-        self.names = _names(source, split, images)
-        for files, folder in ((images, source.images), (masks, source.masks)):
-            missing = [name for name in self.names if name not in files]
-            if missing:
-                raise FileNotFoundError(
-                    f"{folder} has no file for {len(missing)} of the {len(self.names)} images in the list {split} "
-                    f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}); a mask has the name of its image but "
-                    "for the extension. Add them, or pass lists without them"
-                )
-        self._entries = [(images[name], masks[name]) for name in self.names]
+        self.names = _names(source, split)
+        folders = (source.images, source.masks)
+        self._entries = list(zip(*(_files_of(self.names, folder, split) for folder in folders), strict=True))
 
     @property
     def num_labels(self) -> int:
@@ -57,11 +51,7 @@ class FolderSegmentation(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         image_file, mask_file = self._entries[index]
-        image = read_image(image_file)
-        if self.source.colors:
-            labels = labels_of_colors(mask_file, self.source.colors)
-        else:
-            labels = labels_of_values(mask_file, self.num_labels, self.source.void)
+        image, labels = read_image(image_file), _read_mask(self.source, mask_file)
         if labels.shape != image.shape[1:]:
             raise ValueError(
                 f"{mask_file} is {list(labels.shape)} but its image {image_file} is {list(image.shape[1:])} "
@@ -70,16 +60,53 @@ class FolderSegmentation(Dataset[Sample]):
         return Sample(image, labels, self.names[index])
 
 
-def _names(source: FolderSet, split: str | PathLike[str], images: dict[str, Path]) -> list[str]:
+def listed_photos(source: FolderSet, split: str | PathLike[str]) -> dict[str, Path]:
+    """The photographs of a list by name, in its order. Raises FileNotFoundError where the list or some are missing."""
+    names = _names(source, split)
+    return dict(zip(names, _files_of(names, source.images, split), strict=True))
+
+
+def mask_of(source: FolderSet, name: str) -> Tensor:
+    """The labels of the image `name`, uint8 [H, W]. Raises FileNotFoundError where there is no mask, and as an item does."""
+    path = files_by_name(source.masks).get(name)
+    if path is None:
+        raise FileNotFoundError(f"{source.masks} has no mask for the image {name}; wanted a file of that name")
+    return _read_mask(source, path)
+
+
+def _read_mask(source: FolderSet, path: Path) -> Tensor:
+    if source.colors:
+        return labels_of_colors(path, source.colors)
+    return labels_of_values(path, len(source.classes), source.void)
+
+
+def _files_of(names: Sequence[str], folder: Path, split: str | PathLike[str]) -> list[Path]:
+    files = files_by_name(folder)
+    missing = [name for name in names if name not in files]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} has no file for {len(missing)} of the {len(names)} images in the list {split} "
+            f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}); a mask has the name of its image but "
+            "for the extension. Add them, or pass lists without them"
+        )
+    return [files[name] for name in names]
+
+
+def _names(source: FolderSet, split: str | PathLike[str]) -> list[str]:
+    images = files_by_name(source.images)
+    if str(split) == "all":
+        return sorted(images)
+    if str(split) in _LISTS:
+        if len(images) < 2:
+            raise ValueError(
+                f"there is only the image {next(iter(images))} in {source.images}; wanted two or more, one to train and one "
+                "to score, or the list all"
+            )
+        # Without a split, some image has no mask; the complete list names it.
+        return list(source.lists.get(_LISTS[str(split)], sorted(images)))
     path = look_for_list(split, [])
     if path is not None:
         return [line if line in images else Path(line).stem for line in read_list(path)]
-    if split == "all":
-        return sorted(images)
-    if str(split) not in _LISTS:
-        raise FileNotFoundError(
-            f"there is no list {split!s} of the images in {source.images}; pass train, val or all, or the path of a list "
-            "file"
-        )
-    # Without a split, some image has no mask; the complete list names it.
-    return list(source.lists.get(_LISTS[str(split)], sorted(images)))
+    raise FileNotFoundError(
+        f"there is no list {split!s} of the images in {source.images}; pass train, val or all, or the path of a list file"
+    )

@@ -12,7 +12,7 @@ from crfrnn._files import naming, read_json, replacing
 from crfrnn.data.folders.colors import VOID_NAME, read_colors
 from crfrnn.data.listing import read_lines
 from crfrnn.data.sample import VOID
-from crfrnn.folders import Folders, MaskFolders
+from crfrnn.folders import Folders
 
 _VAL_SHARE = 0.2
 
@@ -22,7 +22,8 @@ class FolderSet:
     """Folders, labels and lists of a data set.
 
     `colors` are pairs of an RGB color and its label (255 for void), or none where masks hold labels. `lists` has the names
-    of the images in the lists train and val; it is empty where an image has no mask, so that only list files can be used.
+    of the images in the lists train and val; it is empty where an image has no mask, and where
+    there is only one, so that only list files can be used, or all of them.
     """
 
     images: Path
@@ -33,7 +34,20 @@ class FolderSet:
     lists: Mapping[str, Sequence[str]]
 
 
-def folder_set(options: MaskFolders, classes: Sequence[str] = ()) -> FolderSet:
+def source_of(data: Path | None, options: Folders, classes: Sequence[str] = ()) -> Path | FolderSet:
+    """The data set that a command names: --data, or folders, whose labels have the names `classes` where no flag says more.
+
+    Raises ValueError unless exactly one of the two is given, and as `folder_set`.
+    """
+    if data is not None and options == Folders():
+        return data
+    if data is None and options != Folders():
+        return folder_set(options, classes)
+    given = "neither --data nor" if data is None else f"both --data {data} and flags of"
+    raise ValueError(f"{given} a data set in folders (--images, --masks, ...) was given; wanted one of the two")
+
+
+def folder_set(options: Folders, classes: Sequence[str] = ()) -> FolderSet:
     """The data set that `options` describe, with `classes` where they name none.
 
     Raises FileNotFoundError where a folder or file is missing, and ValueError where the options do not fit together.
@@ -43,8 +57,7 @@ def folder_set(options: MaskFolders, classes: Sequence[str] = ()) -> FolderSet:
     images, masks = files_by_name(options.images), files_by_name(options.masks)
     table = [] if options.colors is None else read_colors(options.colors)
     named = tuple(name for _, name in table if name != VOID_NAME)
-    given = _class_names(options.classes) if isinstance(options, Folders) else ()
-    wanted = given or tuple(classes) or named
+    wanted = given_names(options.classes) or tuple(classes) or named
     if named and wanted != named:
         raise ValueError(
             f"{options.colors} names the labels {', '.join(named)}, yet they are {', '.join(wanted)}; wanted the same "
@@ -58,7 +71,8 @@ def folder_set(options: MaskFolders, classes: Sequence[str] = ()) -> FolderSet:
             f"--void is {options.void}; wanted a value from {len(wanted)} to {VOID}, since 0..{len(wanted) - 1} are labels"
         )
     colors = tuple((color, VOID if name == VOID_NAME else wanted.index(name)) for color, name in table)
-    lists = {} if set(images) - set(masks) else split(sorted(images), options.split_seed)
+    drawable = len(images) > 1 and not set(images) - set(masks)
+    lists = split(sorted(images), options.split_seed) if drawable else {}
     return FolderSet(options.images.resolve(), options.masks.resolve(), wanted, colors, options.void, lists)
 
 
@@ -83,14 +97,13 @@ def files_by_name(folder: Path) -> dict[str, Path]:
 
 def split(names: Sequence[str], seed: int) -> dict[str, list[str]]:
     """Lists train and val: a fifth of the names for val, drawn at random, and at least one for each."""
-    if len(names) < 2:
-        raise ValueError(f"there is only the image {names[0]}; wanted at least two, one to train and one to score")
     count = max(1, round(_VAL_SHARE * len(names)))
     drawn = set(random.Random(seed).sample(list(names), count))
     return {"train": [name for name in names if name not in drawn], "val": [name for name in names if name in drawn]}
 
 
-def _class_names(given: Sequence[str]) -> tuple[str, ...]:
+def given_names(given: Sequence[str]) -> tuple[str, ...]:
+    """The names of labels in --classes: one each, or the lines of a single file. Raises ValueError where it is neither."""
     if len(given) == 1:
         if not Path(given[0]).is_file():
             raise ValueError(f"--classes is {given[0]}; wanted the names of two or more labels, or a file that exists")

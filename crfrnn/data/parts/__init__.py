@@ -3,7 +3,7 @@
 from crfrnn.data.parts.adjacency import adjacency, adjacency_penalties
 from crfrnn.data.parts.annotation import AnnotatedObject, Annotation, Corners, Part, index_maps, part_map
 from crfrnn.data.parts.crops import Region, cut, region_around
-from crfrnn.data.parts.dataset import Parts, PartSegmentation, open_parts
+from crfrnn.data.parts.dataset import Parts, PartSegmentation, find_parts, open_parts
 from crfrnn.data.parts.labels import PartLabels
 from crfrnn.data.parts.oid import AeroplaneOID
 from crfrnn.data.parts.pascal import PascalPart, read_annotation
@@ -24,6 +24,7 @@ __all__ = [
     "adjacency",
     "adjacency_penalties",
     "cut",
+    "find_parts",
     "index_maps",
     "open_parts",
     "part_map",

@@ -131,5 +131,9 @@ def open_parts(root: str | PathLike[str], split: str | PathLike[str], parts: Par
 
     Raises as `AeroplaneOID`, `PascalPart` and `PartSegmentation` do.
     """
-    source = AeroplaneOID(root, split) if is_oid(Path(root)) else PascalPart(root, split)
-    return PartSegmentation(source, parts)
+    return PartSegmentation(find_parts(root, split), parts)
+
+
+def find_parts(root: str | PathLike[str], split: str | PathLike[str]) -> PascalPart | AeroplaneOID:
+    """The listed images of AeroplaneOID or PASCAL-Part, whose annotations are not read yet. Raises as these do."""
+    return AeroplaneOID(root, split) if is_oid(Path(root)) else PascalPart(root, split)

@@ -9,15 +9,18 @@ from crfrnn.data.listing import find_list, read_list
 ALL = "all"
 
 
-def find_folder(root: Path, candidates: Iterable[str], pattern: str, what: str) -> Path:
-    """The first of the folders below `root` that holds a file like `pattern`. Raises FileNotFoundError where none does."""
+def find_folder(root: Path, candidates: Iterable[str], pattern: str, what: str, origin: str) -> Path:
+    """The first of the folders below `root` that holds a file like `pattern`.
+
+    Raises FileNotFoundError where none does; `origin` says what fetches the data set.
+    """
     names = list(candidates)
     for name in names:
         folder = root / name
         if folder.is_dir() and next(folder.glob(pattern), None) is not None:
             return folder
     raise FileNotFoundError(
-        f"{root} holds no {what} ({pattern} in {', '.join(names)}); pass the folder of the data set"
+        f"{root} holds no {what} ({pattern} in {', '.join(names)}); pass the folder of the data set. {origin}"
     )
 
 

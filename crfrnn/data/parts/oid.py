@@ -31,6 +31,7 @@ OID_PARTS = {"aeroplane": {"verticalStabilizer": 2, "nose": 3, "wing": 4, "wheel
 Polygon = NDArray[np.float64]
 Aeroplane = tuple[Polygon, list[tuple[str, Polygon]]]  # itself, and its parts by their kinds
 
+_ORIGIN = "AeroplaneOID is at https://www.robots.ox.ac.uk/~vgg/data/oid/; there is no command that fetches it"
 _FARTHEST = 1_000_000  # Pillow draws something else far beyond that
 _ANNOTATIONS = ("annotations", ".", "data/annotations", "data")
 _IMAGES = ("images/aeroplane", "images", "data/images/aeroplane", "data/images")
@@ -55,8 +56,8 @@ class AeroplaneOID:
 
     def __init__(self, root: str | PathLike[str], split: str | PathLike[str]) -> None:
         self.root = Path(root)
-        path = find_folder(self.root, _ANNOTATIONS, "anno.mat", "annotation") / "anno.mat"
-        folder = find_folder(self.root, _IMAGES, "*.jpg", "photographs")
+        path = find_folder(self.root, _ANNOTATIONS, "anno.mat", "annotation", _ORIGIN) / "anno.mat"
+        folder = find_folder(self.root, _IMAGES, "*.jpg", "photographs", _ORIGIN)
         anno = read_struct(path, "anno", "parts")
         ids = _image_ids(anno)
         self._aeroplanes = _aeroplanes(anno, set(ids.values()))

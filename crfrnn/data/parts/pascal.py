@@ -20,6 +20,10 @@ from crfrnn.data.parts.annotation import AnnotatedObject, Annotation, Listed, Ma
 from crfrnn.data.parts.files import ALL, find_folder, read_names
 from crfrnn.data.parts.vocabulary import PASCAL_PARTS, class_index
 
+_ORIGIN = (
+    "python -m crfrnn.data.download voc2010 pascal-part --out DIR fetches photographs and annotations of PASCAL-Part, for "
+    "--data DIR"
+)
 _ROOTS = (".", "VOC2010", "VOCdevkit/VOC2010")
 
 
@@ -43,8 +47,9 @@ class PascalPart:
     def __init__(self, root: str | PathLike[str], split: str | PathLike[str]) -> None:
         self.root = Path(root)
         folders = [f"{base}/Annotations_Part" for base in (*_ROOTS, "trainval")]
-        self._annotations = find_folder(self.root, [*folders, "."], "*.mat", "annotations")
-        self._images = find_folder(self.root, [*(f"{base}/JPEGImages" for base in _ROOTS), "."], "*.jpg", "photographs")
+        self._annotations = find_folder(self.root, [*folders, "."], "*.mat", "annotations", _ORIGIN)
+        photos = [*(f"{base}/JPEGImages" for base in _ROOTS), "."]
+        self._images = find_folder(self.root, photos, "*.jpg", "photographs", _ORIGIN)
         if split == ALL:
             self.names = sorted(path.stem for path in self._annotations.glob("*.mat"))
         else:

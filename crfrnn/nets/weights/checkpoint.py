@@ -12,7 +12,7 @@ from crfrnn._files import load_torch, naming, replacing
 from crfrnn.nets.assembly import SegmentationModel, build_model
 from crfrnn.nets.bgr import crf_from_settings
 from crfrnn.nets.functions import NetworkFunction, is_own
-from crfrnn.nets.weights.imagenet import checked_state
+from crfrnn.nets.weights.imagenet import checked_state, look_for_imagenet
 from crfrnn.nets.weights.loading import load_tensors
 
 FORMAT = "crfrnn checkpoint 1"
@@ -51,6 +51,7 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     Nothing in the file is executed (`weights_only=True`). Raises FileNotFoundError where there is none and ValueError
     where the file is damaged or something else.
     """
+    look_for_checkpoint(path)
     content = load_torch(path, "checkpoint")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(
@@ -58,6 +59,23 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
             "load other weights into a model of build_model first"
         )
     return checked_checkpoint(content, path)
+
+
+def look_for_checkpoint(path: str | os.PathLike[str]) -> None:
+    """Raise FileNotFoundError where there is no file of that name."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"there is no checkpoint at {os.fspath(path)!r}; python -m train.run leaves one for every stage (--out DIR: "
+            "DIR/STAGE.pt), and python -m crfrnn.nets.convert IN OUT.pt makes one of published weights"
+        )
+
+
+def look_for_weights(source: str) -> None:
+    """Raise FileNotFoundError where --init, a checkpoint or weights of ImageNet, is a file that is not there."""
+    if source.endswith(".pt"):
+        look_for_checkpoint(source)
+    else:
+        look_for_imagenet(source)
 
 
 def checked_checkpoint(content: dict[str, Any], path: str | os.PathLike) -> dict[str, Any]:

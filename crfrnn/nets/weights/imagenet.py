@@ -64,14 +64,21 @@ def load_imagenet(network: Network, source: str | os.PathLike) -> list[str]:
         )
     if source in ("imagenet", "imagenet-v1"):
         tensors = from_torchvision_state(_download(source == "imagenet-v1"), network.mean)
-    elif not os.path.isfile(source):
-        raise FileNotFoundError(
-            f"no weights at {os.fspath(source)!r}; wanted 'imagenet', 'imagenet-v1', an .npz or a .pth file"
-        )
     else:
+        look_for_imagenet(source)
         with naming(source):
             tensors = _from_file(source, network.mean)
     return load_vgg16(network, tensors, os.fspath(source))
+
+
+def look_for_imagenet(source: str | os.PathLike) -> None:
+    """Raise FileNotFoundError where `source` of `load_imagenet` is a file that does not exist."""
+    if source not in ("imagenet", "imagenet-v1") and not os.path.isfile(source):
+        raise FileNotFoundError(
+            f"there are no weights at {os.fspath(source)!r}; wanted 'imagenet' or 'imagenet-v1', which torchvision "
+            "downloads, an .npz or a .pth file (python -m crfrnn.data.download vgg16-imagenet --out DIR fetches "
+            "DIR/vgg16-397923af.pth)"
+        )
 
 
 @torch.no_grad()

@@ -152,3 +152,24 @@ def test_two_files_of_one_name(folders: Folders) -> None:
     photo(folders.images / "0.png")
     with pytest.raises(ValueError, match=r"both 0.jpg and 0.png"):
         folder_set(folders)
+
+
+def test_a_single_image_can_be_scored_but_not_split(folders: Folders) -> None:
+    assert folders.images is not None
+    for index, path in enumerate(sorted(folders.images.glob("?.*"))):
+        if index:
+            path.unlink()
+    source = folder_set(folders)
+    assert open_set(source, "all").names == ["0"]
+    with pytest.raises(ValueError, match=r"only the image 0 .*; wanted two or more, .* or the list all"):
+        open_set(source, "train")
+
+
+def test_the_name_of_a_list_comes_before_a_file_of_that_name(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "val").write_text("0\n1\n2\n")
+    source = folder_set(folders)
+    assert open_set(source, "val").names == source.lists["val"]
+    assert open_set(source, tmp_path / "val").names == ["0", "1", "2"]

@@ -127,12 +127,15 @@ def test_figures_are_those_counted_by_hand(tmp_path: Path, data: Path, truths: n
             assert rows[name]["largest difference of beliefs"] > 1e-2
 
 
+@pytest.mark.parametrize("layout", ["voc", "folders"])
 def test_the_first_images_only(
-    tmp_path: Path, data: Path, truths: np.ndarray, scores: np.ndarray, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, data: Path, truths: np.ndarray, scores: np.ndarray, layout: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unaries = tmp_path / "scores.npz"
     np.savez(unaries, names=NAMES, logits=scores)
-    assert main(["--unaries", str(unaries), "--data", str(data), "--images", "2", "--threads", "1"]) == 0
+    folders = f"--images {data / 'JPEGImages'} --masks {data / 'SegmentationClass'} --classes {data / 'classes.txt'}"
+    given = f"--data {data}" if layout == "voc" else f"{folders} --list all"
+    assert main(["--unaries", str(unaries), *given.split(), "--limit", "2", "--threads", "1"]) == 0
     wanted = f"{mean_iou(scores[:2].argmax(3), truths[:2]):.2f}"
     printed = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("network alone")]
     assert printed == [["network", "alone", wanted]] * len(SETTINGS)

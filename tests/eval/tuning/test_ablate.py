@@ -23,7 +23,7 @@ def arguments(voc: Path, tmp_path: Path) -> Callable[..., list[str]]:
     scores = write_folder(voc, tmp_path / "scores")
 
     def make(out: str, *more: str) -> list[str]:
-        text = f"""--data {voc} --unaries {scores} --out {tmp_path / out} --images 2 --test-iterations 3 --steps 2
+        text = f"""--data {voc} --unaries {scores} --out {tmp_path / out} --sample 2 --test-iterations 3 --steps 2
             --train-iterations 1 2 --seeds 0 1 --start.appearance-weight 1 --start.theta-alpha 5 --start.theta-beta 60
             --start.smoothness-weight 1 --start.theta-gamma 2"""
         return [*text.split(), *more]
@@ -41,7 +41,7 @@ def test_scores_of_every_number_of_iterations(
     assert main(arguments("out")) == 0
     cells = content(tmp_path / "out")
     assert [(cell["train T"], cell["seed"]) for cell in cells] == [(1, 0), (1, 1), (2, 0), (2, 1)]
-    images = ScoredImages(ScoreSource(voc, tmp_path / "scores", images=2), rest=True)
+    images = ScoredImages(ScoreSource(voc, tmp_path / "scores", sample=2), rest=True)
     crf = read_crf(tmp_path / "out" / "cells" / "T2-both-scalar-potts-after-fixed-1-5-60-1-2-seed1.crf")
     assert crf.num_iterations == 2
     for iterations in range(4):

@@ -16,7 +16,7 @@ def arguments(voc: Path, tmp_path: Path, *more: str) -> list[str]:
     scores = tmp_path / "scores"
     if not scores.exists():
         write_folder(voc, scores)
-    text = f"--data {voc} --unaries {scores} --images 2 --out {tmp_path / 'out'}"
+    text = f"--data {voc} --unaries {scores} --sample 2 --out {tmp_path / 'out'}"
     grids = "--grid-weights 0.1 2 --grid-betas 40 --weights 1 4 --alphas 5 --betas 60 --dense-crf.num-iterations 2"
     return [*text.split(), *grids.split(), *more]
 
@@ -26,7 +26,7 @@ def test_the_best_parameters_of_some_images_on_the_others(
 ) -> None:
     assert main(arguments(voc, tmp_path, "--pictures", "1")) == 0
     content = json.loads((tmp_path / "out" / "scores.json").read_text())
-    source = ScoreSource(voc, tmp_path / "scores", images=2)
+    source = ScoreSource(voc, tmp_path / "scores", sample=2)
     tried = {
         GRID: [GridCRF(w, 40, 8, 2) for w in (0.1, 2.0)],
         DENSE: [FixedCRF(w, 5, 60, num_iterations=2) for w in (1.0, 4.0)],
@@ -71,7 +71,7 @@ def test_the_grid_crf_of_the_table_is_the_sum_over_edges() -> None:
 
 def test_noise_is_the_same_in_every_round(voc: Path, tmp_path: Path) -> None:
     write_folder(voc, tmp_path / "scores")
-    images = ScoredImages(ScoreSource(voc, tmp_path / "scores", images=None))
+    images = ScoredImages(ScoreSource(voc, tmp_path / "scores", sample=None))
     noisy = Noisy(images, 2.0)
     first, again = ([scored.unary for scored in noisy.walk("")] for _ in range(2))
     assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
@@ -86,7 +86,7 @@ def test_noise_is_the_same_in_every_round(voc: Path, tmp_path: Path) -> None:
         (["--neighbors", "6"], "neighbors is 6"),
         (["--noise", "-1"], "--noise is -1"),
         (["--tune-list", "nowhere"], "nowhere"),
-        (["--images", "4"], "some left"),
+        (["--sample", "4"], "some left"),
     ],
 )
 def test_bad_arguments(voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture, more: list[str], message: str) -> None:

@@ -27,7 +27,7 @@ def scores(toy: Path, tmp_path: Path) -> Path:
 
 
 def test_learns_and_writes(toy: Path, scores: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    text = f"--data {toy} --list train --unaries {scores} --images 3 --steps 4 --kernel-weights diagonal"
+    text = f"--data {toy} --list train --unaries {scores} --sample 3 --steps 4 --kernel-weights diagonal"
     argv = [*text.split(), "--bandwidths", "learned", "--start.num-iterations", "2", "--out", str(tmp_path / "out")]
     assert main(argv) == 0
     printed = capsys.readouterr().out

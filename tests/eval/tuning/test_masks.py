@@ -42,7 +42,7 @@ def test_figures_without_a_crf() -> None:
 def test_the_command(voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scores = write_archive(voc, tmp_path / "scores.npz")
     out = tmp_path / "masks.json"
-    assert main(["--data", str(voc), "--unaries", str(scores), "--images", "2", "--out", str(out)]) == 0
+    assert main(["--data", str(voc), "--unaries", str(scores), "--sample", "2", "--out", str(out)]) == 0
     rows = json.loads(out.read_text())["rows"]
     assert list(rows) == ["none", *map(str, TRIED)]
     assert all(0 <= value <= 100 for row in rows.values() for value in row)

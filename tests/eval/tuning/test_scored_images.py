@@ -15,7 +15,7 @@ from tests.eval.stored_scores import logits, write_archive, write_folder
 
 @pytest.fixture
 def source(voc: Path, tmp_path: Path) -> ScoreSource:
-    return ScoreSource(voc, write_folder(voc, tmp_path / "scores"), images=None)
+    return ScoreSource(voc, write_folder(voc, tmp_path / "scores"), sample=None)
 
 
 def test_scores_from_a_folder(voc: Path, source: ScoreSource) -> None:
@@ -41,7 +41,7 @@ def test_scores_from_one_file(voc: Path, source: ScoreSource, tmp_path: Path) ->
 
 def test_scores_from_a_checkpoint(voc: Path, make_checkpoint: Callable) -> None:
     path = make_checkpoint()
-    scored = ScoredImages(ScoreSource(voc, checkpoint=path, images=None))[1]
+    scored = ScoredImages(ScoreSource(voc, checkpoint=path, sample=None))[1]
     model, _ = model_from_checkpoint(path)
     with torch.no_grad():
         assert torch.equal(scored.unary, model.eval().unary(scored.image))
@@ -52,10 +52,10 @@ def test_scores_from_a_network_of_ones_own(voc: Path, tmp_path: Path) -> None:
     model = build_model(NetworkFunction(name), 3).eval()
     save_checkpoint(path, model, architecture={"name": name, "num_labels": 3}, classes=["background", "cat", "dog"])
     with pytest.raises(ValueError, match="wanted --network tests"):
-        ScoredImages(ScoreSource(voc, checkpoint=path, images=None))[1]
+        ScoredImages(ScoreSource(voc, checkpoint=path, sample=None))[1]
     with pytest.raises(ValueError, match=r"--network is .*:tiny, and there is no --checkpoint that could hold it"):
-        ScoredImages(ScoreSource(voc, unaries=tmp_path, network=name, images=None))
-    scored = ScoredImages(ScoreSource(voc, checkpoint=path, network=name, images=None))[1]
+        ScoredImages(ScoreSource(voc, unaries=tmp_path, network=name, sample=None))
+    scored = ScoredImages(ScoreSource(voc, checkpoint=path, network=name, sample=None))[1]
     with torch.no_grad():
         torch.testing.assert_close(scored.unary, model.unary(scored.image))
 
@@ -63,11 +63,11 @@ def test_scores_from_a_network_of_ones_own(voc: Path, tmp_path: Path) -> None:
 def test_a_checkpoint_of_as_many_other_labels(voc: Path, make_checkpoint: Callable) -> None:
     path = make_checkpoint(classes=("background", "cat head", "cat body"))
     with pytest.raises(ValueError, match="label 1 is 'cat head'"):
-        ScoredImages(ScoreSource(voc, checkpoint=path, images=None))[0]
+        ScoredImages(ScoreSource(voc, checkpoint=path, sample=None))[0]
 
 
 def test_a_draw_and_what_it_leaves(source: ScoreSource) -> None:
-    own, rest = (ScoredImages(replace(source, images=3, draw=1), rest).names for rest in (False, True))
+    own, rest = (ScoredImages(replace(source, sample=3, draw=1), rest).names for rest in (False, True))
     assert sorted(own + rest) == list("abcd")
     assert len(own) == 3
     assert drawn(1000, 100, 0) != drawn(1000, 100, 1)
@@ -79,8 +79,8 @@ def test_a_draw_and_what_it_leaves(source: ScoreSource) -> None:
     [
         ({"unaries": None}, "one of --unaries and --checkpoint"),
         ({"checkpoint": Path("x.pt")}, "one of --unaries and --checkpoint"),
-        ({"images": 5}, "1 or more of the 4"),
-        ({"images": 0}, "1 or more of the 4"),
+        ({"sample": 5}, "1 or more of the 4"),
+        ({"sample": 0}, "1 or more of the 4"),
     ],
 )
 def test_settings_that_make_no_sense(source: ScoreSource, changes: dict, message: str) -> None:

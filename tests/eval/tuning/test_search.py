@@ -25,7 +25,7 @@ def arguments(voc: Path, tmp_path: Path) -> Callable[..., list[str]]:
     scores = write_folder(voc, tmp_path / "scores")
 
     def make(out: str, *more: str) -> list[str]:
-        text = f"""--data {voc} --unaries {scores} --out {tmp_path / out} --images 3 --num-iterations 2 --rounds 1
+        text = f"""--data {voc} --unaries {scores} --out {tmp_path / out} --sample 3 --num-iterations 2 --rounds 1
             --grid.appearance-weight 1 2 --grid.theta-alpha 4 --grid.theta-beta 30 60
             --grid.smoothness-weight 1 --grid.theta-gamma 1"""
         return [*text.split(), *more]
@@ -50,7 +50,7 @@ def test_cells_are_scored_and_the_best_is_kept(arguments: Callable, voc: Path, t
     truths, guesses = [], []
     for sample in VOCSegmentation(voc, "val"):
         if sample.name in found["images"]:
-            images = ScoredImages(ScoreSource(voc, tmp_path / "scores", images=None))
+            images = ScoredImages(ScoreSource(voc, tmp_path / "scores", sample=None))
             unary = images[images.names.index(sample.name)].unary
             known = sample.labels != 255
             truths.append(sample.labels[known].numpy())
@@ -103,7 +103,7 @@ def test_classes_that_no_image_holds(arguments: Callable, voc: Path, capsys: pyt
         labels = read_labels(path)
         write_labels(path, torch.where(labels == 2, 0, labels))
     absent = VOCSegmentation(voc, "val").classes[2]
-    assert main(arguments("out", "--classes", absent)) == 2
+    assert main(arguments("out", "--subset", absent)) == 2
     assert f"none of the 3 images holds {absent}" in capsys.readouterr().err
 
 
@@ -114,8 +114,8 @@ def test_classes_that_no_image_holds(arguments: Callable, voc: Path, capsys: pyt
         (["--grid.appearance-weight"], "--grid.appearance-weight has no value"),
         (["--rounds", "-1"], "--rounds is -1"),
         (["--workers", "0"], "--workers is 0"),
-        (["--classes", "zebra"], "no class 'zebra'"),
-        (["--images", "9"], "of the 4 images"),
+        (["--subset", "zebra"], "no class 'zebra'"),
+        (["--sample", "9"], "of the 4 images"),
     ],
 )
 def test_errors_are_one_line(arguments: Callable, capsys: pytest.CaptureFixture, more: list[str], message: str) -> None:

@@ -17,21 +17,21 @@ from tests.eval.stored_scores import write_folder
 def arguments(voc: Path, tmp_path: Path) -> Callable[..., list[str]]:
     scores = write_folder(voc, tmp_path / "scores")
     write_crf(tmp_path / "mine.json", FixedCRF(2, 5, 60, 1, 1.5, 3).build(3), {})
-    base = f"--data {voc} --unaries {scores} --images 1 --out {tmp_path / 'out'} --crf mine={tmp_path / 'mine.json'}"
+    base = f"--data {voc} --unaries {scores} --sample 1 --out {tmp_path / 'out'} --crf mine={tmp_path / 'mine.json'}"
     return lambda *more: [*base.split(), *more]
 
 
 def test_rows_are_scored_on_what_is_left_over(
     arguments: Callable, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert main(arguments("--classes", "cat", "dog")) == 0
+    assert main(arguments("--subset", "cat", "dog")) == 0
     content = json.loads((tmp_path / "out.json").read_text())
     rows = content["rows"]
     assert list(rows) == ["network alone", *PUBLISHED, "mine"]
     assert len(content["images"]) == 3
 
     wanted = {name: Confusion(("background", "cat", "dog")) for name in ("network alone", "mine", "DeepLab")}
-    for scored in ScoredImages(ScoreSource(voc, tmp_path / "scores", images=1), rest=True):
+    for scored in ScoredImages(ScoreSource(voc, tmp_path / "scores", sample=1), rest=True):
         unary = scored.unary
         logits = {
             "network alone": unary,
