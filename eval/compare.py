@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from crfrnn.presets import FixedCRF
+from eval.scoring.tables import TableFile
 
 if TYPE_CHECKING:
     from crfrnn.data import SegmentationSet
@@ -56,6 +57,7 @@ class Options:
     """take only every n-th image of the list"""
     count: int = 3
     """images of each kind: best, median, worst"""
+    table: TableFile = None
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
 
 
@@ -74,9 +76,11 @@ def run(options: Options, argv: list[str]) -> int:
     from eval.gains import label_set, pick
     from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
     from eval.scoring.record import origin, write_json
-    from eval.scoring.report import report
+    from eval.scoring.report import report, report_tables
     from eval.scoring.systems import check_columns
+    from eval.scoring.tables import check_table, write_tables
 
+    check_table(options.table)
     check_counts(1, count=options.count, every=options.every)
     check_fixed_crf("dense-crf.", options.dense_crf)
     check_folder("--out", options.out)
@@ -94,6 +98,7 @@ def run(options: Options, argv: list[str]) -> int:
         for kind, names in pick(gains, options.count).items()
     }
     print(f"\n{len(results)} images of the list {options.split}, percent\n\n{report(scores)}\n")
+    write_tables(options.table, report_tables(scores))
     facts = origin("eval.compare", argv)
     save(options.out, sections, dataset.classes, scores, facts, (before, after), len(results))
     write_json(options.out / "compare.json", facts | as_json(results, gains, scores, before, after))

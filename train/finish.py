@@ -17,7 +17,8 @@ from eval.scoring.evaluate import evaluate, evenly_spaced
 from eval.scoring.methods import Method, network_alone, with_crf
 from eval.scoring.metrics import Scores
 from eval.scoring.record import commit, hardware
-from eval.scoring.report import report, save_report
+from eval.scoring.report import report, report_tables, save_report
+from eval.scoring.tables import write_tables
 from train import board
 from train.folder import plain
 from train.recipes import Stage
@@ -42,6 +43,7 @@ def finish(run: Run, argv: list[str]) -> None:
     dataset, out, parts = run.validation, run.out, part_names(run.validation)
     facts = describe(run, argv)
     save_report(out, scores, parts, facts)
+    write_tables(run.table, report_tables(scores, parts))
     save_figure(panel(examples, dataset.classes), out / "pictures.png")
     write_hparams(run, scores)
     for name, stage in finished(run).items():

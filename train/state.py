@@ -32,6 +32,8 @@ class Run:
     """by stage: the data sets of its mixture, see train.steps.mixture"""
     final_images: int | None = None
     """images of the validation list that the final table is over; None for all"""
+    table: Path | None = None
+    """where the final table goes in addition to `out`"""
 
     def build(self, stage: Stage, crf: CRFRNN | None) -> SegmentationModel:
         """The model of a stage with new weights. Raises as `build_model`."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.bench.tables import PLAIN, PYDENSECRF, SECTIONS, SIMPLECRF
+from eval.scoring.tables import add_table_flag, check_table, write_tables
 
 if TYPE_CHECKING:
     from eval.bench.sections import Case, Inputs, Plan
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--repeats", type=int, default=5, help="timed runs of each system (default: 5)")
     found.add_argument("--quick", action="store_true", help="tiny sizes, to check that everything runs")
     found.add_argument("--out", type=Path, help="JSON file for the figures; the plot gets the same name with .png")
+    add_table_flag(found)
     return found
 
 
@@ -58,10 +60,11 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
     from eval.bench.peers import versions, why_missing
     from eval.bench.sections import FULL, QUICK, Inputs
-    from eval.bench.tables import section_text
+    from eval.bench.tables import section_table, section_title
     from eval.inputs.flags import check_counts, check_json
     from eval.scoring.record import origin
 
+    check_table(options.table)
     check_counts(1, threads=options.threads, repeats=options.repeats)
     check_json("--out", options.out)
     threads_before = torch.get_num_threads()
@@ -73,7 +76,9 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         torch.set_num_threads(threads_before)
 
     missing = {system: why for system in (PLAIN, PYDENSECRF, SIMPLECRF) if (why := why_missing(system)) is not None}
-    print("\n\n".join(section_text(section, records, missing) for section, records in sections.items()))
+    tables = {section: section_table(section, records, missing) for section, records in sections.items()}
+    print("\n\n".join(f"{section_title(name, records)}\n\n{tables[name]}" for name, records in sections.items()))
+    write_tables(options.table, tables)
     for system, why in missing.items():
         print(f"\n{system} was left out: {why}")
     if options.out is not None:

@@ -13,18 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
 
-def table(rows: dict[str, dict[str, float]]) -> str:
-    """The figures as text."""
-    from eval.scoring.tables import text_table
 
+def table(rows: dict[str, dict[str, float]]) -> Table:
+    """The figures of one CRF."""
     header = [
         "",
-        "mean IoU",
+        "mean IoU,\npercent",
         "seconds\nper image",
         "times faster\n(mean)",
-        "equal labels\n(mean)",
-        "(least)",
+        "equal labels, %\n(mean)",
+        "equal labels, %\n(least)",
         "max |dQ|",
     ]
     lines = []
@@ -32,11 +32,11 @@ def table(rows: dict[str, dict[str, float]]) -> str:
         line = [name, f"{row['mean IoU']:.2f}"]
         if len(row) > 1:
             line += [
-                f"{row['seconds per image']:.3f}", f"{row['mean ratio']:.2f}", f"{100 * row['equal labels']:.4f} %",
-                f"{100 * row['least equal labels']:.3f} %", f"{row['largest difference of beliefs']:.1e}",
+                f"{row['seconds per image']:.3f}", f"{row['mean ratio']:.2f}", f"{100 * row['equal labels']:.4f}",
+                f"{100 * row['least equal labels']:.3f}", f"{row['largest difference of beliefs']:.1e}",
             ]  # fmt: skip
-        lines.append(line + [""] * (len(header) - len(line)))
-    return text_table(header, lines)
+        lines.append(line + ["-"] * (len(header) - len(line)))
+    return Table(header, lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--min-belief", type=float, default=1e-3, help="see CRFRNN (default: 1e-3)")
     parser.add_argument("--threads", type=int, help="threads for our side (default: as torch chooses)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    add_table_flag(parser)
     options = parser.parse_args(argv)
     from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
 
@@ -69,6 +70,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     from eval.inputs.flags import check_counts, check_json, check_min_belief
     from eval.scoring.record import origin, write_json
 
+    check_table(options.table)
     check_counts(1, images=options.images, threads=options.threads)
     check_json("--out", options.out)
     if options.threads is not None:
@@ -76,11 +78,14 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     dataset = VOCSegmentation(options.data, options.list)
     check_min_belief(options.min_belief, len(dataset.classes))
     results: dict[str, Any] = {}
+    tables: dict[str, Table] = {}
     for crf in CRFS:
         rows = facts(compare(crf, dataset, options.unaries, options.min_belief, options.images))
         results[title(crf)] = rows
         settings = f"{title(crf)}, {crf.normalization}, T = {crf.num_iterations}, min_belief {options.min_belief:g}"
-        print(f"\n{settings}\n\n{table(rows)}\n")
+        tables[title(crf)] = table(rows)
+        print(f"\n{settings}\n\n{tables[title(crf)]}\n")
+        write_tables(options.table, tables)
         if options.out is not None:
             write_json(options.out, origin("eval.bench.whole_set", argv) | {"results": results})
     return 0

@@ -38,7 +38,7 @@ from eval.scoring.metrics import Confusion, Scores, most_likely
 from eval.scoring.record import origin
 from eval.scoring.report import JSON_NAME, save_report
 from eval.scoring.shrinking import SIDES, Kept, Shrinking, shrinking_figure, thickness
-from eval.scoring.tables import text_table
+from eval.scoring.tables import Table, TableFile, check_table, write_tables
 from eval.tuning.scored_images import ScoredImage, ScoredImages, ScoreSource
 
 UNARY, GRID, DENSE = "unary", "grid CRF", "fully connected CRF"
@@ -75,6 +75,7 @@ class Options:
     """standard deviation of noise on every score; those of a network are smooth, which leaves a grid CRF little to do"""
     pictures: int = 5
     """images to picture: those in which the two CRFs differ most on thin structures"""
+    table: TableFile = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,8 +96,10 @@ def run(options: Options, argv: Sequence[str]) -> int:
     comparison = compare(best, test, options.pictures)
     sweeps = {name: sweep(own, tuning, labels, name) for name, own in best.items()}
 
-    text = comparison.table(best)
+    table = comparison.table()
+    text = "\n".join([str(table), "", *(f"{name}: {own}" for name, own in best.items())])
     print(text)
+    write_tables(options.table, {"table": table})
     save_figure(shrinking_figure(comparison.kept, comparison.shares, sweeps, UNARY), options.out / "shrinking.png")
     if comparison.examples:
         save_figure(panel(comparison.examples, test.classes), options.out / "pictures.png")
@@ -120,6 +123,7 @@ def run(options: Options, argv: Sequence[str]) -> int:
 
 def check_options(options: Options) -> None:
     """Raise ValueError where a number is out of range, or nothing can be written to --out."""
+    check_table(options.table)
     if options.neighbors not in (4, 8):
         raise ValueError(f"--neighbors is {options.neighbors}; wanted 4 or 8")
     check_finite(grid_weights=options.grid_weights, weights=options.weights)
@@ -221,7 +225,7 @@ class GridComparison:
     seconds: dict[str, float]
     examples: list[Example]
 
-    def table(self, best: dict[str, Pairwise]) -> str:
+    def table(self) -> Table:
         """Seconds of the CRF per image, pixel ("Global") and class ("Average") accuracy and mean IoU; quoted rows below."""
         rows = []
         for name, scores in self.scores.items():
@@ -230,18 +234,17 @@ class GridComparison:
             rows.append([name, "measured", seconds, *(f"{number:.1f}" for number in numbers)])
         for quote in published("msrc21"):
             accuracies = (quote["pixel_accuracy"], quote["class_accuracy"])
-            rows.append([quote["method"], "quoted, MSRC-21", quote["seconds"] or "-", *accuracies, "", ""])
+            rows.append([quote["method"], "quoted, MSRC-21", quote["seconds"] or "-", *accuracies, "-", "-"])
         header = [
             "percent",
-            "",
+            "origin",
             "seconds\nan image",
             "Global",
             "Average",
             "mean\nIoU",
             f"recall under\n{SIDES[0]} pixels",
         ]
-        parameters = "\n".join(f"{name}: {own}" for name, own in best.items())
-        return f"{text_table(header, rows)}\n\n{parameters}"
+        return Table(header, rows)
 
 
 @torch.no_grad()
