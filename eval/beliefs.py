@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from crfrnn.presets import FixedCRF
+from eval.pictures.formats import FigureFormat
 from eval.scoring.tables import Table, TableFile
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Options:
     tensorboard: Path | None = None
     """also write maps and curves for TensorBoard into this folder, with the iteration as the step"""
     table: TableFile = None
+    figures: FigureFormat = "png"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,7 +102,7 @@ def run(options: Options) -> int:
     painted = None if truth is None else overlay(photo, truth, classes)
     for label in options.label:
         name = f"{options.image.stem}_{label}".replace("/", "-")
-        picture, animation = (options.out / f"{name}.{suffix}" for suffix in ("png", options.animation))
+        picture, animation = (options.out / f"{name}.{suffix}" for suffix in (options.figures, options.animation))
         save_figure(belief_figure(photo, seen, label, painted), picture)
         save_animation(list(frames(photo, seen, label)), animation)
         print(f"{picture}  {animation}")

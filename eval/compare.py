@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from crfrnn.presets import FixedCRF
+from eval.pictures.formats import FigureFormat
 from eval.scoring.tables import TableFile
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Options:
     count: int = 3
     """images of each kind: best, median, worst"""
     table: TableFile = None
+    figures: FigureFormat = "png"
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
 
 
@@ -100,7 +102,7 @@ def run(options: Options, argv: list[str]) -> int:
     print(f"\n{len(results)} images of the list {options.split}, percent\n\n{report(scores)}\n")
     write_tables(options.table, report_tables(scores))
     facts = origin("eval.compare", argv)
-    save(options.out, sections, dataset.classes, scores, facts, (before, after), len(results))
+    save(options.out, sections, dataset.classes, scores, facts, (before, after), len(results), options.figures)
     write_json(options.out / "compare.json", facts | as_json(results, gains, scores, before, after))
     return 0
 
@@ -149,6 +151,7 @@ def save(
     facts: dict[str, Any],
     between: tuple[str, str],
     count: int,
+    figures: str,
 ) -> None:
     """Write the figures and the page, and print where they are."""
     from crfrnn._files import replacing
@@ -158,8 +161,9 @@ def save(
 
     for kind, comparisons in sections.items():
         heading = f"{NAMES[kind]}: {between[1]} over {between[0]}, mean IoU of the single image in percent"
-        save_figure(comparison_figure(comparisons, classes, heading), out / f"{kind}.png")
-        print(out / f"{kind}.png")
+        file = out / f"{kind}.{figures}"
+        save_figure(comparison_figure(comparisons, classes, heading), file)
+        print(file)
     page = comparison_page(
         {NAMES[kind]: comparisons for kind, comparisons in sections.items()},
         classes,

@@ -16,6 +16,7 @@ import tyro
 
 from crfrnn.folders import MaskFolders
 from crfrnn.presets import PARTS_CRF, FixedCRF
+from eval.pictures.formats import FigureFormat
 from eval.scoring.tables import TableFile
 
 if TYPE_CHECKING:
@@ -51,14 +52,15 @@ class Options:
     out: Path | None = None
     """folder for scores.json and scores.txt; without it, tables are only printed"""
     table: TableFile = None
+    figures: FigureFormat = "png"
     every: int = 1
     """take only every n-th image of the list"""
     limit: int | None = None
     """stop after this many images"""
     pictures: int = 0
-    """draw this many of the images with their labels into pictures.png, in --out"""
+    """draw this many of the images with their labels into the figure pictures, in --out"""
     borders: tyro.conf.FlagCreatePairsOff[bool] = False
-    """score bands of 1 to 40 pixels around the void borders of the truth (trimap.png, in --out), and boundary IoU"""
+    """score bands of 1 to 40 pixels around the void borders of the truth (the figure trimap, in --out), and boundary IoU"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,9 +111,9 @@ def run(options: Options, command: str) -> int:
     if options.out is not None:
         save_report(options.out, scores, subset, facts)
         if options.borders and borders.bands():
-            save_figure(trimap_figure(borders.bands()), options.out / "trimap.png")
+            save_figure(trimap_figure(borders.bands()), options.out / f"trimap.{options.figures}")
         if options.pictures:
-            save_figure(panel(album.examples, dataset.classes), options.out / "pictures.png")
+            save_figure(panel(album.examples, dataset.classes), options.out / f"pictures.{options.figures}")
     return 0
 
 
@@ -139,7 +141,7 @@ def check_options(options: Options) -> None:
         raise ValueError(f"--crf is {' '.join(map(str, options.crf))}; wanted different files")
     if options.out is None:
         if options.pictures:
-            raise ValueError("--pictures needs --out: the folder to write pictures.png to")
+            raise ValueError("--pictures needs --out: the folder to write the figure to")
         return
     check_folder("--out", options.out)
     if (options.out / JSON_NAME).exists():

@@ -35,7 +35,7 @@ UNTRAINED = "CRF-RNN, untrained"
 
 
 def finish(run: Run, argv: list[str]) -> None:
-    """Compare the models of a run, print the table, and write scores.txt, scores.json and pictures.png into its folder."""
+    """Compare the models of a run, print the table, and write scores.txt, scores.json and pictures into its folder."""
     scores, album = compare(run)
     examples = run.group.gather(album.examples)
     if not run.group.is_main:
@@ -44,7 +44,8 @@ def finish(run: Run, argv: list[str]) -> None:
     facts = describe(run, argv)
     save_report(out, scores, parts, facts)
     write_tables(run.table, report_tables(scores, parts))
-    save_figure(panel(examples, dataset.classes), out / "pictures.png")
+    pictures = out / f"pictures.{run.figures}"
+    save_figure(panel(examples, dataset.classes), pictures)
     write_hparams(run, scores)
     for name, stage in finished(run).items():
         if stage.trains != "network":
@@ -55,7 +56,7 @@ def finish(run: Run, argv: list[str]) -> None:
         f"\n{facts['images']} images of the list {run.recipe.val_list}, percent\n\n{report(scores, parts)}\n",
         file=sys.stdout,
     )
-    print(f"pictures     {out / 'pictures.png'}")
+    print(f"pictures     {pictures}")
     print(f"scores       {out / 'scores.json'}")
     print(f"checkpoints  {', '.join(str(path) for path in sorted(out.glob('*.pt')))}")
     # By default TensorBoard drops images beyond ten of a tag.
@@ -130,14 +131,14 @@ def write_beliefs(run: Run, name: str) -> None:
 
 
 def write_compatibility(run: Run, name: str) -> None:
-    """NAME-compatibility.png: the label penalties as the recipe starts them, and what they have become."""
+    """The figure NAME-compatibility: the label penalties as the recipe starts them, and what they have become."""
     model = load(run, name)
     assert model.crf is not None
     before, after = (
         crf.cell.compatibility.detach().cpu() for crf in (build_crf(run.recipe.crf, run.dataset), model.crf)
     )
     matrices = {"penalty of row beside column, before": before, "after training": after, "change": after - before}
-    save_figure(matrices_figure(matrices, run.dataset.classes), run.out / f"{name}-compatibility.png")
+    save_figure(matrices_figure(matrices, run.dataset.classes), run.out / f"{name}-compatibility.{run.figures}")
 
 
 def write_hparams(run: Run, scores: dict[str, Scores]) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from crfrnn._command import exit_code
 from crfrnn._files import read_json, replacing
+from eval.pictures.formats import add_figures_flag
 from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
 
 if TYPE_CHECKING:  # what is slow to import waits until the options are parsed
@@ -32,11 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--classes", nargs="+", default=[], help="a column more: mean IoU over these")
     parser.add_argument("--out", type=Path, required=True, help="where to write, without an ending")
     add_table_flag(parser)
+    add_figures_flag(parser)
     options = parser.parse_args(argv)
-    return exit_code("train.runs", lambda: compare(options.runs, options.classes, options.out, options.table))
+    return exit_code(
+        "train.runs", lambda: compare(options.runs, options.classes, options.out, options.table, options.figures)
+    )
 
 
-def compare(folders: Sequence[Path], classes: Sequence[str], out: Path, file: Path | None) -> int:
+def compare(folders: Sequence[Path], classes: Sequence[str], out: Path, file: Path | None, figures: str) -> int:
     """Print and write what the runs came to. Raises FileNotFoundError or ValueError where one is not finished."""
     from eval.pictures.figures import save_figure
 
@@ -48,7 +52,7 @@ def compare(folders: Sequence[Path], classes: Sequence[str], out: Path, file: Pa
     for ending, content in ((".txt", text), (".json", json.dumps(runs, indent=1))):
         with replacing(out.with_name(out.name + ending)) as partial:
             partial.write_text(content + "\n", encoding="utf-8")
-    save_figure(curves(folders, [run["name"] for run in runs]), out.with_name(out.name + ".png"))
+    save_figure(curves(folders, [run["name"] for run in runs]), out.with_name(f"{out.name}.{figures}"))
     print(text)
     write_tables(file, {group[0]["name"]: rows for group, rows in found})
     return 0

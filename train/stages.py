@@ -71,7 +71,9 @@ def open_run(options: Options, out: Path, device: torch.device, group: Processes
     listed = recipe.crf.compatibility == "adjacency" or not all(stage.mixture for stage in recipe.stages.values())
     dataset = open_set(data, recipe.train_list, recipe.parts, recipe.coco_labels) if listed else validation
     sets = open_sets(recipe, dataset, data, options.coco, options.targets)
-    return Run(recipe, dataset, validation, out, device, group, stop, sets, table=options.table)
+    return Run(
+        recipe, dataset, validation, out, device, group, stop, sets, table=options.table, figures=options.figures
+    )
 
 
 def data_of(options: Options, out: Path) -> Path | FolderSet:

@@ -34,6 +34,8 @@ class Run:
     """images of the validation list that the final table is over; None for all"""
     table: Path | None = None
     """where the final table goes in addition to `out`"""
+    figures: str = "png"
+    """format of the figures in `out`"""
 
     def build(self, stage: Stage, crf: CRFRNN | None) -> SegmentationModel:
         """The model of a stage with new weights. Raises as `build_model`."""

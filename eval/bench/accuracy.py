@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval.pictures.formats import add_figures_flag
 from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--theta-beta", nargs="+", type=float, default=THETA_BETAS, help="gray levels (default: 3 5 13)")
     found.add_argument("--theta-gamma", nargs="+", type=float, default=THETA_GAMMAS, help="pixels (default: 1 3 10)")
-    found.add_argument("--out", type=Path, help="JSON file for the figures; the plot gets the same name with .png")
+    found.add_argument("--out", type=Path, help="JSON file for the figures; the plot gets the same name")
     add_table_flag(found)
+    add_figures_flag(found)
     return found
 
 
@@ -107,7 +109,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
             **tables,
         }
         write_json(options.out, facts)
-        save_figure(accuracy_figure(tables["appearance"]), options.out.with_suffix(".png"))
+        save_figure(accuracy_figure(tables["appearance"]), options.out.with_suffix(f".{options.figures}"))
     return 0
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.bench.tables import PLAIN, PYDENSECRF, SECTIONS, SIMPLECRF
+from eval.pictures.formats import add_figures_flag
 from eval.scoring.tables import add_table_flag, check_table, write_tables
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--threads", type=int, help="threads for our side, in addition to 1 (default: as torch chooses)")
     found.add_argument("--repeats", type=int, default=5, help="timed runs of each system (default: 5)")
     found.add_argument("--quick", action="store_true", help="tiny sizes, to check that everything runs")
-    found.add_argument("--out", type=Path, help="JSON file for the figures; the plot gets the same name with .png")
+    found.add_argument("--out", type=Path, help="JSON file for the figures; the plot gets the same name")
     add_table_flag(found)
+    add_figures_flag(found)
     return found
 
 
@@ -91,7 +93,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
             "unary": "synthetic" if options.unary is None else options.unary.name,
             "sections": sections,
         }
-        write(options.out, facts)
+        write(options.out, facts, options.figures)
     return 0
 
 
@@ -129,7 +131,7 @@ def record(case: "Case", plan: "Plan", inputs: "Inputs", repeats: int) -> dict[s
     return measure(case, inputs, repeats, budget)
 
 
-def write(out: Path, facts: dict[str, Any]) -> None:
+def write(out: Path, facts: dict[str, Any], figures: str) -> None:
     """Write the JSON file and, if a growth section was measured, its plot."""
     from eval.bench.growth_figure import growth_figure
     from eval.pictures.figures import save_figure
@@ -138,7 +140,7 @@ def write(out: Path, facts: dict[str, Any]) -> None:
     write_json(out, facts)
     figure = growth_figure(facts["sections"])
     if figure is not None:
-        save_figure(figure, out.with_suffix(".png"))
+        save_figure(figure, out.with_suffix(f".{figures}"))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from crfrnn.kernels import Normalization
 from crfrnn.nets import load_checkpoint
 from crfrnn.presets import CRF_RNN, FixedCRF
 from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
+from eval.pictures.formats import FigureFormat
 from eval.scoring.record import origin
 from eval.scoring.tables import TableFile, check_table, write_tables
 from eval.tuning.ablation_cells import Cells, Learned, Ready, Running
@@ -91,6 +92,7 @@ class Options:
     workers: int = 1
     """processes, with one thread each"""
     table: TableFile = None
+    figures: FigureFormat = "png"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -119,7 +121,8 @@ def run(options: Options, argv: Sequence[str]) -> int:
         for _ in workers.map(missing):
             progress.update()
         progress.close()
-    text, table = write_report(options.out, cells, kept, origin("eval.tuning.ablate", argv) | settings)
+    facts = origin("eval.tuning.ablate", argv) | settings
+    text, table = write_report(options.out, cells, kept, facts, options.figures)
     print(text)
     write_tables(options.table, {"ablation": table})
     return 0

@@ -22,7 +22,9 @@ Group = dict[str, list[list[Scores]]]
 """scores by the name of a row, seed and T"""
 
 
-def write_report(folder: Path, cells: Sequence[AnyCell], kept: Cells, facts: Mapping[str, Any]) -> tuple[str, Table]:
+def write_report(
+    folder: Path, cells: Sequence[AnyCell], kept: Cells, facts: Mapping[str, Any], figures: str
+) -> tuple[str, Table]:
     """Write everything about `cells` into `folder`; returns what to print, and the table alone."""
     scores = {cell: kept.scores(cell) for cell in cells}
     rows: Group = {}
@@ -45,7 +47,7 @@ def write_report(folder: Path, cells: Sequence[AnyCell], kept: Cells, facts: Map
     write_json(folder / f"{NAME}.json", {**facts, "cells": plain})
     with replacing(folder / f"{NAME}.txt") as partial:
         partial.write_text(text + "\n", encoding="utf-8")
-    save_figure(curves(rows), folder / f"{NAME}.png")
+    save_figure(curves(rows), folder / f"{NAME}.{figures}")
     for cell in cells:
         write_board(folder / "tensorboard" / cell.key, cell, scores[cell])
     return text, found

@@ -5,7 +5,7 @@ python -m eval.tuning.grid_crf --unaries SCORES.npz --data VOCdevkit --images 50
 
 Without --tune-list, --images of the list are for tuning and the others for the table. Both CRFs run through the same
 mean-field layer; their weights and bandwidths are those of the best pixel accuracy over small grids. DIR gets table.txt,
-scores.json, scores.txt, shrinking.png (recall of thin structures and of small objects) and pictures.png.
+scores.json, scores.txt, and the figures shrinking (recall of thin structures and of small objects) and pictures.
 """
 
 import sys
@@ -33,6 +33,7 @@ from eval.inputs.flags import (
     check_positive,
 )
 from eval.pictures.figures import Example, panel, save_figure
+from eval.pictures.formats import FigureFormat
 from eval.published import rows as published
 from eval.scoring.metrics import Confusion, Scores, most_likely
 from eval.scoring.record import origin
@@ -76,6 +77,7 @@ class Options:
     pictures: int = 5
     """images to picture: those in which the two CRFs differ most on thin structures"""
     table: TableFile = None
+    figures: FigureFormat = "png"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,9 +102,10 @@ def run(options: Options, argv: Sequence[str]) -> int:
     text = "\n".join([str(table), "", *(f"{name}: {own}" for name, own in best.items())])
     print(text)
     write_tables(options.table, {"table": table})
-    save_figure(shrinking_figure(comparison.kept, comparison.shares, sweeps, UNARY), options.out / "shrinking.png")
+    shrinking = shrinking_figure(comparison.kept, comparison.shares, sweeps, UNARY)
+    save_figure(shrinking, options.out / f"shrinking.{options.figures}")
     if comparison.examples:
-        save_figure(panel(comparison.examples, test.classes), options.out / "pictures.png")
+        save_figure(panel(comparison.examples, test.classes), options.out / f"pictures.{options.figures}")
     with replacing(options.out / "table.txt") as partial:
         partial.write_text(text + "\n", encoding="utf-8")
     facts = {

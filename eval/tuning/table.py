@@ -25,6 +25,7 @@ from crfrnn.presets import PUBLISHED
 from eval.inputs.crf_file import read_crf
 from eval.inputs.flags import check_counts, check_folder, check_min_belief
 from eval.pictures.figures import save_figure
+from eval.pictures.formats import FigureFormat
 from eval.scoring.metrics import Confusion, Scores, check_classes
 from eval.scoring.record import origin, write_json
 from eval.scoring.tables import Table, TableFile, check_table, write_tables
@@ -50,6 +51,7 @@ class Options:
     workers: int = 1
     """processes, with one thread each"""
     table: TableFile = None
+    figures: FigureFormat = "png"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,7 +93,7 @@ def run(options: Options, argv: Sequence[str]) -> int:
     write_json(options.out.with_name(options.out.name + ".json"), facts)
     with replacing(options.out.with_name(options.out.name + ".txt")) as partial:
         partial.write_text(f"{rows}\n", encoding="utf-8")
-    save_figure(gains(scores), options.out.with_name(options.out.name + ".png"))
+    save_figure(gains(scores), options.out.with_name(f"{options.out.name}.{options.figures}"))
     print(f"{len(images)} images, percent\n\n{rows}")
     write_tables(options.table, {"table": rows})
     return 0

@@ -62,7 +62,7 @@ def test_checkpoint_with_a_crf(
 def test_borders(voc: Path, make_checkpoint: Callable, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path, out = make_checkpoint(), tmp_path / "out"
     argv = ["--checkpoint", str(path), "--data", str(voc), "--iterations", "2", "--borders", "--out", str(out)]
-    assert main([*argv, "--table", str(tmp_path / "scores.csv")]) == 0
+    assert main([*argv, "--table", str(tmp_path / "scores.csv"), "--figures", "svg"]) == 0
     borders = json.loads((out / "scores.json").read_text())["borders"]
     model, dataset = model_from_checkpoint(path)[0], VOCSegmentation(voc, "val")
     trimap = Trimap(dataset.classes)
@@ -79,7 +79,7 @@ def test_borders(voc: Path, make_checkpoint: Callable, tmp_path: Path, capsys: p
     assert cells(tmp_path / "scores-classes.csv")[0] == ["IoU, percent", *rows]
     header, network, *_ = cells(tmp_path / "scores-borders.csv")
     assert dict(zip(header, network, strict=True))["5 px"] == f"{wanted[5].mean_iou:.2f}"
-    assert (out / "trimap.png").stat().st_size > 10_000
+    assert (out / "trimap.svg").stat().st_size > 10_000
 
 
 def test_pictures_show_each_method_at_its_last_iteration(

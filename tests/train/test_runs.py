@@ -38,7 +38,7 @@ def runs(tmp_path: Path) -> list[Path]:
 
 def test_seeds_of_a_recipe_share_a_row(runs: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "new" / "table"
-    more = ["--out", str(out), "--table", str(tmp_path / "runs.csv")]
+    more = ["--out", str(out), "--table", str(tmp_path / "runs.csv"), "--figures", "pdf"]
     assert main([*map(str, runs), "--classes", "background", "cat", "dog", *more]) == 0
     of_seeds, of_other = out.with_suffix(".txt").read_text().split("\n\n")
     # means 12 and 62 with a standard deviation of sqrt(8); background and cat: 45 and 47
@@ -59,7 +59,7 @@ def test_seeds_of_a_recipe_share_a_row(runs: list[Path], tmp_path: Path) -> None
     assert cells(tmp_path / "runs-other.csv")[1] == ["network alone", "70.0", "50.0", "90.0", "70.0"]
     assert "network alone 70.0 50.0 90.0 70.0" in " ".join(of_other.split())
     assert [run["name"] for run in json.loads(out.with_suffix(".json").read_text())] == ["one", "two", "other"]
-    assert out.with_suffix(".png").stat().st_size > 10_000
+    assert out.with_suffix(".pdf").stat().st_size > 10_000
 
 
 def test_curves_are_those_of_the_events(runs: list[Path]) -> None:

@@ -25,7 +25,7 @@ def arguments(voc: Path, tmp_path: Path) -> Callable[..., list[str]]:
 def test_rows_are_scored_on_what_is_left_over(
     arguments: Callable, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert main(arguments("--classes", "cat", "dog", "--table", str(tmp_path / "table.csv"))) == 0
+    assert main(arguments("--classes", "cat", "dog", "--table", str(tmp_path / "table.csv"), "--figures", "pdf")) == 0
     content = json.loads((tmp_path / "out.json").read_text())
     rows = content["rows"]
     assert list(rows) == ["network alone", *PUBLISHED, "mine"]
@@ -51,7 +51,7 @@ def test_rows_are_scored_on_what_is_left_over(
     header, network, *_, mine = cells(tmp_path / "table.csv")
     assert header[:4] == ["percent", "mean IoU", "gain", "mean IoU of 2"]
     assert (network[-1], mine[:3]) == ("", line.split()[:3])
-    assert (tmp_path / "out.png").stat().st_size > 10_000
+    assert (tmp_path / "out.pdf").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(
