@@ -56,6 +56,8 @@ def finish(run: Run, argv: list[str]) -> None:
         f"\n{facts['images']} images of the list {run.recipe.val_list}, percent\n\n{report(scores, parts)}\n",
         file=sys.stdout,
     )
+    for name, why in facts["stopped"].items():
+        print(f"stage {name}: {why}")
     print(f"pictures     {pictures}")
     print(f"scores       {out / 'scores.json'}")
     print(f"checkpoints  {', '.join(str(path) for path in sorted(out.glob('*.pt')))}")
@@ -156,6 +158,7 @@ def write_hparams(run: Run, scores: dict[str, Scores]) -> None:
 
 def describe(run: Run, argv: list[str]) -> dict[str, Any]:
     """What makes the numbers reproducible, for the JSON file."""
+    trainings = {name: load_checkpoint(run.out / f"{name}.pt")["training"] for name in finished(run)}
     return {
         "command": shlex.join(["python", "-m", "train.run", *argv]),
         "commit": commit(),
@@ -163,6 +166,7 @@ def describe(run: Run, argv: list[str]) -> dict[str, Any]:
         "hardware": hardware(run.device),
         "processes": run.group.world,
         "images": len(some(len(run.validation), run.final_images)),
-        "seconds": {name: load_checkpoint(run.out / f"{name}.pt")["training"]["seconds"] for name in finished(run)},
+        "seconds": {name: training["seconds"] for name, training in trainings.items()},
+        "stopped": {name: training["stopped"] for name, training in trainings.items() if "stopped" in training},
         "recipe": plain(run.recipe),
     }

@@ -71,6 +71,8 @@ class Progress:
     """the step after which the validation list was last scored"""
     best: float = -1.0
     """highest mean IoU of these"""
+    waited: int = 0
+    """scorings since then"""
     loss: float = 0.0
     """sum of the losses since the last line of the log"""
     losses: int = 0
