@@ -21,6 +21,8 @@ import tyro
 
 from crfrnn.folders import Folders
 from crfrnn.presets import FixedCRF
+from eval.pictures.formats import FigureFormat
+from eval.scoring.tables import Table, TableFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,6 +61,8 @@ class Options:
     """format of the animation"""
     tensorboard: Path | None = None
     """also write maps and curves for TensorBoard into this folder, with the iteration as the step"""
+    table: TableFile = None
+    figures: FigureFormat = "png"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,6 +82,7 @@ def run(options: Options) -> int:
     from eval.pictures.figures import overlay, save_figure
     from eval.pictures.iterations import watch
     from eval.scoring.metrics import check_classes
+    from eval.scoring.tables import check_table, write_tables
 
     if (options.checkpoint is None) == (options.scores is None):
         raise ValueError("wanted either --checkpoint or --scores: a network to run, or the stored scores of one")
@@ -87,6 +92,7 @@ def run(options: Options) -> int:
         )
     if not options.label:
         raise ValueError("--label names no class; wanted one or more")
+    check_table(options.table)
     check_counts(0, iterations=options.iterations)
     check_fixed_crf("dense-crf.", options.dense_crf)
     check_folder("--out", options.out)
@@ -103,7 +109,7 @@ def run(options: Options) -> int:
     painted = None if truth is None else overlay(photo, truth, classes)
     for label in options.label:
         name = f"{options.image.stem}_{label}".replace("/", "-")
-        picture, animation = (options.out / f"{name}.{suffix}" for suffix in ("png", options.animation))
+        picture, animation = (options.out / f"{name}.{suffix}" for suffix in (options.figures, options.animation))
         save_figure(belief_figure(photo, seen, label, painted), picture)
         save_animation(list(frames(photo, seen, label)), animation)
         print(f"{picture}  {animation}")
@@ -113,7 +119,9 @@ def run(options: Options) -> int:
         with SummaryWriter(str(options.tensorboard)) as writer:
             write_iterations(writer, options.image.stem, photo, seen)
         print(f"tensorboard --samples_per_plugin images=100 --logdir {options.tensorboard}")
-    print(f"\n{table(seen)}")
+    curves = table(seen)
+    print(f"\n{curves}")
+    write_tables(options.table, {"iterations": curves})
     return 0
 
 
@@ -222,10 +230,8 @@ def save_animation(pictures: Sequence[Tensor], path: Path) -> None:
         )
 
 
-def table(seen: Iterations) -> str:
+def table(seen: Iterations) -> Table:
     """The curves as a table of numbers."""
-    from eval.scoring.tables import text_table
-
     header = ["iteration", "largest\nchange", "mean\nchange", "free energy\nper pixel"]
     columns = [seen.largest_change, seen.mean_change, seen.free_energy]
     if seen.mean_iou:
@@ -235,7 +241,7 @@ def table(seen: Iterations) -> str:
         [str(t), *("-" if math.isnan(value) else f"{value:.5g}" for value in values)]
         for t, values in enumerate(zip(*columns, strict=True))
     ]
-    return text_table(header, rows)
+    return Table(header, rows)
 
 
 if __name__ == "__main__":

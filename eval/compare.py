@@ -21,6 +21,8 @@ import tyro
 
 from crfrnn.folders import Folders
 from crfrnn.presets import FixedCRF
+from eval.pictures.formats import FigureFormat
+from eval.scoring.tables import TableFile
 
 if TYPE_CHECKING:
     from crfrnn.data import SegmentationSet
@@ -58,6 +60,8 @@ class Options:
     """take only every n-th image of the list"""
     count: int = 3
     """images of each kind: best, median, worst"""
+    table: TableFile = None
+    figures: FigureFormat = "png"
     dense_crf: FixedCRF = field(default_factory=FixedCRF)
 
 
@@ -75,9 +79,11 @@ def run(options: Options, argv: list[str]) -> int:
     from eval.gains import label_set, pick
     from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
     from eval.scoring.record import origin, write_json
-    from eval.scoring.report import report
+    from eval.scoring.report import report, report_tables
     from eval.scoring.systems import check_columns
+    from eval.scoring.tables import check_table, write_tables
 
+    check_table(options.table)
     check_counts(1, count=options.count, every=options.every)
     check_fixed_crf("dense-crf.", options.dense_crf)
     check_folder("--out", options.out)
@@ -95,8 +101,9 @@ def run(options: Options, argv: list[str]) -> int:
         for kind, names in pick(gains, options.count).items()
     }
     print(f"\n{len(results)} images of the list {options.split}, percent\n\n{report(scores)}\n")
+    write_tables(options.table, report_tables(scores))
     facts = origin("eval.compare", argv)
-    save(options.out, sections, dataset.classes, scores, facts, (before, after), len(results))
+    save(options.out, sections, dataset.classes, scores, facts, (before, after), len(results), options.figures)
     write_json(options.out / "compare.json", facts | as_json(results, gains, scores, before, after))
     return 0
 
@@ -154,6 +161,7 @@ def save(
     facts: dict[str, Any],
     between: tuple[str, str],
     count: int,
+    figures: str,
 ) -> None:
     """Write the figures and the page, and print where they are."""
     from crfrnn._files import replacing
@@ -163,8 +171,9 @@ def save(
 
     for kind, comparisons in sections.items():
         heading = f"{NAMES[kind]}: {between[1]} over {between[0]}, mean IoU of the single image in percent"
-        save_figure(comparison_figure(comparisons, classes, heading), out / f"{kind}.png")
-        print(out / f"{kind}.png")
+        file = out / f"{kind}.{figures}"
+        save_figure(comparison_figure(comparisons, classes, heading), file)
+        print(file)
     page = comparison_page(
         {NAMES[kind]: comparisons for kind, comparisons in sections.items()},
         classes,

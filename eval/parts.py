@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from eval.pictures.formats import FigureFormat
+
 if TYPE_CHECKING:
     import torch
 
@@ -43,6 +45,7 @@ class Options:
     """scales of the crops, relative to that of the training"""
     iterations: int | None = None
     """mean-field iterations T of the CRF-RNN; its own number by default, 0 for the network alone"""
+    figures: FigureFormat = "png"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,8 +92,9 @@ def run(options: Options) -> int:
         best = most_likely(beliefs[None])
         stem.parent.mkdir(parents=True, exist_ok=True)
         write_labels(named(stem, LABELS), best)
-        save_figure(overlay_figure(image, best, classes), named(stem, OVERLAY))
-        tqdm.write(f"{named(stem, LABELS)}  {named(stem, OVERLAY)}  {len(found)} objects")
+        overlay = named(stem, f"{OVERLAY}.{options.figures}")
+        save_figure(overlay_figure(image, best, classes), overlay)
+        tqdm.write(f"{named(stem, LABELS)}  {overlay}  {len(found)} objects")
     return int(failed)
 
 

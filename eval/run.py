@@ -16,6 +16,8 @@ import tyro
 
 from crfrnn.folders import Folders
 from crfrnn.presets import PARTS_CRF, FixedCRF
+from eval.pictures.formats import FigureFormat
+from eval.scoring.tables import TableFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,14 +51,16 @@ class Options:
     """score a CRF-RNN with its initial parameters too; done anyway where the checkpoint has no CRF"""
     out: Path | None = None
     """folder for scores.json and scores.txt; without it, tables are only printed"""
+    table: TableFile = None
+    figures: FigureFormat = "png"
     every: int = 1
     """take only every n-th image of the list"""
     limit: int | None = None
     """stop after this many images"""
     pictures: int = 0
-    """draw this many of the images with their labels into pictures.png, in --out"""
+    """draw this many of the images with their labels into the figure pictures, in --out"""
     borders: tyro.conf.FlagCreatePairsOff[bool] = False
-    """score bands of 1 to 40 pixels around the void borders of the truth (trimap.png, in --out), and boundary IoU"""
+    """score bands of 1 to 40 pixels around the void borders of the truth (the figure trimap, in --out), and boundary IoU"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,10 +77,11 @@ def run(options: Options, command: str) -> int:
     from crfrnn.data import part_names
     from eval.inputs.checkpoints import check_labels, load_model, open_for, parts_of
     from eval.pictures.figures import Album, panel, save_figure
-    from eval.scoring.borders import Borders, border_numbers, border_table, trimap_figure
+    from eval.scoring.borders import NO_BANDS, Borders, border_numbers, border_table, trimap_figure
     from eval.scoring.evaluate import evaluate, evenly_spaced
     from eval.scoring.metrics import check_classes
-    from eval.scoring.report import report, save_report
+    from eval.scoring.report import report_tables, save_report
+    from eval.scoring.tables import write_tables
 
     check_options(options)
     parts = parts_of(options.checkpoint)
@@ -94,17 +99,21 @@ def run(options: Options, command: str) -> int:
     borders = Borders([row for method in methods for row in method.rows] if options.borders else [], dataset.classes)
     scores = evaluate(model, dataset, methods, indices=indices, observer=both(album, borders))
     print(f"{options.checkpoint} on {len(indices)} of the {len(dataset)} images in {options.split}, percent\n")
-    print(report(scores, subset))
+    tables = report_tables(scores, subset)
     facts = describe(options, command, subset, model, dataset, len(indices))
     if options.borders:
-        print(f"\n{border_table(borders)}")
+        tables["borders"] = border_table(borders)
         facts["borders"] = border_numbers(borders)
+    print("\n\n".join(map(str, tables.values())))
+    if options.borders and not borders.bands():
+        print(f"\n{NO_BANDS}")
+    write_tables(options.table, tables)
     if options.out is not None:
         save_report(options.out, scores, subset, facts)
         if options.borders and borders.bands():
-            save_figure(trimap_figure(borders.bands()), options.out / "trimap.png")
+            save_figure(trimap_figure(borders.bands()), options.out / f"trimap.{options.figures}")
         if options.pictures:
-            save_figure(panel(album.examples, dataset.classes), options.out / "pictures.png")
+            save_figure(panel(album.examples, dataset.classes), options.out / f"pictures.{options.figures}")
     return 0
 
 
@@ -122,7 +131,9 @@ def check_options(options: Options) -> None:
     """Raise ValueError for numbers out of range, and where the results could not be written or would destroy others."""
     from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
     from eval.scoring.report import JSON_NAME
+    from eval.scoring.tables import check_table
 
+    check_table(options.table)
     check_counts(1, every=options.every, limit=options.limit)
     check_counts(0, pictures=options.pictures, iterations=options.iterations)
     check_fixed_crf("dense-crf.", options.dense_crf)
@@ -130,7 +141,7 @@ def check_options(options: Options) -> None:
         raise ValueError(f"--crf is {' '.join(map(str, options.crf))}; wanted different files")
     if options.out is None:
         if options.pictures:
-            raise ValueError("--pictures needs --out: the folder to write pictures.png to")
+            raise ValueError("--pictures needs --out: the folder to write the figure to")
         return
     check_folder("--out", options.out)
     if (options.out / JSON_NAME).exists():

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from eval.pictures.formats import FigureFormat
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -41,6 +43,7 @@ class Options:
     """whether to run the CRF-RNN of the checkpoint, where it has one"""
     probabilities: tyro.conf.FlagCreatePairsOff[bool] = False
     """write the probabilities of all labels too: large files, 2 bytes a label and pixel before compression"""
+    figures: FigureFormat = "png"
     tile: int = 1024
     """side, in pixels, of what the network computes at once of a large image; smaller takes less memory and more time.
     Networks of your own, and those whose scores depend on the whole image, take it at once"""
@@ -93,10 +96,11 @@ def run(options: Options) -> int:
         labels = most_likely(logits)
         stem.parent.mkdir(parents=True, exist_ok=True)
         write_labels(named(stem, LABELS), labels)
-        save_figure(overlay_figure(image, labels, classes), named(stem, OVERLAY))
+        overlay = named(stem, f"{OVERLAY}.{options.figures}")
+        save_figure(overlay_figure(image, labels, classes), overlay)
         if options.probabilities:
             write_probabilities(named(stem, PROBABILITIES), logits[0].softmax(0), classes)
-        tqdm.write(f"{named(stem, LABELS)}  {named(stem, OVERLAY)}")
+        tqdm.write(f"{named(stem, LABELS)}  {overlay}")
     if failed:
         print(f"eval.segment: {failed} of {len(outputs)} images could not be read", file=sys.stderr)
     return int(failed > 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from eval.scoring.tables import text_table
+from eval.scoring.tables import Table
 from train.distributed import Processes
 from train.folder import free_folder
 from train.options import shortened
@@ -30,7 +30,7 @@ def rehearsal(run: Run) -> Run:
     On a GPU batches keep their size, so that the memory is that of a run; on a CPU a pass has one image, for time.
     """
     short = shortened(run.recipe, None if run.device.type == "cuda" else run.group.world)
-    return replace(run, recipe=short, final_images=2)
+    return replace(run, recipe=short, final_images=2, table=None)
 
 
 def ends_of_lists(run: Run) -> str:
@@ -41,7 +41,7 @@ def ends_of_lists(run: Run) -> str:
             height, width = sample.labels.shape
             present = [dataset.classes[label] for label in sample.labels.unique().tolist() if label != 255]
             rows.append([name, str(len(dataset)), sample.name, f"{width} x {height}", ", ".join(present)])
-    return text_table(["list", "images", "name", "size", "labels"], rows) + "\n"
+    return f"{Table(['list', 'images', 'name', 'size', 'labels'], rows)}\n"
 
 
 def dry_report(out: Path, seconds: float, device: torch.device) -> str:

@@ -17,7 +17,8 @@ from eval.scoring.evaluate import evaluate, evenly_spaced
 from eval.scoring.methods import Method, network_alone, with_crf
 from eval.scoring.metrics import Scores
 from eval.scoring.record import commit, hardware
-from eval.scoring.report import report, save_report
+from eval.scoring.report import report, report_tables, save_report
+from eval.scoring.tables import write_tables
 from train import board
 from train.folder import plain
 from train.recipes import Stage
@@ -34,7 +35,7 @@ UNTRAINED = "CRF-RNN, untrained"
 
 
 def finish(run: Run, argv: list[str]) -> None:
-    """Compare the models of a run, print the table, and write scores.txt, scores.json and pictures.png into its folder."""
+    """Compare the models of a run, print the table, and write scores.txt, scores.json and pictures into its folder."""
     scores, album = compare(run)
     examples = run.group.gather(album.examples)
     if not run.group.is_main:
@@ -42,7 +43,9 @@ def finish(run: Run, argv: list[str]) -> None:
     dataset, out, parts = run.validation, run.out, part_names(run.validation)
     facts = describe(run, argv)
     save_report(out, scores, parts, facts)
-    save_figure(panel(examples, dataset.classes), out / "pictures.png")
+    write_tables(run.table, report_tables(scores, parts))
+    pictures = out / f"pictures.{run.figures}"
+    save_figure(panel(examples, dataset.classes), pictures)
     write_hparams(run, scores)
     for name, stage in finished(run).items():
         if stage.trains != "network":
@@ -53,7 +56,9 @@ def finish(run: Run, argv: list[str]) -> None:
         f"\n{facts['images']} images of the list {run.recipe.val_list}, percent\n\n{report(scores, parts)}\n",
         file=sys.stdout,
     )
-    print(f"pictures     {out / 'pictures.png'}")
+    for name, why in facts["stopped"].items():
+        print(f"stage {name}: {why}")
+    print(f"pictures     {pictures}")
     print(f"scores       {out / 'scores.json'}")
     print(f"checkpoints  {', '.join(str(path) for path in sorted(out.glob('*.pt')))}")
     # By default TensorBoard drops images beyond ten of a tag.
@@ -128,14 +133,14 @@ def write_beliefs(run: Run, name: str) -> None:
 
 
 def write_compatibility(run: Run, name: str) -> None:
-    """NAME-compatibility.png: the label penalties as the recipe starts them, and what they have become."""
+    """The figure NAME-compatibility: the label penalties as the recipe starts them, and what they have become."""
     model = load(run, name)
     assert model.crf is not None
     before, after = (
         crf.cell.compatibility.detach().cpu() for crf in (build_crf(run.recipe.crf, run.dataset), model.crf)
     )
     matrices = {"penalty of row beside column, before": before, "after training": after, "change": after - before}
-    save_figure(matrices_figure(matrices, run.dataset.classes), run.out / f"{name}-compatibility.png")
+    save_figure(matrices_figure(matrices, run.dataset.classes), run.out / f"{name}-compatibility.{run.figures}")
 
 
 def write_hparams(run: Run, scores: dict[str, Scores]) -> None:
@@ -153,6 +158,7 @@ def write_hparams(run: Run, scores: dict[str, Scores]) -> None:
 
 def describe(run: Run, argv: list[str]) -> dict[str, Any]:
     """What makes the numbers reproducible, for the JSON file."""
+    trainings = {name: load_checkpoint(run.out / f"{name}.pt")["training"] for name in finished(run)}
     return {
         "command": shlex.join(["python", "-m", "train.run", *argv]),
         "commit": commit(),
@@ -160,6 +166,7 @@ def describe(run: Run, argv: list[str]) -> dict[str, Any]:
         "hardware": hardware(run.device),
         "processes": run.group.world,
         "images": len(some(len(run.validation), run.final_images)),
-        "seconds": {name: load_checkpoint(run.out / f"{name}.pt")["training"]["seconds"] for name in finished(run)},
+        "seconds": {name: training["seconds"] for name, training in trainings.items()},
+        "stopped": {name: training["stopped"] for name, training in trainings.items() if "stopped" in training},
         "recipe": plain(run.recipe),
     }

@@ -9,6 +9,8 @@ from typing import Annotated
 import tyro
 
 from crfrnn.folders import Folders
+from eval.pictures.formats import FigureFormat
+from eval.scoring.tables import TableFile
 from train.recipes import RECIPES, Recipe
 from train.recipes.limits import check_recipe
 from train.recipes.reading import read_recipe
@@ -40,6 +42,8 @@ class Options:
     """continue the run in --out"""
     only: tuple[str, ...] = ()
     """names of the stages to run; all by default"""
+    table: TableFile = None
+    figures: FigureFormat = "png"
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
     """check everything that a run checks first, then take two steps of every stage and score two images, in a folder of its
     own: shows memory, and leaves one of everything to look at"""

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from crfrnn._command import exit_code
 from crfrnn._files import read_json, replacing
-from eval.scoring.tables import text_table
+from eval.pictures.formats import add_figures_flag
+from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
 
 if TYPE_CHECKING:  # what is slow to import waits until the options are parsed
     from matplotlib.axes import Axes
@@ -31,22 +32,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished run of train.run")
     parser.add_argument("--subset", nargs="+", default=[], help="a column more: mean IoU over these")
     parser.add_argument("--out", type=Path, required=True, help="where to write, without an ending")
+    add_table_flag(parser)
+    add_figures_flag(parser)
     options = parser.parse_args(argv)
-    return exit_code("train.runs", lambda: compare(options.runs, options.subset, options.out))
+    return exit_code(
+        "train.runs", lambda: compare(options.runs, options.subset, options.out, options.table, options.figures)
+    )
 
 
-def compare(folders: Sequence[Path], classes: Sequence[str], out: Path) -> int:
+def compare(folders: Sequence[Path], classes: Sequence[str], out: Path, file: Path | None, figures: str) -> int:
     """Print and write what the runs came to. Raises FileNotFoundError or ValueError where one is not finished."""
     from eval.pictures.figures import save_figure
 
+    check_table(file)
     runs = [read_run(folder) for folder in folders]
-    text = "\n\n".join(tables(runs, classes))
+    found = [(group, table(group, classes)) for group in alike(runs)]
+    text = "\n\n".join(f"{rows}\n{facts(group)}" for group, rows in found)
     out.parent.mkdir(parents=True, exist_ok=True)
     for ending, content in ((".txt", text), (".json", json.dumps(runs, indent=1))):
         with replacing(out.with_name(out.name + ending)) as partial:
             partial.write_text(content + "\n", encoding="utf-8")
-    save_figure(curves(folders, [run["name"] for run in runs]), out.with_name(out.name + ".png"))
+    save_figure(curves(folders, [run["name"] for run in runs]), out.with_name(f"{out.name}.{figures}"))
     print(text)
+    write_tables(file, {group[0]["name"]: rows for group, rows in found})
     return 0
 
 
@@ -63,16 +71,16 @@ def read_run(folder: Path) -> dict[str, Any]:
     return {"name": folder.resolve().name, **content}
 
 
-def tables(runs: Sequence[dict[str, Any]], classes: Sequence[str]) -> list[str]:
-    """A table per group of runs that differ in nothing but their seed: mean and standard deviation of every row."""
+def alike(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The runs in groups that differ in nothing but their seed."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
         groups.setdefault(json.dumps({**run["recipe"], "seed": None}, sort_keys=True), []).append(run)
-    return [table(group, classes) for group in groups.values()]
+    return list(groups.values())
 
 
-def table(runs: Sequence[dict[str, Any]], classes: Sequence[str]) -> str:
-    """The rows of runs of one recipe, in percent, under their command and duration."""
+def table(runs: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
+    """The rows of runs of one recipe, in percent: mean and standard deviation where there are several runs."""
     from eval.scoring.metrics import check_classes
 
     first = runs[0]["scores"]
@@ -85,13 +93,18 @@ def table(runs: Sequence[dict[str, Any]], classes: Sequence[str]) -> str:
         of_subset = [mean_and_deviation([mean_over(score["iou"], classes) for score in scores])] if classes else []
         others = [mean_and_deviation([score[key] for score in scores]) for key in ("pixel_accuracy", "class_accuracy")]
         rows.append([name, mean_and_deviation([score["mean_iou"] for score in scores]), *of_subset, *others])
+    return Table(header, rows)
+
+
+def facts(runs: Sequence[dict[str, Any]]) -> str:
+    """The command of the first run, and how long training took."""
     seconds = [sum(run["seconds"].values()) for run in runs]
-    return f"{text_table(header, rows)}\n{runs[0]['command']}\ntraining took {mean_and_deviation(seconds, 0)} s"
+    return f"{runs[0]['command']}\ntraining took {mean_and_deviation(seconds, 0)} s"
 
 
 def title(runs: Sequence[dict[str, Any]]) -> str:
     names = ", ".join(run["name"] for run in runs)
-    return names if len(runs) == 1 else f"{names}:\nmean ± standard deviation"
+    return f"{names}, percent" if len(runs) == 1 else f"{names}, percent:\nmean ± standard deviation"
 
 
 def mean_over(iou: dict[str, float | None], classes: Sequence[str]) -> float:

@@ -14,6 +14,7 @@ from crfrnn.data import FolderSegmentation, FolderSet, make_toy, open_set, sourc
 from crfrnn.data.folders import write_folder_set
 from crfrnn.folders import Folders
 from crfrnn.nets import SegmentationModel
+from eval.scoring.tables import check_table
 from train.checks import check_images, check_run
 from train.checks.prerequisites import check_prerequisites
 from train.distributed import Processes, own_device, processes
@@ -50,6 +51,7 @@ def check_options(options: Options) -> None:
         raise ValueError(f"there is no stage {unknown[0]!r}; the stages are {', '.join(options.recipe.stages)}")
     if options.resume and options.out is None:
         raise ValueError("--resume needs --out: the folder of the run to continue")
+    check_table(options.table)
 
 
 def folder(name: str, options: Options, group: Processes) -> Path:
@@ -73,7 +75,9 @@ def open_run(options: Options, out: Path, device: torch.device, group: Processes
     listed = recipe.crf.compatibility == "adjacency" or not all(stage.mixture for stage in recipe.stages.values())
     dataset = open_set(data, recipe.train_list, recipe.parts, recipe.coco_labels) if listed else validation
     sets = open_sets(recipe, dataset, data, options.coco, options.targets)
-    return Run(recipe, dataset, validation, out, device, group, stop, sets)
+    return Run(
+        recipe, dataset, validation, out, device, group, stop, sets, table=options.table, figures=options.figures
+    )
 
 
 def data_of(options: Options, out: Path) -> Path | FolderSet | None:

@@ -32,6 +32,10 @@ class Run:
     """by stage: the data sets of its mixture, see train.steps.mixture"""
     final_images: int | None = None
     """images of the validation list that the final table is over; None for all"""
+    table: Path | None = None
+    """where the final table goes in addition to `out`"""
+    figures: str = "png"
+    """format of the figures in `out`"""
 
     def build(self, stage: Stage, crf: CRFRNN | None) -> SegmentationModel:
         """The model of a stage with new weights. Raises as `build_model`."""
@@ -67,6 +71,8 @@ class Progress:
     """the step after which the validation list was last scored"""
     best: float = -1.0
     """highest mean IoU of these"""
+    waited: int = 0
+    """scorings since then"""
     loss: float = 0.0
     """sum of the losses since the last line of the log"""
     losses: int = 0

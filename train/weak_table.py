@@ -21,7 +21,7 @@ import tyro
 
 from crfrnn._command import exit_code
 from crfrnn._files import claim, read_json, replacing
-from eval.scoring.tables import text_table
+from eval.scoring.tables import Table, TableFile, check_table, write_tables
 from train.recipes.limits import COUNT, check_number
 
 SCORES = {"network alone": "network", "network + dense CRF": "with CRF"}
@@ -118,6 +118,7 @@ class Options:
     """classes with a mean IoU of their own, beside the mean over all"""
     only_table: tyro.conf.FlagCreatePairsOff[bool] = False
     """train nothing"""
+    table: TableFile = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -128,6 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options) -> int:
     """Make lists, targets and runs as far as they are not there, then the table. Raises OSError or ValueError."""
+    check_table(options.table)
     check_number("steps", options.steps, COUNT)
     check_number("masks", options.masks, COUNT)
     from crfrnn.data import VOCSegmentation
@@ -219,17 +221,18 @@ def write_table(options: Options) -> None:
         for name in options.rows
         if (options.out / name / JSON_NAME).exists()
     }
-    header = ["annotation"]
+    header = ["percent"]
     for score in SCORES.values():
         header += [f"{score}\n21 classes", *([f"{score}\n{len(options.subset)} classes"] if options.subset else [])]
     rows = [
         [ROWS[name].title, *cells(result, options.subset), ROWS[name].published] for name, result in results.items()
     ]
-    text = text_table([*header, "published\nwith CRF"], rows)
-    for file, content in (("table.txt", text), ("table.json", json.dumps(results, indent=1))):
+    table = Table([*header, "published\nwith CRF"], rows)
+    for file, content in (("table.txt", str(table)), ("table.json", json.dumps(results, indent=1))):
         with replacing(options.out / file) as partial:
             partial.write_text(content + "\n", encoding="utf-8")
-    print(f"\n{text}\n\n{options.out / 'table.txt'}")
+    print(f"\n{table}\n\n{options.out / 'table.txt'}")
+    write_tables(options.table, {"table": table})
 
 
 def cells(result: dict[str, Any], classes: Sequence[str]) -> list[str]:

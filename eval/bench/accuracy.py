@@ -22,6 +22,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval.pictures.formats import add_figures_flag
+from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -60,7 +63,9 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--theta-beta", nargs="+", type=float, default=THETA_BETAS, help="gray levels (default: 3 5 13)")
     found.add_argument("--theta-gamma", nargs="+", type=float, default=THETA_GAMMAS, help="pixels (default: 1 3 10)")
-    found.add_argument("--out", type=Path, help="JSON file for the figures; the plot gets the same name with .png")
+    found.add_argument("--out", type=Path, help="JSON file for the figures; the plot gets the same name")
+    add_table_flag(found)
+    add_figures_flag(found)
     return found
 
 
@@ -73,8 +78,8 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     from eval.inputs.flags import check_counts, check_json, check_positive
     from eval.pictures.figures import save_figure
     from eval.scoring.record import origin, write_json
-    from eval.scoring.tables import text_table
 
+    check_table(options.table)
     check_counts(1, crop=options.crop)
     check_positive(theta_alpha=options.theta_alpha, theta_beta=options.theta_beta, theta_gamma=options.theta_gamma)
     check_json("--out", options.out)
@@ -89,8 +94,12 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
             appearance.append(list(tqdm(appearance_rows(image, unaries, thetas), path.name, total, leave=False)))
             progress.update()
     tables = {"appearance": mean_rows(appearance), "smoothness": mean_rows(smoothness)}
-    for rows in tables.values():
-        print(text_table(HEADER, [cells(row) for row in sorted(rows, key=lambda row: row["unary"])]), end="\n\n")
+    printed = {
+        name: Table(HEADER, [cells(row) for row in sorted(rows, key=lambda row: row["unary"])])
+        for name, rows in tables.items()
+    }
+    print(*printed.values(), sep="\n\n", end="\n\n")
+    write_tables(options.table, printed)
     if options.out is not None:
         facts = {
             **origin("eval.bench.accuracy", argv),
@@ -100,7 +109,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
             **tables,
         }
         write_json(options.out, facts)
-        save_figure(accuracy_figure(tables["appearance"]), options.out.with_suffix(".png"))
+        save_figure(accuracy_figure(tables["appearance"]), options.out.with_suffix(f".{options.figures}"))
     return 0
 
 
@@ -133,10 +142,10 @@ HEADER = (
     "dilate",
     "vertices\nper pixel",
     "raw\nscale",
-    "raw\nerror",
-    "normalized\nerror",
-    "labels as exact\nmean field",
-    "the unary\nitself",
+    "raw\nerror, %",
+    "normalized\nerror, %",
+    "labels as exact\nmean field, %",
+    "the unary\nitself, %",
 )
 
 
@@ -144,7 +153,7 @@ def cells(row: "Row") -> list[str]:
     """A row of figures as text, with shares in percent."""
     bandwidths = f"({row['thetas'][0]:g}, {row['thetas'][1]:g})" if "thetas" in row else f"{row['theta_gamma']:g}"
     shares = ("raw error", "normalized error", "equal labels", "equal labels of the unary")
-    percent = [f"{100 * row[name]:.1f} %" if name in row else "-" for name in shares]
+    percent = [f"{100 * row[name]:.1f}" if name in row else "-" for name in shares]
     return [
         row["unary"],
         bandwidths,

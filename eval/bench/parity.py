@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
 
-def tables(grid: Sequence[dict[str, Any]], rest: Sequence[dict[str, Any]]) -> str:
+
+def tables(grid: Sequence[dict[str, Any]], rest: Sequence[dict[str, Any]]) -> dict[str, Table]:
     """The grid, with the worst kernel type in each row, and the rest."""
-    from eval.scoring.tables import text_table
-
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in grid:
         groups.setdefault((row["thetas"], row["normalization"], row["compat"]), []).append(row)
@@ -30,17 +30,17 @@ def tables(grid: Sequence[dict[str, Any]], rest: Sequence[dict[str, Any]]) -> st
             normalization,
             kind,
             f"{max(row['max difference'] for row in rows):.1e}",
-            f"{100 * min(row['equal labels'] for row in rows):.3f} %",
+            f"{100 * min(row['equal labels'] for row in rows):.3f}",
             _met(rows),
         ]
         for (thetas, normalization, kind), rows in groups.items()
     ]
-    header = ["(sxy, srgb)", "normalization", "compat", "max |dQ|", "equal labels", "met"]
+    header = ["(sxy, srgb)", "normalization", "compat", "max |dQ|", "equal labels, %", "met"]
     others = [
         [row["what"], "other shape" if row["max difference"] is None else f"{row['max difference']:.1e}", _met([row])]
         for row in rest
     ]
-    return text_table(header, lines) + "\n\n" + text_table(["", "max difference", "met"], others)
+    return {"grid": Table(header, lines), "others": Table(["function", "max difference", "met"], others)}
 
 
 def _met(rows: Sequence[dict[str, Any]]) -> str:
@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--labels", type=int, default=21, help="number of labels (default: 21)")
     parser.add_argument("--iterations", type=int, default=5, help="mean-field iterations (default: 5)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    add_table_flag(parser)
     options = parser.parse_args(argv)
     from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
 
@@ -75,6 +76,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     from eval.inputs.flags import check_counts, check_json
     from eval.scoring.record import origin, write_json
 
+    check_table(options.table)
     check_counts(2, labels=options.labels)
     check_counts(1, iterations=options.iterations)
     check_json("--out", options.out)
@@ -92,7 +94,9 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     print(
         f"{width} x {height} pixels, {options.labels} labels, T = {options.iterations}, the worst of 3 kernel types\n"
     )
-    print(tables(grid, rest))
+    found = tables(grid, rest)
+    print(*found.values(), sep="\n\n")
+    write_tables(options.table, found)
     if options.out is not None:
         facts = {
             **origin("eval.bench.parity", argv),

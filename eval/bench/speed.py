@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.bench.tables import PLAIN, PYDENSECRF, SECTIONS, SIMPLECRF
+from eval.pictures.formats import add_figures_flag
+from eval.scoring.tables import add_table_flag, check_table, write_tables
 
 if TYPE_CHECKING:
     from eval.bench.sections import Case, Inputs, Plan
@@ -49,7 +51,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--beside", type=int, default=0, help="busy processes that run beside the systems (default: 0)")
     found.add_argument("--repeats", type=int, default=5, help="timed runs of each system (default: 5)")
     found.add_argument("--quick", action="store_true", help="tiny sizes, to check that everything runs")
-    found.add_argument("--out", type=Path, help="JSON file for the figures; the plot gets the same name with .png")
+    found.add_argument("--out", type=Path, help="JSON file for the figures; the plot gets the same name")
+    add_table_flag(found)
+    add_figures_flag(found)
     return found
 
 
@@ -59,11 +63,12 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
     from eval.bench.peers import versions, why_missing
     from eval.bench.sections import FULL, QUICK, Inputs
-    from eval.bench.tables import section_text
+    from eval.bench.tables import section_table, section_title
     from eval.bench.timing import busy_processes
     from eval.inputs.flags import check_counts, check_json
     from eval.scoring.record import origin
 
+    check_table(options.table)
     check_counts(1, threads=options.threads, repeats=options.repeats)
     check_counts(0, beside=options.beside)
     check_json("--out", options.out)
@@ -77,7 +82,9 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         torch.set_num_threads(threads_before)
 
     missing = {system: why for system in (PLAIN, PYDENSECRF, SIMPLECRF) if (why := why_missing(system)) is not None}
-    print("\n\n".join(section_text(section, records, missing) for section, records in sections.items()))
+    tables = {section: section_table(section, records, missing) for section, records in sections.items()}
+    print("\n\n".join(f"{section_title(name, records)}\n\n{tables[name]}" for name, records in sections.items()))
+    write_tables(options.table, tables)
     for system, why in missing.items():
         print(f"\n{system} was left out: {why}")
     if options.out is not None:
@@ -91,7 +98,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
             "unary": "synthetic" if options.unary is None else options.unary.name,
             "sections": sections,
         }
-        write(options.out, facts)
+        write(options.out, facts, options.figures)
     return 0
 
 
@@ -129,7 +136,7 @@ def record(case: "Case", plan: "Plan", inputs: "Inputs", repeats: int) -> dict[s
     return measure(case, inputs, repeats, budget)
 
 
-def write(out: Path, facts: dict[str, Any]) -> None:
+def write(out: Path, facts: dict[str, Any], figures: str) -> None:
     """Write the JSON file and, if a growth section was measured, its plot."""
     from eval.bench.growth_figure import growth_figure
     from eval.pictures.figures import save_figure
@@ -138,7 +145,7 @@ def write(out: Path, facts: dict[str, Any]) -> None:
     write_json(out, facts)
     figure = growth_figure(facts["sections"])
     if figure is not None:
-        save_figure(figure, out.with_suffix(".png"))
+        save_figure(figure, out.with_suffix(f".{figures}"))
 
 
 if __name__ == "__main__":

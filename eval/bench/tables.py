@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from eval.scoring.tables import text_table
+from eval.scoring.tables import Table
 
 Record = Mapping[str, Any]
 
@@ -32,18 +32,21 @@ VARIED: dict[str, tuple[str, Callable[[Record], int]]] = {
 THETAS_TITLE = "(theta_alpha,\ntheta_beta)"
 
 
-def section_text(section: str, records: Sequence[Record], missing: Iterable[str] = ()) -> str:
-    """The title of a section, what its cases share, and its table; `missing` names systems that are not installed."""
+def section_title(section: str, records: Sequence[Record]) -> str:
+    """The title of a section, and what its cases share."""
     formats: dict[str, Callable[[Any], str]] = {"size": _size, "labels": str, "iterations": str, "batch": str}
     values = {name: {format_(record[name]) for record in records} for name, format_ in formats.items()}
     facts = ", ".join(f"{name} {found.pop()}" for name, found in values.items() if len(found) == 1)
+    return f"{TITLES[section]}\n{facts}"
+
+
+def section_table(section: str, records: Sequence[Record], missing: Iterable[str] = ()) -> Table:
+    """The table of a section; `missing` names systems that are not installed."""
     if section == "pairs":
-        table = _pairs(records, missing)
-    elif section == "training":
-        table = _training(records)
-    else:
-        table = _memory(records) if section == "memory" else _growth(section, records)
-    return f"{TITLES[section]}\n{facts}\n\n{table}"
+        return _pairs(records, missing)
+    if section == "training":
+        return _training(records)
+    return _memory(records) if section == "memory" else _growth(section, records)
 
 
 def systems_of(records: Sequence[Record], value: str = "seconds") -> list[str]:
@@ -51,10 +54,10 @@ def systems_of(records: Sequence[Record], value: str = "seconds") -> list[str]:
     return list(dict.fromkeys(name for record in records for name in record[value]))
 
 
-def _pairs(records: Sequence[Record], missing: Iterable[str]) -> str:
+def _pairs(records: Sequence[Record], missing: Iterable[str]) -> Table:
     ours = [name for name in systems_of(records) if re.fullmatch(rf"{OURS}, \d+ threads?", name)]
     header = [THETAS_TITLE, "system", "seconds", *(f"times\n{_folded(name)}" for name in ours)]
-    header += ["equal\nlabels", "difference of\nbeliefs: mean", "largest"]
+    header += ["equal\nlabels, %", "mean difference\nof beliefs", "largest difference\nof beliefs"]
     rows = []
     for record in records:
         for name, seconds in record["seconds"].items():
@@ -71,14 +74,14 @@ def _pairs(records: Sequence[Record], missing: Iterable[str]) -> str:
                 ]
             )
     rows += [["-", f"{system}: left out", *("-" for _ in header[2:])] for system in missing]
-    return text_table(header, rows)
+    return Table(header, rows)
 
 
-def _growth(section: str, records: Sequence[Record]) -> str:
+def _growth(section: str, records: Sequence[Record]) -> Table:
     """Seconds of every system, those of the first one per unit of what is varied, and ratios of the others to it."""
     title, varied = VARIED[section]
     names = systems_of(records)
-    header = [THETAS_TITLE, title, *(f"{_folded(name)}\ns" for name in names)]
+    header = [THETAS_TITLE, title, *(f"{_folded(name)}\nseconds" for name in names)]
     header += [
         f"{_folded(names[0])}\nus per {title.rstrip('s')}",
         *(f"{_folded(name)}\n/ crfrnn" for name in names[1:]),
@@ -97,10 +100,10 @@ def _growth(section: str, records: Sequence[Record]) -> str:
                 *(_number(ratios.get(name), ".2f") for name in names[1:]),
             ]
         )
-    return text_table(header, rows)
+    return Table(header, rows)
 
 
-def _memory(records: Sequence[Record]) -> str:
+def _memory(records: Sequence[Record]) -> Table:
     names = systems_of(records, "peak bytes")
     header = [THETAS_TITLE, "pixels", *(f"{_folded(name)}\nMB" for name in names)]
     header.append(f"{_folded(names[0])}\nbytes per pixel")
@@ -110,10 +113,10 @@ def _memory(records: Sequence[Record]) -> str:
         per_pixel = record["peak bytes"][names[0]] / VARIED["memory"][1](record)
         cells = [_number(megabytes.get(name), ".0f") for name in names]
         rows.append([_thetas(record["thetas"]), _size(record["size"]), *cells, f"{per_pixel:.0f}"])
-    return text_table(header, rows)
+    return Table(header, rows)
 
 
-def _training(records: Sequence[Record]) -> str:
+def _training(records: Sequence[Record]) -> Table:
     header = [THETAS_TITLE, "system", "forward\ns", "backward\ns", "both\ns", "relative difference\nof gradients"]
     rows = []
     for record in records:
@@ -123,7 +126,7 @@ def _training(records: Sequence[Record]) -> str:
             difference = _number(equality.get("relative difference of gradients"), ".1e")
             seconds = [f"{value:.3f}" for value in (forward, both - forward, both)]
             rows.append([_thetas(record["thetas"]), name, *seconds, difference])
-    return text_table(header, rows)
+    return Table(header, rows)
 
 
 def _thetas(thetas: Sequence[float]) -> str:
@@ -135,7 +138,7 @@ def _size(size: Sequence[int]) -> str:
 
 
 def _folded(name: str) -> str:
-    return name.replace(", ", "\n")
+    return name.replace(", ", ",\n")
 
 
 def _number(value: float | None, format_: str) -> str:
@@ -143,4 +146,4 @@ def _number(value: float | None, format_: str) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.3f} %"
+    return "-" if share is None else f"{100 * share:.3f}"

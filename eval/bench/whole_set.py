@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import tyro
 
 from crfrnn.folders import Folders
+from eval.scoring.tables import Table, TableFile, check_table, write_tables
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,18 @@ class Options:
     """threads for our side; by default as torch chooses"""
     out: Path | None = None
     """JSON file for the figures"""
+    table: TableFile = None
 
 
-def table(rows: dict[str, dict[str, float]]) -> str:
-    """The figures as text."""
-    from eval.scoring.tables import text_table
-
+def table(rows: dict[str, dict[str, float]]) -> Table:
+    """The figures of one CRF."""
     header = [
         "",
-        "mean IoU",
+        "mean IoU,\npercent",
         "seconds\nper image",
         "times faster\n(mean)",
-        "equal labels\n(mean)",
-        "(least)",
+        "equal labels, %\n(mean)",
+        "equal labels, %\n(least)",
         "max |dQ|",
     ]
     lines = []
@@ -57,11 +57,11 @@ def table(rows: dict[str, dict[str, float]]) -> str:
         line = [name, f"{row['mean IoU']:.2f}"]
         if len(row) > 1:
             line += [
-                f"{row['seconds per image']:.3f}", f"{row['mean ratio']:.2f}", f"{100 * row['equal labels']:.4f} %",
-                f"{100 * row['least equal labels']:.3f} %", f"{row['largest difference of beliefs']:.1e}",
+                f"{row['seconds per image']:.3f}", f"{row['mean ratio']:.2f}", f"{100 * row['equal labels']:.4f}",
+                f"{100 * row['least equal labels']:.3f}", f"{row['largest difference of beliefs']:.1e}",
             ]  # fmt: skip
-        lines.append(line + [""] * (len(header) - len(line)))
-    return text_table(header, lines)
+        lines.append(line + ["-"] * (len(header) - len(line)))
+    return Table(header, lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,6 +82,7 @@ def run(options: Options, argv: Sequence[str]) -> int:
     from eval.inputs.flags import check_counts, check_json, check_min_belief, check_not_negative
     from eval.scoring.record import origin, write_json
 
+    check_table(options.table)
     check_counts(1, limit=options.limit, threads=options.threads)
     check_not_negative(message_tolerance=options.message_tolerance)
     check_json("--out", options.out)
@@ -90,13 +91,16 @@ def run(options: Options, argv: Sequence[str]) -> int:
     dataset = open_set(source_of(options.data, options.folders), options.split)
     check_min_belief(options.min_belief, len(dataset.classes))
     results: dict[str, Any] = {}
+    tables: dict[str, Table] = {}
     for crf in CRFS:
         limits = (options.min_belief, options.message_tolerance)
         rows = facts(compare(crf, dataset, options.unaries, *limits, options.limit))
         results[title(crf)] = rows
         settings = f"{title(crf)}, {crf.normalization}, T = {crf.num_iterations}, min_belief {options.min_belief:g}, "
         settings += f"message_tolerance {options.message_tolerance:g}"
-        print(f"\n{settings}\n\n{table(rows)}\n")
+        tables[title(crf)] = table(rows)
+        print(f"\n{settings}\n\n{tables[title(crf)]}\n")
+        write_tables(options.table, tables)
         if options.out is not None:
             write_json(options.out, origin("eval.bench.whole_set", argv) | {"results": results})
     return 0

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from crfrnn.data.images import load, rgb
 
-LABELS, OVERLAY, PROBABILITIES = "_labels.png", "_overlay.png", "_probabilities.npz"
-"""ends of the names of results"""
+LABELS, OVERLAY, PROBABILITIES = "_labels.png", "_overlay", "_probabilities.npz"
+"""ends of the names of results; an overlay has the ending of its format, too"""
 
 
 def find_photos(given: Iterable[Path]) -> dict[Path, Path]:
@@ -72,7 +72,7 @@ def plan_outputs(photos: Mapping[Path, Path], out: Path) -> dict[Path, Path]:
             raise ValueError(
                 f"{origin[stem]} and {path} would both be written to {named(stem, LABELS)}; run them apart"
             )
-        for file in (named(stem, LABELS), named(stem, OVERLAY)):
+        for file in (named(stem, LABELS), named(stem, f"{OVERLAY}.png")):
             if file.exists() and any(image.exists() and file.samefile(image) for image in photos):
                 raise ValueError(f"{file} is to be written for {path}, but is an input itself; pass another --out")
     return stems

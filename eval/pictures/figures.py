@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
@@ -18,6 +19,8 @@ INCHES_PER_COLUMN = 2.6
 PANEL_DPI = 150
 OVERLAY_DPI = 128  # a power of two: pixels become inches and pixels again without rounding
 LEGEND_POINTS = 10.0
+DATES = {".png": (), ".pdf": ("CreationDate",), ".svg": ("Date",)}
+"""by the ending of a file: what of its metadata would be a date"""
 
 
 @dataclass
@@ -174,10 +177,16 @@ def matrices_figure(matrices: Mapping[str, Tensor], classes: Sequence[str]) -> F
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write `figure` as a PNG at its own resolution, completely or not at all; an older file is replaced."""
+    """Write `figure` as a PNG at its own resolution, as a PDF or as an SVG, by the ending of `path`.
+
+    The same figure gives the same bytes: no file has a date in it. It is written completely or not at all, and replaces an
+    older file. Raises ValueError for another ending.
+    """
+    if path.suffix not in DATES:
+        raise ValueError(f"a figure cannot be written as {path}; wanted a name that ends in {' or '.join(DATES)}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=figure.dpi)
+    with replacing(path) as partial, rc_context({"svg.hashsalt": "crfrnn", "pdf.fonttype": 42}):
+        figure.savefig(partial, format=path.suffix[1:], dpi=figure.dpi, metadata=dict.fromkeys(DATES[path.suffix]))
 
 
 class Legend:

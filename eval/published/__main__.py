@@ -12,6 +12,7 @@ from typing import Annotated
 import tyro
 
 from eval.published import rows
+from eval.scoring.tables import Table, TableFile, check_table, write_tables
 
 QUOTED, MEASURED = "quoted", "measured"
 TRIMAP = "voc2012_trimap_"
@@ -23,6 +24,7 @@ class Options:
     """voc2012_val, voc2012_test, voc2012_trimap_mean_iou (or _pixel_accuracy, _class_accuracy), or msrc21"""
     scores: tuple[Path, ...] = ()
     """scores.json of our own runs; for a table of trimaps, of eval.run --borders"""
+    file: Annotated[TableFile, tyro.conf.arg(name="table")] = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,13 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options) -> int:
     """Print the table. Raises OSError or ValueError for unknown tables and files that hold no scores."""
-    from eval.scoring.tables import text_table
-
+    check_table(options.file)
     published = rows(options.table)
     measures = [name for name in published[0] if name not in ("method", "source")]
     lines = [[row["method"], QUOTED, *(row[name] or "-" for name in measures), row["source"]] for row in published]
     lines += [line for path in options.scores for line in ours(path, options.table, measures)]
-    print(text_table(["", "", *(name.replace("_", "\n") for name in measures), "source"], lines))
+    found = Table(["percent", "origin", *(name.replace("_", "\n") for name in measures), "source"], lines)
+    print(found)
+    write_tables(options.file, {options.table: found})
     return 0
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from crfrnn.data import VOID, Sample
 from eval.scoring.metrics import Scores, scores_of
-from eval.scoring.tables import text_table
+from eval.scoring.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -136,8 +136,11 @@ class Borders:
         return {row: border.scores() for row, border in self._borders.items()}
 
 
-def border_table(borders: Borders) -> str:
-    """Mean IoU in bands of w pixels around void, and mean boundary IoU; a mean over fewer classes says over how many."""
+def border_table(borders: Borders) -> Table:
+    """Mean IoU in bands of w pixels around void, and mean boundary IoU; a mean over fewer classes says over how many.
+
+    Where there are no bands, it has the boundary IoU alone.
+    """
     bands, boundary = borders.bands(), borders.boundary_iou()
     shown = SHOWN if bands else ()
     rows = []
@@ -150,8 +153,7 @@ def border_table(borders: Borders) -> str:
                 _mean(sum(present) / len(present), len(present), len(iou)),
             ]
         )
-    text = text_table(["mean IoU\nin the band of", *(f"{width} px" for width in shown), "boundary\nIoU"], rows)
-    return text if bands else f"{text}\n\n{NO_BANDS}"
+    return Table(["mean IoU, percent,\nin the band of", *(f"{width} px" for width in shown), "boundary\nIoU"], rows)
 
 
 def _mean(value: float, over: int, classes: int) -> str:

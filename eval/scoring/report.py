@@ -9,38 +9,54 @@ from typing import Any
 
 from crfrnn._files import replacing
 from eval.scoring.metrics import Scores
-from eval.scoring.tables import text_table
+from eval.scoring.tables import Table
 
 JSON_NAME, TEXT_NAME = "scores.json", "scores.txt"
 
 
 def report(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> str:
     """A table with a line per row of `scores` and one with a line per class; `subset` gets a column for its mean."""
-    return f"{summary_table(scores, subset)}\n\n{class_table(scores)}"
+    return "\n\n".join(map(str, report_tables(scores, subset).values()))
 
 
-def summary_table(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> str:
+def report_tables(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> dict[str, Table]:
+    """The tables of `report` by their names in files."""
+    return {"summary": summary_table(scores, subset), "classes": class_table(scores)}
+
+
+def summary_table(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> Table:
     """Mean IoU, that over `subset` where one is given, accuracies and frequency-weighted IoU of every row, in percent.
 
     Each mean is followed by the number of classes that it is over, as absent classes cannot take part.
     """
     subset_title = [f"mean IoU\nof {len(subset)}"] if subset else []
-    header = ["", "mean\nIoU", "over\nclasses", *subset_title, "pixel\naccuracy", "class\naccuracy", "weighted\nIoU"]
+    header = [
+        "percent",
+        "mean\nIoU",
+        "over\nclasses",
+        *subset_title,
+        "pixel\naccuracy",
+        "class\naccuracy",
+        "weighted\nIoU",
+    ]
     rows = []
     for name, row in scores.items():
         mean_of_subset = [_mean_of_subset(row, subset)] if subset else []
         over = f"{len(row.present)} of {len(row.iou)}"
         accuracies = [_number(value) for value in (row.pixel_accuracy, row.class_accuracy, row.weighted_iou)]
         rows.append([name, _number(row.mean_iou), over, *mean_of_subset, *accuracies])
-    return text_table(header, rows)
+    return Table(header, rows)
 
 
-def class_table(scores: Mapping[str, Scores]) -> str:
+def class_table(scores: Mapping[str, Scores]) -> Table:
     """IoU of every class under every row, in percent; "-" where truth and prediction lack the class."""
-    header = ["IoU", *(textwrap.fill(name, 12, break_long_words=False, break_on_hyphens=False) for name in scores)]
+    header = [
+        "IoU, percent",
+        *(textwrap.fill(name, 12, break_long_words=False, break_on_hyphens=False) for name in scores),
+    ]
     classes = list(next(iter(scores.values())).iou)
     rows = [[name, *(_number(row.iou[name]) for row in scores.values())] for name in classes]
-    return text_table(header, rows)
+    return Table(header, rows)
 
 
 def save_report(

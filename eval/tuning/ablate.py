@@ -26,7 +26,9 @@ from crfrnn.kernels import Normalization
 from crfrnn.nets import load_checkpoint
 from crfrnn.presets import CRF_RNN, FixedCRF
 from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
+from eval.pictures.formats import FigureFormat
 from eval.scoring.record import origin
+from eval.scoring.tables import TableFile, check_table, write_tables
 from eval.tuning.ablation_cells import Cells, Learned, Ready, Running
 from eval.tuning.ablation_report import write_report
 from eval.tuning.fit import Learning, check_learning
@@ -89,6 +91,8 @@ class Options:
     """where learning begins; T and normalization come from the axes"""
     workers: int = 1
     """processes, with one thread each"""
+    table: TableFile = None
+    figures: FigureFormat = "png"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,12 +121,16 @@ def run(options: Options, argv: Sequence[str]) -> int:
         for _ in workers.map(missing):
             progress.update()
         progress.close()
-    print(write_report(options.out, cells, kept, origin("eval.tuning.ablate", argv) | settings))
+    facts = origin("eval.tuning.ablate", argv) | settings
+    text, table = write_report(options.out, cells, kept, facts, options.figures)
+    print(text)
+    write_tables(options.table, {"ablation": table})
     return 0
 
 
 def check_options(options: Options) -> None:
     """Raise ValueError where a number is out of range, or nothing can be written to --out."""
+    check_table(options.table)
     check_learning(options.learning)
     check_fixed_crf("start.", options.start)
     check_counts(0, seeds=options.axes.seeds)

@@ -14,7 +14,7 @@ from crfrnn._files import replacing
 from eval.pictures.figures import save_figure
 from eval.scoring.metrics import Scores
 from eval.scoring.record import write_json
-from eval.scoring.tables import text_table
+from eval.scoring.tables import Table
 from eval.tuning.ablation_cells import AnyCell, Cells, Ready
 
 NAME, COLUMNS = "ablation", 8
@@ -22,13 +22,16 @@ Group = dict[str, list[list[Scores]]]
 """scores by the name of a row, seed and T"""
 
 
-def write_report(folder: Path, cells: Sequence[AnyCell], kept: Cells, facts: Mapping[str, Any]) -> str:
-    """Write everything about `cells` into `folder`; returns the table."""
+def write_report(
+    folder: Path, cells: Sequence[AnyCell], kept: Cells, facts: Mapping[str, Any], figures: str
+) -> tuple[str, Table]:
+    """Write everything about `cells` into `folder`; returns what to print, and the table alone."""
     scores = {cell: kept.scores(cell) for cell in cells}
     rows: Group = {}
     for cell in cells:
         rows.setdefault(row_name(cell, cells), []).append(scores[cell])
-    text = table(rows)
+    found = table(rows)
+    text = f"{note(rows)}\n\n{found}"
     plain = [
         {
             **cell.values,
@@ -44,10 +47,10 @@ def write_report(folder: Path, cells: Sequence[AnyCell], kept: Cells, facts: Map
     write_json(folder / f"{NAME}.json", {**facts, "cells": plain})
     with replacing(folder / f"{NAME}.txt") as partial:
         partial.write_text(text + "\n", encoding="utf-8")
-    save_figure(curves(rows), folder / f"{NAME}.png")
+    save_figure(curves(rows), folder / f"{NAME}.{figures}")
     for cell in cells:
         write_board(folder / "tensorboard" / cell.key, cell, scores[cell])
-    return text
+    return text, found
 
 
 def row_name(cell: AnyCell, cells: Sequence[AnyCell]) -> str:
@@ -62,7 +65,7 @@ def mean_and_deviation(seeds: Sequence[Sequence[Scores]], iteration: int) -> tup
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def table(rows: Group) -> str:
+def table(rows: Group) -> Table:
     """Mean IoU of every row at some T, and where it is highest."""
     largest = len(next(iter(rows.values()))[0]) - 1
     shown = columns(largest)
@@ -72,11 +75,15 @@ def table(rows: Group) -> str:
         best = max(range(largest + 1), key=lambda t: values[t][0])
         cells = [f"{values[t][0]:.2f}" + (f" ±{values[t][1]:.2f}" if len(seeds) > 1 else "") for t in shown]
         lines.append([name, *cells, str(best)])
+    return Table(["mean IoU, percent,\nby T at test", *map(str, shown), "best"], lines)
+
+
+def note(rows: Group) -> str:
+    """What the means in the table are over."""
     most_seeds = max(len(seeds) for seeds in rows.values())
     first = next(iter(rows.values()))[0][0]
-    note = f"mean IoU over {len(first.present)} of {len(first.iou)} classes, those of the truth, percent"
-    note += f"; mean and deviation over {most_seeds} seeds" if most_seeds > 1 else ""
-    return f"{note}\n\n" + text_table(["T at test", *map(str, shown), "best"], lines)
+    text = f"mean IoU over {len(first.present)} of {len(first.iou)} classes, those of the truth, percent"
+    return text + (f"; mean and deviation over {most_seeds} seeds" if most_seeds > 1 else "")
 
 
 def columns(largest: int) -> list[int]:

@@ -5,7 +5,7 @@ python -m eval.tuning.grid_crf --unaries SCORES.npz --data VOCdevkit --sample 50
 
 Without --tune-list, --sample of the list are for tuning and the others for the table. Both CRFs run through the same
 mean-field layer; their weights and bandwidths are those of the best pixel accuracy over small grids. DIR gets table.txt,
-scores.json, scores.txt, shrinking.png (recall of thin structures and of small objects) and pictures.png.
+scores.json, scores.txt, and the figures shrinking (recall of thin structures and of small objects) and pictures.
 """
 
 import sys
@@ -33,12 +33,13 @@ from eval.inputs.flags import (
     check_positive,
 )
 from eval.pictures.figures import Example, panel, save_figure
+from eval.pictures.formats import FigureFormat
 from eval.published import rows as published
 from eval.scoring.metrics import Confusion, Scores, most_likely
 from eval.scoring.record import origin
 from eval.scoring.report import JSON_NAME, save_report
 from eval.scoring.shrinking import SIDES, Kept, Shrinking, shrinking_figure, thickness
-from eval.scoring.tables import text_table
+from eval.scoring.tables import Table, TableFile, check_table, write_tables
 from eval.tuning.scored_images import ScoredImage, ScoredImages, ScoreSource
 
 UNARY, GRID, DENSE = "unary", "grid CRF", "fully connected CRF"
@@ -75,6 +76,8 @@ class Options:
     """standard deviation of noise on every score; those of a network are smooth, which leaves a grid CRF little to do"""
     pictures: int = 5
     """images to picture: those in which the two CRFs differ most on thin structures"""
+    table: TableFile = None
+    figures: FigureFormat = "png"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,11 +98,14 @@ def run(options: Options, argv: Sequence[str]) -> int:
     comparison = compare(best, test, options.pictures)
     sweeps = {name: sweep(own, tuning, labels, name) for name, own in best.items()}
 
-    text = comparison.table(best)
+    table = comparison.table()
+    text = "\n".join([str(table), "", *(f"{name}: {own}" for name, own in best.items())])
     print(text)
-    save_figure(shrinking_figure(comparison.kept, comparison.shares, sweeps, UNARY), options.out / "shrinking.png")
+    write_tables(options.table, {"table": table})
+    shrinking = shrinking_figure(comparison.kept, comparison.shares, sweeps, UNARY)
+    save_figure(shrinking, options.out / f"shrinking.{options.figures}")
     if comparison.examples:
-        save_figure(panel(comparison.examples, test.classes), options.out / "pictures.png")
+        save_figure(panel(comparison.examples, test.classes), options.out / f"pictures.{options.figures}")
     with replacing(options.out / "table.txt") as partial:
         partial.write_text(text + "\n", encoding="utf-8")
     facts = {
@@ -120,6 +126,7 @@ def run(options: Options, argv: Sequence[str]) -> int:
 
 def check_options(options: Options) -> None:
     """Raise ValueError where a number is out of range, or nothing can be written to --out."""
+    check_table(options.table)
     if options.neighbors not in (4, 8):
         raise ValueError(f"--neighbors is {options.neighbors}; wanted 4 or 8")
     check_finite(grid_weights=options.grid_weights, weights=options.weights)
@@ -221,7 +228,7 @@ class GridComparison:
     seconds: dict[str, float]
     examples: list[Example]
 
-    def table(self, best: dict[str, Pairwise]) -> str:
+    def table(self) -> Table:
         """Seconds of the CRF per image, pixel ("Global") and class ("Average") accuracy and mean IoU; quoted rows below."""
         rows = []
         for name, scores in self.scores.items():
@@ -230,18 +237,17 @@ class GridComparison:
             rows.append([name, "measured", seconds, *(f"{number:.1f}" for number in numbers)])
         for quote in published("msrc21"):
             accuracies = (quote["pixel_accuracy"], quote["class_accuracy"])
-            rows.append([quote["method"], "quoted, MSRC-21", quote["seconds"] or "-", *accuracies, "", ""])
+            rows.append([quote["method"], "quoted, MSRC-21", quote["seconds"] or "-", *accuracies, "-", "-"])
         header = [
             "percent",
-            "",
+            "origin",
             "seconds\nan image",
             "Global",
             "Average",
             "mean\nIoU",
             f"recall under\n{SIDES[0]} pixels",
         ]
-        parameters = "\n".join(f"{name}: {own}" for name, own in best.items())
-        return f"{text_table(header, rows)}\n\n{parameters}"
+        return Table(header, rows)
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from crfrnn._command import exit_code
 from eval.inputs.crf_file import write_crf
 from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
 from eval.scoring.record import origin
-from eval.scoring.tables import kernel_name, text_table
+from eval.scoring.tables import Table, TableFile, check_table, kernel_name, write_tables
 from eval.tuning.fit import Learning, check_learning, fit
 from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.variants import Variant
@@ -38,6 +38,7 @@ class Options:
     learning: Annotated[Learning, tyro.conf.arg(name="")] = field(default_factory=Learning)
     seed: int = 0
     """seed of the order of the images"""
+    table: TableFile = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, argv: Sequence[str]) -> int:
     """Learn, print and write. Raises as its parts do, and ValueError where a result would be overwritten."""
+    check_table(options.table)
     check_learning(options.learning)
     check_counts(0, seed=options.seed)
     check_fixed_crf("start.", options.variant.start)
@@ -70,12 +72,14 @@ def run(options: Options, argv: Sequence[str]) -> int:
     }
     write_crf(result, crf, facts)
     last.unlink(missing_ok=True)
-    print(table(crf, options.variant))
+    parameters = table(crf, options.variant)
+    print(parameters)
+    write_tables(options.table, {"parameters": parameters})
     print(f"\nparameters  {shlex.quote(str(result))}")
     return 0
 
 
-def table(crf: CRFRNN, variant: Variant) -> str:
+def table(crf: CRFRNN, variant: Variant) -> Table:
     """Kernel weights (means over labels) and bandwidths, before and after."""
     begin = variant.build(crf.num_labels)
     rows = []
@@ -86,7 +90,7 @@ def table(crf: CRFRNN, variant: Variant) -> str:
             own = weights.diagonal() if weights.ndim == 2 else weights
             numbers.append(", ".join(f"{value:.3g}" for value in (float(own.mean()), *layer.bandwidths[m].tolist())))
         rows.append([kernel_name(kernel), *numbers])
-    return text_table(["weight, bandwidths", "before", "learned"], rows)
+    return Table(["weight, bandwidths", "before", "learned"], rows)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crfrnn.presets import CRF_RNN, MASKS, FixedCRF
+from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sample", type=int, default=12, help="how many of them (default: 12)")
     parser.add_argument("--seed", type=int, default=2, help="of the choice among them (default: 2)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    add_table_flag(parser)
     options = parser.parse_args(argv)
     from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
 
@@ -58,8 +60,8 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     from eval.inputs.flags import check_counts, check_json
     from eval.inputs.scores_file import read_arrays, unary_among
     from eval.scoring.record import origin, write_json
-    from eval.scoring.tables import text_table
 
+    check_table(options.table)
     check_counts(1, sample=options.sample)
     check_json("--out", options.out)
     dataset, arrays = open_set(options.data, options.list), read_arrays(options.unaries)
@@ -69,8 +71,10 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     rows = {"none": figures(samples, unaries, None)}
     for crf in tqdm(TRIED, unit="CRF", leave=None):
         rows[str(crf)] = figures(samples, unaries, crf)
-    header = ["", *(title for s in STRIDES for title in (f"stride {s}", "mean of\nimages")), "network"]
-    print(text_table(header, [[name, *(f"{value:.2f}" for value in row)] for name, row in rows.items()]))
+    header = ["IoU, percent", *(title for s in STRIDES for title in (f"stride {s}", "mean of\nimages")), "network"]
+    table = Table(header, [[name, *(f"{value:.2f}" for value in row)] for name, row in rows.items()])
+    print(table)
+    write_tables(options.table, {"masks": table})
     if options.out is not None:
         write_json(
             options.out, {**origin("eval.tuning.masks", argv), "images": [s.name for s in samples], "rows": rows}

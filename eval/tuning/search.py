@@ -26,7 +26,7 @@ from eval.inputs.crf_file import write_crf
 from eval.inputs.flags import check_counts, check_folder, check_min_belief, check_not_negative, check_positive
 from eval.scoring.metrics import Confusion, Scores, check_classes, comparable_scores
 from eval.scoring.record import origin
-from eval.scoring.tables import text_table
+from eval.scoring.tables import Table, TableFile, check_table, write_tables
 from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.search_grid import Grid, around, first_round, first_steps
 from eval.tuning.search_store import Store
@@ -58,6 +58,7 @@ class Options:
     """see CRFRNN: 0.01 saves time for next to no difference"""
     workers: int = 1
     """processes, with one thread each"""
+    table: TableFile = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, argv: Sequence[str]) -> int:
     """Search, print the best cells and write the best. Raises OSError or ValueError where that cannot be done."""
+    check_table(options.table)
     check_counts(0, rounds=options.rounds, num_iterations=options.num_iterations)
     check_counts(1, workers=options.workers)
     check_not_negative(message_tolerance=options.message_tolerance)
@@ -84,7 +86,9 @@ def run(options: Options, argv: Sequence[str]) -> int:
     ranking = sorted(search.values, key=search.values.__getitem__, reverse=True)
     rows = [[str(cell), f"{search.values[cell]:.2f}"] for cell in ranking[:SHOWN]]
     print(f"{len(ranking)} cells on {len(images)} images; the best\n")
-    print(text_table(["", options.metric], rows))
+    table = Table(["percent", options.metric], rows)
+    print(table)
+    write_tables(options.table, {"best": table})
     facts = origin("eval.tuning.search", argv) | {
         "metric": options.metric,
         "subset": list(options.subset),

@@ -25,9 +25,10 @@ from crfrnn.presets import PUBLISHED
 from eval.inputs.crf_file import read_crf
 from eval.inputs.flags import check_counts, check_folder, check_min_belief, check_not_negative
 from eval.pictures.figures import save_figure
+from eval.pictures.formats import FigureFormat
 from eval.scoring.metrics import Confusion, Scores, check_classes
 from eval.scoring.record import origin, write_json
-from eval.scoring.tables import text_table
+from eval.scoring.tables import Table, TableFile, check_table, write_tables
 from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.workers import Workers
 
@@ -51,6 +52,8 @@ class Options:
     """a column more: mean IoU over these"""
     workers: int = 1
     """processes, with one thread each"""
+    table: TableFile = None
+    figures: FigureFormat = "png"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, argv: Sequence[str]) -> int:
     """Score, print and write. Raises OSError or ValueError where that cannot be done."""
+    check_table(options.table)
     check_counts(0, iterations=options.iterations)
     check_counts(1, workers=options.workers)
     check_not_negative(message_tolerance=options.message_tolerance)
@@ -84,16 +88,17 @@ def run(options: Options, argv: Sequence[str]) -> int:
                 confusions[name].add(matrix)
                 seconds[name] += time_taken / len(images)
     scores = {name: confusion.scores() for name, confusion in confusions.items()}
-    text = table(scores, seconds, options.subset)
+    rows = table(scores, seconds, options.subset)
     facts = origin("eval.tuning.table", argv) | {
         "images": images.names,
         "rows": {name: plain(row, options.subset) | {"seconds": seconds[name]} for name, row in scores.items()},
     }
     write_json(options.out.with_name(options.out.name + ".json"), facts)
     with replacing(options.out.with_name(options.out.name + ".txt")) as partial:
-        partial.write_text(text + "\n", encoding="utf-8")
-    save_figure(gains(scores), options.out.with_name(options.out.name + ".png"))
-    print(f"{len(images)} images, percent\n\n{text}")
+        partial.write_text(f"{rows}\n", encoding="utf-8")
+    save_figure(gains(scores), options.out.with_name(f"{options.out.name}.{options.figures}"))
+    print(f"{len(images)} images, percent\n\n{rows}")
+    write_tables(options.table, {"table": rows})
     return 0
 
 
@@ -134,17 +139,17 @@ class Labeling:
         return results
 
 
-def table(scores: Mapping[str, Scores], seconds: Mapping[str, float], classes: Sequence[str]) -> str:
+def table(scores: Mapping[str, Scores], seconds: Mapping[str, float], classes: Sequence[str]) -> Table:
     """A row for every way, with its gain over the network alone."""
     subset = [f"mean IoU\nof {len(classes)}"] if classes else []
-    header = ["", "mean\nIoU", "gain", *subset, "pixel\naccuracy", "class\naccuracy", "seconds"]
+    header = ["percent", "mean\nIoU", "gain", *subset, "pixel\naccuracy", "class\naccuracy", "seconds"]
     rows = []
     for name, row in scores.items():
         numbers = [row.mean_iou, row.mean_iou - scores[NETWORK].mean_iou]
         numbers += [row.mean_over(classes)] if classes else []
         cells = [f"{number:.2f}" for number in (*numbers, row.pixel_accuracy, row.class_accuracy)]
-        rows.append([name, *cells, "" if name == NETWORK else f"{seconds[name]:.3f}"])
-    return text_table(header, rows)
+        rows.append([name, *cells, "-" if name == NETWORK else f"{seconds[name]:.3f}"])
+    return Table(header, rows)
 
 
 def plain(row: Scores, classes: Sequence[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from crfrnn import CRFRNN
 from eval.beliefs import main
+from tests.csv_cells import cells
 
 CLASSES = ["background", "cat", "dog"]
 
@@ -33,13 +34,17 @@ def test_stored_scores_become_pictures_and_a_log(
 ) -> None:
     out, truth = tmp_path / "out", photo.parents[1] / "SegmentationClass" / "b.png"
     arguments = f"{photo} --label dog --scores {scores} --truth {truth} --iterations 2 --out {out}"
-    assert main([*arguments.split(), "--tensorboard", str(out / "log"), "--classes", *CLASSES]) == 0
+    more = ["--tensorboard", str(out / "log"), "--table", str(tmp_path / "curves.csv"), "--classes", *CLASSES]
+    assert main([*arguments.split(), *more]) == 0
     assert {path.name for path in out.iterdir()} == {"b_dog.png", "b_dog.gif", "log"}
     with Image.open(out / "b_dog.gif") as moving:
         assert moving.n_frames == 3
         assert moving.info["loop"] == 0
     rows = capsys.readouterr().out.splitlines()[-3:]
     assert [row.split()[0] for row in rows] == ["0", "1", "2"]
+    header, *numbers = cells(tmp_path / "curves.csv")
+    assert header == ["iteration", "largest change", "mean change", "free energy per pixel", "mean IoU, percent"]
+    assert [["-" if cell == "" else cell for cell in row] for row in numbers] == [row.split() for row in rows]
     dog = np.asarray(Image.open(truth)) == 2
     void = np.asarray(Image.open(truth)) == 255
     # dog everywhere: background and cat have IoU 0

@@ -46,9 +46,10 @@ def test_a_checkpoint_beside_stored_scores(
 ) -> None:
     checkpoint, out = make_checkpoint(gentle_crf), tmp_path / "out"
     arguments = f"--data {voc} --out {out} --checkpoints net={checkpoint} --scores other={scores} --count 1"
-    assert main(arguments.split()) == 0
+    assert main([*arguments.split(), "--table", str(tmp_path / "compare.tex"), "--figures", "pdf"]) == 0
+    assert (tmp_path / "compare.tex").read_text().startswith("\\begin{tabular}{lrrrrr}\n\\toprule\n")
     assert {path.name for path in out.iterdir()} == {
-        "index.html", "compare.json", "best.png", "median.png", "worst.png"
+        "index.html", "compare.json", "best.pdf", "median.pdf", "worst.pdf"
     }  # fmt: skip
     facts = json.loads((out / "compare.json").read_text())
     columns = ["net", "net + CRF", "net, CRF-RNN", "other", "other + CRF"]

@@ -20,6 +20,7 @@ from eval.run import main
 from eval.scoring.borders import Trimap
 from eval.scoring.evaluate import evaluate, evenly_spaced
 from eval.scoring.methods import with_crf
+from tests.csv_cells import cells
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,9 +61,8 @@ def test_checkpoint_with_a_crf(
 
 def test_borders(voc: Path, make_checkpoint: Callable, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path, out = make_checkpoint(), tmp_path / "out"
-    assert (
-        main(["--checkpoint", str(path), "--data", str(voc), "--iterations", "2", "--borders", "--out", str(out)]) == 0
-    )
+    argv = ["--checkpoint", str(path), "--data", str(voc), "--iterations", "2", "--borders", "--out", str(out)]
+    assert main([*argv, "--table", str(tmp_path / "scores.csv"), "--figures", "svg"]) == 0
     borders = json.loads((out / "scores.json").read_text())["borders"]
     model, dataset = model_from_checkpoint(path)[0], VOCSegmentation(voc, "val")
     trimap = Trimap(dataset.classes)
@@ -74,7 +74,12 @@ def test_borders(voc: Path, make_checkpoint: Callable, tmp_path: Path, capsys: p
     assert borders["bands"]["network"]["mean_iou"] == [wanted[width].mean_iou for width in range(1, 41)]
     assert borders["boundary_iou"]["network"].keys() == set(dataset.classes)
     assert f"{wanted[5].mean_iou:.2f}" in capsys.readouterr().out
-    assert (out / "trimap.png").stat().st_size > 10_000
+    rows = ["network", "network + dense CRF", "network + untrained CRF-RNN T=2"]
+    assert [row[0] for row in cells(tmp_path / "scores.csv")] == ["percent", *rows]
+    assert cells(tmp_path / "scores-classes.csv")[0] == ["IoU, percent", *rows]
+    header, network, *_ = cells(tmp_path / "scores-borders.csv")
+    assert dict(zip(header, network, strict=True))["5 px"] == f"{wanted[5].mean_iou:.2f}"
+    assert (out / "trimap.svg").stat().st_size > 10_000
 
 
 def test_pictures_show_each_method_at_its_last_iteration(

@@ -8,6 +8,7 @@ import pytest
 from crfrnn.data import VOC_CLASSES
 from eval.published import TABLES, rows
 from eval.published.__main__ import main
+from tests.csv_cells import cells
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -29,7 +30,9 @@ def test_means_of_the_server_fit_their_classes() -> None:
 def test_ours_are_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     score = {"mean_iou": 34.567, "iou": {"cat": 50.0, "dog": None}}
     (tmp_path / "scores.json").write_text(json.dumps({"images": 250, "scores": {"network": score}}))
-    assert main(["voc2012_test", "--scores", str(tmp_path / "scores.json")]) == 0
+    table = ["--table", str(tmp_path / "table.csv")]
+    assert main(["voc2012_test", "--scores", str(tmp_path / "scores.json"), *table]) == 0
+    assert cells(tmp_path / "table.csv")[-1][:3] == ["network", "measured", "34.57"]
     lines = capsys.readouterr().out.splitlines()
     (own,) = [line.split() for line in lines if "measured" in line]
     assert own[:3] == ["network", "measured", "34.57"]

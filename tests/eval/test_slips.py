@@ -110,3 +110,18 @@ def test_slips(
     assert f"{slip.split()[0]} is " in captured.err
     assert captured.err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("segment", "parts")])
+@pytest.mark.parametrize("table", ["table.png", "file/below.csv"])
+def test_a_table_that_cannot_be_written(
+    command: str, table: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    main = importlib.import_module(f"eval.{command}").main
+    assert main([*COMMANDS[command][0].split(), "--table", table]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"eval.{command}: ")
+    assert "--table is " in captured.err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from crfrnn.data import write_labels
 from crfrnn.nets import build_model, load_checkpoint
+from tests.csv_cells import cells
 from tests.train.interruptions import interrupted_in
 from train.run import main
 from train.steps.loss import StageLoss
@@ -66,7 +67,12 @@ def test_a_stage_of_the_crf_alone_leaves_the_network_as_it_was(
     arguments: Callable, tmp_path: Path, uninterrupted: Path, weights: Callable
 ) -> None:
     more = ["--only", "joint", "--init", str(uninterrupted / "network.pt"), "--stages.joint.trains", "crf"]
-    assert main(arguments(tmp_path / "run", *more)) == 0
+    assert main(arguments(tmp_path / "run", *more, "--table", str(tmp_path / "table.csv"))) == 0
+    rows = json.loads((tmp_path / "run" / "scores.json").read_text())["scores"]
+    assert [row[:2] for row in cells(tmp_path / "table.csv")[1:]] == [
+        [name, f"{row['mean_iou']:.2f}"] for name, row in rows.items()
+    ]
+    assert cells(tmp_path / "table-classes.csv")[0] == ["IoU, percent", *rows]
     before, after = weights(uninterrupted / "network.pt"), weights(tmp_path / "run" / "joint.pt")
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
     assert not torch.equal(after["crf.cell.compatibility"], 1 - torch.eye(6))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
+from tests.csv_cells import cells
 from train.runs import curves, main
 
 
@@ -37,16 +38,28 @@ def runs(tmp_path: Path) -> list[Path]:
 
 def test_seeds_of_a_recipe_share_a_row(runs: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "new" / "table"
-    assert main([*map(str, runs), "--subset", "background", "cat", "dog", "--out", str(out)]) == 0
+    more = ["--out", str(out), "--table", str(tmp_path / "runs.csv"), "--figures", "pdf"]
+    assert main([*map(str, runs), "--subset", "background", "cat", "dog", *more]) == 0
     of_seeds, of_other = out.with_suffix(".txt").read_text().split("\n\n")
     # means 12 and 62 with a standard deviation of sqrt(8); background and cat: 45 and 47
     rows = [line.split("  ") for line in of_seeds.splitlines() if line.startswith("network alone")]
-    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
-    assert cells == [["network alone", "62.0 ± 2.8", "46.0 ± 1.4", "90.0 ± 0.0", "70.0 ± 0.0"]]
+    numbers = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert numbers == [["network alone", "62.0 ± 2.8", "46.0 ± 1.4", "90.0 ± 0.0", "70.0 ± 0.0"]]
     assert "training took 120 ± 0 s" in of_seeds
+    assert cells(tmp_path / "runs.csv") == [
+        [
+            "one, two, percent: mean ± standard deviation",
+            "mean IoU",
+            "mean IoU of 3",
+            "pixel accuracy",
+            "class accuracy",
+        ],
+        ["network alone", "62.0 ± 2.8", "46.0 ± 1.4", "90.0 ± 0.0", "70.0 ± 0.0"],
+    ]
+    assert cells(tmp_path / "runs-other.csv")[1] == ["network alone", "70.0", "50.0", "90.0", "70.0"]
     assert "network alone 70.0 50.0 90.0 70.0" in " ".join(of_other.split())
     assert [run["name"] for run in json.loads(out.with_suffix(".json").read_text())] == ["one", "two", "other"]
-    assert out.with_suffix(".png").stat().st_size > 10_000
+    assert out.with_suffix(".pdf").stat().st_size > 10_000
 
 
 def test_curves_are_those_of_the_events(runs: list[Path]) -> None:

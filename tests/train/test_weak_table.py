@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from crfrnn.data import write_labels
+from tests.csv_cells import cells
 from train.options import parse
 from train.steps.mixture import check_mixture
 from train.weak_table import ROWS, Options, commands, main
@@ -99,7 +100,9 @@ def test_a_table_beside_what_is_published(
     (out / "em-fixed" / "recipe.json").touch()
     assert main([*argv, "--rows", "em-adapt", "em-fixed", "mil", "full"]) == 143  # of the run that was stopped
     assert called == [("em-fixed", True), ("mil", False)]
-    assert main([*argv, "--rows", "em-adapt", "em-fixed", "full"]) == 0
+    table = ["--table", str(tmp_path / "weak.csv")]
+    assert main([*argv, "--rows", "em-adapt", "em-fixed", "full", *table]) == 0
+    assert cells(tmp_path / "weak.csv")[1] == ["image labels, em-adapt", "30.0", "29.5", "31.0", "30.5", "38.2"]
     assert called[2:] == [("full", False)]
     table = (out / "table.txt").read_text()
     assert [line.split() for line in table.splitlines()[3:]] == [

@@ -70,6 +70,7 @@ LIMITS: dict[type, dict[str, Limits]] = {
         "save_every": COUNT,
         "keep_every": COUNT_OR_NONE,
         "validate_every": COUNT_OR_NONE,
+        "patience": COUNT_OR_NONE,
     },
     Source: {"count": COUNT, "weight": POSITIVE},
     EStep: {
@@ -118,6 +119,11 @@ def check_recipe(recipe: Recipe) -> None:
     for name, stage in recipe.stages.items():
         if stage.scale[0] > stage.scale[1]:
             raise ValueError(f"{flag(f'stages.{name}.scale')} is {show(stage.scale)}; wanted the lower number first")
+        if stage.patience and not stage.validate_every:
+            raise ValueError(
+                f"{flag(f'stages.{name}.patience')} is {stage.patience}, but only the end of the stage is scored; set "
+                f"{flag(f'stages.{name}.validate_every')}, or leave it out"
+            )
 
 
 def check_numbers(settings: Any, prefix: str = "") -> None:

@@ -124,6 +124,8 @@ class Stage:
     """steps between two checkpoints that are kept; 0 for none"""
     validate_every: int = 0
     """steps between two scorings of the validation list; 0 for the end of the stage only"""
+    patience: int = 0
+    """the stage stops after this many scorings in a row without a better mean IoU; 0 for never"""
 
 
 @dataclass(frozen=True)

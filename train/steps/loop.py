@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from itertools import takewhile
 from typing import Any, cast
 
 import torch
@@ -33,7 +34,7 @@ class Training:
     """One stage of a run. `last` is the checkpoint that it continues from, or None.
 
     Writes `last.pt` every `save_every` steps, `<name>-<step>.pt` every `keep_every`, `<name>-best.pt` where a validation
-    is the best so far, and `<name>.pt` at the end.
+    is the best so far, and `<name>.pt` at the end, which comes early where the stage has `patience`.
     """
 
     def __init__(self, run: Run, name: str, model: SegmentationModel, last: Mapping[str, Any] | None) -> None:
@@ -94,7 +95,7 @@ class Training:
         with run.stop.deferred(), self.bar() as bar:
             began = time.perf_counter()
             epoch_began, epoch_step = began, self.progress.step
-            for passes in batches:
+            for passes in takewhile(lambda _: self.stopped is None, batches):
                 loss = self.step(passes)
                 now = time.perf_counter()
                 speed, began = stage.batch_size / (now - began), now
@@ -239,10 +240,24 @@ class Training:
             mean_iou, text = validate(self.run, self.result, self.writer, step)
         self.log.write(self.name, step, text)
         self.progress.validated = step
+        self.progress.waited += 1
         if mean_iou > self.progress.best:
-            self.progress.best = mean_iou
+            self.progress.best, self.progress.waited = mean_iou, 0
             self.save(f"{self.name}-best.pt", resumable=False)
+        if self.stopped is not None:
+            self.log.write(self.name, step, self.stopped)
         self.shared.train()
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the stage ends before its last step; None where it does not."""
+        progress, patience = self.progress, self.stage.patience
+        if not patience or progress.waited < patience or progress.step == self.stage.steps:
+            return None
+        return (
+            f"mean IoU not above {progress.best:.2f} in {patience} validations: stopped after step {progress.step} "
+            f"of {self.stage.steps}"
+        )
 
     def save_if_due(self) -> None:
         kept = self.stage.keep_every and self.progress.step % self.stage.keep_every == 0
@@ -262,6 +277,8 @@ class Training:
         now = time.perf_counter()
         self.progress.seconds, self.clock = self.progress.seconds + now - self.clock, now
         training: dict[str, Any] = {"stage": self.name, "step": self.progress.step, "seconds": self.progress.seconds}
+        if self.stopped is not None:
+            training["stopped"] = self.stopped
         if self.run.recipe.parts.wanted:
             training["parts"] = asdict(self.run.recipe.parts)
         if resumable:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.bench.gpu.roofline import BATCHES, CORNERS, LABELS, SIZE, TARGETS, bytes_of_an_iteration
+from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +34,7 @@ HEADER = (
     "code",
     "build, ms\nan image",
     "T = 10, ms\nan image",
-    "share of\nbandwidth",
+    "share of\nbandwidth, %",
 )
 
 
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda", help="where to compute (default: cuda)")
     parser.add_argument("--repeats", type=int, default=5, help="timed runs of each (default: 5)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    add_table_flag(parser)
     options = parser.parse_args(argv)
     from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
 
@@ -61,8 +63,8 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
     from eval.bench.task import guide_image, resized
     from eval.scoring.record import hardware, origin, write_json
-    from eval.scoring.tables import text_table
 
+    check_table(options.table)
     if options.device != "cuda" or not torch.cuda.is_available():
         raise ValueError(f"--device {options.device}: wanted cuda, and a GPU that torch can use")
     photos = [resized(guide_image(path), SIZE) for path in options.images or [None]]
@@ -73,7 +75,9 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         for batch in BATCHES
         for row in measure(photos, thetas, batch, bandwidth, options.repeats)
     ]
-    print(text_table(HEADER, [cells(row) for row in rows]))
+    table = Table(HEADER, [cells(row) for row in rows])
+    print(table)
+    write_tables(options.table, {"inference": table})
     steps = [training(photos, thetas, options.repeats) for thetas in THETAS]
     for step in steps:
         print(
@@ -96,7 +100,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
 def cells(row: dict[str, Any]) -> list[str]:
     """A row of the table."""
-    figures = [f"{row['build']:.2f}", f"{row['loop']:.2f}", f"{100 * row['share']:.0f} %"]
+    figures = [f"{row['build']:.2f}", f"{row['loop']:.2f}", f"{100 * row['share']:.0f}"]
     return [row["bandwidths"], str(row["batch"]), f"{row['vertices']:,}", row["code"], *figures]
 
 

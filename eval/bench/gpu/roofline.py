@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
+
 SIZE, LABELS, BATCHES, ITERATIONS = (375, 500), 21, (1, 16), 10
 TARGETS = {(80.0, 13.0): 2e-3, (160.0, 3.0): 4e-3}
 """by the bandwidths of the appearance kernel, seconds an image"""
@@ -24,7 +26,7 @@ CORNERS = (3, 6)
 """of the simplices of the kernels, smoothness and appearance"""
 HEADER = (
     "bandwidths", "batch", "vertices\nof an image", "MB an\niteration", "launches an\niteration",
-    *(f"{device},\n{what}" for device in DEVICES for what in ("ms an image", "share")),
+    *(f"{device},\n{what}" for device in DEVICES for what in ("ms an image", "share, %")),
 )  # fmt: skip
 
 
@@ -36,18 +38,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--image", type=Path, help="a photograph (default: a drawn scene)")
+    add_table_flag(parser)
     options = parser.parse_args(argv)
     from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
 
-    return exit_code("eval.bench.gpu.roofline", lambda: run(options.image))
+    return exit_code("eval.bench.gpu.roofline", lambda: run(options.image, options.table))
 
 
-def run(image: Path | None) -> int:
+def run(image: Path | None, file: Path | None = None) -> int:
     """Count and print. Raises as reading the photograph does."""
-    from eval.scoring.tables import text_table
-
+    check_table(file)
     counts = {thetas: vertices_of(image, thetas) for thetas in TARGETS}
-    print(text_table(HEADER, [cells(thetas, batch, counts[thetas]) for thetas in TARGETS for batch in BATCHES]))
+    table = Table(HEADER, [cells(thetas, batch, counts[thetas]) for thetas in TARGETS for batch in BATCHES])
+    print(table)
+    write_tables(file, {"roofline": table})
     return 0
 
 
@@ -73,7 +77,10 @@ def cells(thetas: tuple[float, float], batch: int, vertices: int) -> list[str]:
     row = [f"({thetas[0]:g}, {thetas[1]:g})", str(batch), f"{vertices:,}", f"{batch * moved / 1e6:,.0f}", str(launches)]
     for bandwidth in DEVICES.values():
         floor = ITERATIONS * moved / bandwidth
-        row += [f"{1e3 * max(floor, ITERATIONS * launches * LAUNCH / batch):.2f}", f"{floor / TARGETS[thetas]:.0%}"]
+        row += [
+            f"{1e3 * max(floor, ITERATIONS * launches * LAUNCH / batch):.2f}",
+            f"{100 * floor / TARGETS[thetas]:.0f}",
+        ]
     return row
 
 

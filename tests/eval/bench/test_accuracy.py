@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from eval.bench.accuracy import main
+from tests.csv_cells import cells
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def test_tables_and_files(tmp_path: Path, photos: list[str], capsys: pytest.Capt
     np.savez(unary, names=["a", "b"], logits=np.random.default_rng(1).normal(0, 2, (2, 3, 3, 4)).astype(np.float32))
     arguments = ["--images", *photos, "--unary", str(unary), "--crop", "10", "12", "--out", str(out)]
     arguments += ["--theta-alpha", "8", "20", "--theta-beta", "60", "--theta-gamma", "2"]
-    assert main(arguments) == 0
+    assert main([*arguments, "--table", str(tmp_path / "table.csv")]) == 0
 
     text = out.read_text()
     assert str(tmp_path) not in text
@@ -44,6 +45,10 @@ def test_tables_and_files(tmp_path: Path, photos: list[str], capsys: pytest.Capt
     assert all(0.8 < row["equal labels"] <= 1 for row in found["appearance"])
     with Image.open(out.with_suffix(".png")) as picture:
         assert picture.format == "PNG"
+    header, first, *_ = cells(tmp_path / "table.csv")
+    share = 100 * next(row["normalized error"] for row in found["appearance"] if row["unary"] == "network")
+    assert dict(zip(header, first, strict=True))["normalized error, %"] == f"{share:.1f}"
+    assert [row[1] for row in cells(tmp_path / "table-smoothness.csv")] == ["bandwidths", "2", "2", "2", "2"]
     printed = capsys.readouterr().out.splitlines()
     assert sum(line.startswith(("network ", "synthetic ")) for line in printed) == 8 + 4
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 import crfrnn.densecrf
 from eval.bench.parity import main
+from tests.csv_cells import cells
 
 # The number of pixels is a multiple of four. For other numbers pydensecrf2 and this module differ by up to about 0.01 on
 # images of noise; why is not known.
@@ -70,7 +71,10 @@ def test_exit_code_and_figures(
     monkeypatch.setattr(crfrnn.densecrf, "DenseCRF2D", ours)
     photo, out = tmp_path / "photo.png", tmp_path / "parity.json"
     Image.fromarray(image).save(photo)
-    assert main(["--image", str(photo), "--labels", "3", "--iterations", "2", "--out", str(out)]) == code
+    more = ["--out", str(out), "--table", str(tmp_path / "table.csv")]
+    assert main(["--image", str(photo), "--labels", "3", "--iterations", "2", *more]) == code
+    assert len(cells(tmp_path / "table.csv")) == 1 + 2 * 4 * 3
+    assert {row[-1] for row in cells(tmp_path / "table-others.csv")} == {"met", "yes"}
     facts = json.loads(out.read_text())
     assert len(facts["grid"]) == 2 * 4 * 3 * 3
     assert all(row["met"] for row in facts["others"])

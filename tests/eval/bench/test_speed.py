@@ -18,7 +18,8 @@ from eval.bench.memory import measure_memory
 from eval.bench.peers import MODULES, function_for
 from eval.bench.sections import FULL, Case, Inputs, cases, key, training_step
 from eval.bench.speed import main
-from eval.bench.tables import OURS, PLAIN, PYDENSECRF, SECTIONS, SEEN, SIMPLECRF, section_text
+from eval.bench.tables import OURS, PLAIN, PYDENSECRF, SECTIONS, SEEN, SIMPLECRF, section_table
+from tests.csv_cells import cells
 
 COMMON = (319, 500)
 original = densecrf.DenseCRF2D
@@ -53,7 +54,11 @@ def test_quick_run_writes_what_it_measured(tmp_path: Path, photo: Path, capsys: 
     out = tmp_path / "results" / "bench.json"
     sections = [section for section in SECTIONS if section != "memory"]
     arguments = ["--quick", "--repeats", "1", "--threads", "1", "--image", str(photo), "--out", str(out)]
-    assert main([*arguments, "--only", *sections]) == 0
+    assert main([*arguments, "--table", str(tmp_path / "speed.csv"), "--only", *sections]) == 0
+    assert cells(tmp_path / "speed.csv")[0][:3] == ["(theta_alpha, theta_beta)", "system", "seconds"]
+    assert cells(tmp_path / "speed-labels.csv")[0][:3] == [
+        "(theta_alpha, theta_beta)", "labels", "crfrnn, 1 thread seconds"
+    ]  # fmt: skip
 
     text = out.read_text()
     assert str(tmp_path) not in text
@@ -154,7 +159,7 @@ def records() -> list[dict]:
 
 
 def test_table_of_growth() -> None:
-    *_, small, large = section_text("pixels", records()).splitlines()
+    *_, small, large = str(section_table("pixels", records())).splitlines()
     assert small.split() == ["(80,", "13)", "10", "x", "10", "2.000", "5.000", "2e+04", "2.50"]
     assert large.split() == ["(80,", "13)", "20", "x", "20", "9.000", "-", "2.25e+04", "-"]
 

@@ -11,6 +11,7 @@ from pydensecrf import densecrf
 
 from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
 from eval.bench.whole_set import main
+from tests.csv_cells import cells
 
 NAMES, CLASSES, SIZE = ("a", "b", "c"), ("background", "cat", "dog"), (16, 20)
 MESSAGE_TOLERANCE = 2.0
@@ -96,7 +97,8 @@ def test_figures_are_those_counted_by_hand(tmp_path: Path, data: Path, truths: n
     np.savez(unaries, names=NAMES, logits=scores)
     arguments = ["--unaries", str(unaries), "--data", str(data), "--out", str(out), "--threads", "1"]
     limits = ["--min-belief", str(MIN_BELIEF), "--message-tolerance", str(MESSAGE_TOLERANCE)]
-    assert main([*arguments, *limits]) == 0
+    assert main([*arguments, *limits, "--table", str(tmp_path / "whole.csv")]) == 0
+    assert len(list(tmp_path.glob("whole*.csv"))) == len(SETTINGS)
     results = json.loads(out.read_text())["results"]
     assert list(results) == list(SETTINGS)
     photos = [np.array(Image.open(data / f"JPEGImages/{name}.jpg")) for name in NAMES]
@@ -108,6 +110,10 @@ def test_figures_are_those_counted_by_hand(tmp_path: Path, data: Path, truths: n
             for limits in ((0, 0), (MIN_BELIEF, 0), (0, MESSAGE_TOLERANCE), (MIN_BELIEF, MESSAGE_TOLERANCE))
         )
         rows = results[setting]
+        if setting == next(iter(SETTINGS)):
+            assert [row[1] for row in cells(tmp_path / "whole.csv")[1:]] == [
+                f"{row['mean IoU']:.2f}" for row in rows.values()
+            ]
         assert rows["network alone"] == {"mean IoU": pytest.approx(mean_iou(scores.argmax(3), truths))}
         for name, beliefs, reference in (
             ("pydensecrf2", peer, peer), ("CRFRNN", full, peer), ("CRFRNN, min_belief", few, full),
@@ -138,4 +144,4 @@ def test_the_first_images_only(
     assert main(["--unaries", str(unaries), *given.split(), "--limit", "2", "--threads", "1"]) == 0
     wanted = f"{mean_iou(scores[:2].argmax(3), truths[:2]):.2f}"
     printed = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("network alone")]
-    assert printed == [["network", "alone", wanted]] * len(SETTINGS)
+    assert printed == [["network", "alone", wanted, *"-----"]] * len(SETTINGS)

@@ -123,6 +123,25 @@ def test_a_figure_that_cannot_be_drawn_leaves_the_old_file(tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(("ending", "beginning"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_the_ending_chooses_the_format_and_the_day_does_not_matter(
+    ending: str, beginning: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{i}.{ending}" for i in range(2)]
+    for day, path in enumerate(paths):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", str(86400 * day))  # what matplotlib would take for now
+        save_figure(matrix_figure(torch.eye(2), ["cat", "dog"], "penalties"), path)
+    first, second = (path.read_bytes() for path in paths)
+    assert first.startswith(beginning)
+    assert first == second
+    assert b"/Type3" not in first  # fonts that publishers refuse
+
+
+def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"figure.jpg; wanted a name that ends in \.png or \.pdf or \.svg"):
+        save_figure(matrix_figure(torch.eye(2), ["cat", "dog"], "penalties"), tmp_path / "figure.jpg")
+
+
 def test_a_matrix_is_labeled_on_both_sides_with_its_values() -> None:
     matrix = torch.tensor([[0.0, 2.0], [-1.0, 0.5]])
     figure = matrix_figure(matrix, ["cat", "dog"], "penalties")

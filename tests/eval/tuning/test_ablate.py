@@ -13,6 +13,7 @@ from eval.tuning.ablate import main
 from eval.tuning.ablation_cells import Running
 from eval.tuning.ablation_report import columns
 from eval.tuning.scored_images import ScoredImages, ScoreSource
+from tests import csv_cells
 from tests.eval.children import killed_after
 from tests.eval.stored_scores import write_folder
 
@@ -38,7 +39,10 @@ def content(folder: Path) -> list[dict]:
 def test_scores_of_every_number_of_iterations(
     arguments: Callable, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert main(arguments("out")) == 0
+    assert main(arguments("out", "--table", str(tmp_path / "table.csv"))) == 0
+    header, *rows = csv_cells.cells(tmp_path / "table.csv")
+    assert header == ["mean IoU, percent, by T at test", "0", "1", "2", "3", "best"]
+    assert [row[0] for row in rows] == ["train T 1", "train T 2"]
     cells = content(tmp_path / "out")
     assert [(cell["train T"], cell["seed"]) for cell in cells] == [(1, 0), (1, 1), (2, 0), (2, 1)]
     images = ScoredImages(ScoreSource(voc, tmp_path / "scores", sample=2), rest=True)

@@ -9,6 +9,7 @@ from crfrnn.presets import FixedCRF, GridCRF
 from eval.scoring.metrics import Confusion
 from eval.tuning.grid_crf import DENSE, GRID, UNARY, Noisy, main
 from eval.tuning.scored_images import ScoredImages, ScoreSource
+from tests.csv_cells import cells
 from tests.eval.stored_scores import write_folder
 
 
@@ -24,7 +25,10 @@ def arguments(voc: Path, tmp_path: Path, *more: str) -> list[str]:
 def test_the_best_parameters_of_some_images_on_the_others(
     voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert main(arguments(voc, tmp_path, "--pictures", "1")) == 0
+    assert main(arguments(voc, tmp_path, "--pictures", "1", "--table", str(tmp_path / "table.csv"))) == 0
+    assert [row[:2] for row in cells(tmp_path / "table.csv")[:4]] == [
+        ["percent", "origin"], ["unary", "measured"], [GRID, "measured"], [DENSE, "measured"]
+    ]  # fmt: skip
     content = json.loads((tmp_path / "out" / "scores.json").read_text())
     source = ScoreSource(voc, tmp_path / "scores", sample=2)
     tried = {

@@ -8,6 +8,7 @@ import torch
 from crfrnn.data import VOCSegmentation, make_toy
 from eval.inputs.crf_file import read_crf
 from eval.tuning.learn import main
+from tests.csv_cells import cells
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def scores(toy: Path, tmp_path: Path) -> Path:
 def test_learns_and_writes(toy: Path, scores: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     text = f"--data {toy} --list train --unaries {scores} --sample 3 --steps 4 --kernel-weights diagonal"
     argv = [*text.split(), "--bandwidths", "learned", "--start.num-iterations", "2", "--out", str(tmp_path / "out")]
-    assert main(argv) == 0
+    assert main([*argv, "--table", str(tmp_path / "table.csv")]) == 0
     printed = capsys.readouterr().out
     content = json.loads((tmp_path / "out" / "crf.json").read_text())
     crf = read_crf(tmp_path / "out" / "crf.json")
@@ -38,6 +39,8 @@ def test_learns_and_writes(toy: Path, scores: Path, tmp_path: Path, capsys: pyte
     assert f"{float(crf.cell.kernel_weights[1].mean()):.3g}, {float(crf.bandwidths[1][0]):.3g}" in printed
     assert (len(content["images"]), len(content["losses"]), content["learning"]["steps"]) == (3, 4, 4)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["crf.json"]
+    _, smoothness, _ = cells(tmp_path / "table.csv")
+    assert smoothness[:2] == ["smoothness", "3, 3"]
 
     assert main(argv) == 2
     assert "pass another folder" in capsys.readouterr().err

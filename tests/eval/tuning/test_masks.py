@@ -8,6 +8,7 @@ import torch
 
 from crfrnn.data import Sample
 from eval.tuning.masks import TRIED, coarse, figures, main
+from tests.csv_cells import cells
 from tests.eval.stored_scores import write_archive
 
 
@@ -42,7 +43,9 @@ def test_figures_without_a_crf() -> None:
 def test_the_command(voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scores = write_archive(voc, tmp_path / "scores.npz")
     out = tmp_path / "masks.json"
-    assert main(["--data", str(voc), "--unaries", str(scores), "--sample", "2", "--out", str(out)]) == 0
+    more = ["--out", str(out), "--table", str(tmp_path / "masks.csv")]
+    assert main(["--data", str(voc), "--unaries", str(scores), "--sample", "2", *more]) == 0
+    assert [row[0] for row in cells(tmp_path / "masks.csv")] == ["IoU, percent", "none", *map(str, TRIED)]
     rows = json.loads(out.read_text())["rows"]
     assert list(rows) == ["none", *map(str, TRIED)]
     assert all(0 <= value <= 100 for row in rows.values() for value in row)

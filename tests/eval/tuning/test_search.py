@@ -15,6 +15,7 @@ from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.search import Counting, Search, main
 from eval.tuning.search_grid import Grid, around, first_round, first_steps
 from eval.tuning.search_store import Store
+from tests.csv_cells import cells
 from tests.eval.children import killed_after
 from tests.eval.stored_scores import write_folder
 
@@ -39,8 +40,11 @@ def content(folder: Path) -> dict:
 
 @pytest.mark.parametrize("metric", ["mean_iou", "class_accuracy", "weighted_iou"])
 def test_cells_are_scored_and_the_best_is_kept(arguments: Callable, voc: Path, tmp_path: Path, metric: str) -> None:
-    assert main(arguments("out", "--metric", metric)) == 0
+    assert main(arguments("out", "--metric", metric, "--table", str(tmp_path / "best.csv"))) == 0
     found = content(tmp_path / "out")
+    assert cells(tmp_path / "best.csv") == [
+        ["percent", metric], *([cell, f"{value:.2f}"] for cell, value in found["tried"].items())
+    ]  # fmt: skip
     assert len(found["images"]) == 3
     values = list(found["tried"].values())
     assert values == sorted(values, reverse=True)

@@ -10,6 +10,7 @@ from eval.inputs.crf_file import write_crf
 from eval.scoring.metrics import Confusion
 from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.table import main
+from tests.csv_cells import cells
 from tests.eval.stored_scores import write_folder
 
 
@@ -24,7 +25,7 @@ def arguments(voc: Path, tmp_path: Path) -> Callable[..., list[str]]:
 def test_rows_are_scored_on_what_is_left_over(
     arguments: Callable, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert main(arguments("--subset", "cat", "dog")) == 0
+    assert main(arguments("--subset", "cat", "dog", "--table", str(tmp_path / "table.csv"), "--figures", "pdf")) == 0
     content = json.loads((tmp_path / "out.json").read_text())
     rows = content["rows"]
     assert list(rows) == ["network alone", *PUBLISHED, "mine"]
@@ -47,7 +48,10 @@ def test_rows_are_scored_on_what_is_left_over(
     gain = rows["mine"]["mean_iou"] - rows["network alone"]["mean_iou"]
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("mine"))
     assert line.split()[2] == f"{gain:.2f}"
-    assert (tmp_path / "out.png").stat().st_size > 10_000
+    header, network, *_, mine = cells(tmp_path / "table.csv")
+    assert header[:4] == ["percent", "mean IoU", "gain", "mean IoU of 2"]
+    assert (network[-1], mine[:3]) == ("", line.split()[:3])
+    assert (tmp_path / "out.pdf").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(
