@@ -23,7 +23,6 @@ from crfrnn.presets import FixedCRF
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from crfrnn import CRFRNN
     from eval.pictures.iterations import Iterations
 
 FRAME_MS, LAST_FRAME_MS = 700, 2500
@@ -66,20 +65,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options) -> int:
     """Run mean field, draw and save. Raises OSError or ValueError where the options cannot be followed."""
-    from crfrnn.data import read_image
     from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
-    from eval.inputs.photos import read_photo
+    from eval.inputs.scored_photo import check_source, read_scored_photo
     from eval.pictures.belief_maps import belief_figure, frames, write_iterations
     from eval.pictures.figures import overlay, save_figure
     from eval.pictures.iterations import watch
     from eval.scoring.metrics import check_classes
 
-    if (options.checkpoint is None) == (options.scores is None):
-        raise ValueError("wanted either --checkpoint or --scores: a network to run, or the stored scores of one")
-    if options.network is not None and options.checkpoint is None:
-        raise ValueError(
-            f"--network is {options.network}, and there is no --checkpoint that could hold it; leave it out"
-        )
+    check_source(options.checkpoint, options.scores, options.network)
     if not options.label:
         raise ValueError("--label names no class; wanted one or more")
     check_counts(0, iterations=options.iterations)
@@ -87,12 +80,18 @@ def run(options: Options) -> int:
     check_folder("--out", options.out)
     if options.tensorboard is not None:
         check_folder("--tensorboard", options.tensorboard)
-    # A mask and stored scores are of the pixels as they lie in the file; a photograph alone may be turned upright.
-    photo = read_photo(options.image) if options.truth is None and options.scores is None else read_image(options.image)
-    truth = None if options.truth is None else read_truth(options.truth, photo)
-    unary, crf, classes = read_scores(options, photo)
+    scored = read_scored_photo(
+        options.image,
+        options.dense_crf,
+        checkpoint=options.checkpoint,
+        network=options.network,
+        scores=options.scores,
+        classes=options.classes,
+        truth=options.truth,
+    )
+    photo, unary, classes, truth = scored.photo, scored.unary, scored.classes, scored.truth
     check_classes(options.label, classes)
-    seen = watch(crf, unary, photo[None].to(unary), classes, options.label, options.iterations, truth)
+    seen = watch(scored.crf, unary, photo[None].to(unary), classes, options.label, options.iterations, truth)
     painted = None if truth is None else overlay(photo, truth, classes)
     for label in options.label:
         name = f"{options.image.stem}_{label}".replace("/", "-")
@@ -108,44 +107,6 @@ def run(options: Options) -> int:
         print(f"tensorboard --samples_per_plugin images=100 --logdir {options.tensorboard}")
     print(f"\n{table(seen)}")
     return 0
-
-
-def read_truth(path: Path, photo: Tensor) -> Tensor:
-    """The mask [H, W] of a photograph [3, H, W]. Raises ValueError where its size is another, and as `read_labels`."""
-    from crfrnn.data import read_labels
-
-    truth = read_labels(path)
-    if truth.shape != photo.shape[1:]:
-        sizes = [f"{each.shape[-1]} x {each.shape[-2]}" for each in (truth, photo)]
-        raise ValueError(
-            f"{path} is {sizes[0]}, the photograph {sizes[1]} (width x height); wanted the mask of this one"
-        )
-    return truth
-
-
-def read_scores(options: Options, photo: Tensor) -> tuple[Tensor, CRFRNN, Sequence[str]]:
-    """The unary [1, L, H, W], the CRF that follows it, and the names of the labels."""
-    import torch
-
-    from crfrnn.data import VOC_CLASSES
-    from crfrnn.nets import infer
-    from eval.inputs.checkpoints import load_model
-    from eval.inputs.scores_file import read_unary
-
-    if options.checkpoint is not None:
-        model, classes = load_model(options.checkpoint, options.network)
-        device = next(model.parameters()).device
-        unary = infer(model, photo[None].to(device, torch.float32), 0)
-        return unary, model.crf or options.dense_crf.build(len(classes)).to(device), classes
-    assert options.scores is not None
-    unary = read_unary(options.scores, (photo.shape[1], photo.shape[2]), options.image.stem)
-    names = options.classes or VOC_CLASSES
-    if unary.shape[1] != len(names):
-        raise ValueError(
-            f"{options.scores} has {unary.shape[1]} labels, and there are {len(names)} names; "
-            "name its labels with --classes"
-        )
-    return unary, options.dense_crf.build(len(names)), names
 
 
 def save_animation(pictures: Sequence[Tensor], path: Path) -> None:
