@@ -11,10 +11,14 @@ from crfrnn.data import VOID
 from crfrnn.kernels import IMAGE
 from crfrnn.state import believed_labels
 from eval.inputs.scored_photo import ScoredPhoto
-from eval.pictures.explorer.strips import quantized, spanned, strip
+from eval.pictures.explorer.strips import Strip, family, spanned, strip
 from eval.pictures.explorer.terms import Terms, row_sums, terms_of
 from eval.pictures.explorer.thumbnail import reduced
 
+UNARY_STEPS, PENALTY_STEPS = 4095, 127
+"""of logits between their least and largest: 12 and 7 bits"""
+LEAST_BELIEF = 5e-4
+"""of any pixel in a label on the thumbnail: it then could not be seen in 8 bits"""
 MOST_PIXELS, MOST_ITERATIONS = 1_000_000, 50
 NAMES = {(True, False): "smoothness", (True, True): "appearance", (False, True): "color"}
 """of kernels, by whether they compare positions and colors"""
@@ -69,7 +73,7 @@ def check(scored: ScoredPhoto, num_iterations: int) -> None:
             )
 
 
-def packed_photo(photo: Tensor) -> dict[str, Any]:
+def packed_photo(photo: Tensor) -> Strip:
     """A photograph uint8 [3, H, W] as a strip of its green, red and blue: each predicts the next one well."""
     return strip(photo[[1, 0, 2]].cpu().numpy())
 
@@ -78,11 +82,18 @@ def packed_terms(terms: Terms) -> dict[str, Any]:
     """Labels and beliefs of every iteration, the unary, and the penalties of every kernel and label."""
     return {
         "labels": strip(terms.labels.numpy()),
-        "beliefs": [quantized(each, 0.0, 1.0) for each in terms.beliefs],
-        "unary": [spanned(each[None], 16) for each in terms.unary],
-        "penalties": [[spanned(each, 8) for each in kernel] if kernel.numel() else [] for kernel in terms.penalties],
+        "beliefs": family(list(terms.beliefs), 0.0, 1.0, 255),
+        "unary": [spanned(each[None], UNARY_STEPS) for each in terms.unary],
+        "penalties": [packed_penalties(kernel) for kernel in terms.penalties],
         "freeEnergy": terms.free_energy,
     }
+
+
+def packed_penalties(penalties: Tensor) -> list[Strip]:
+    """What one kernel takes from every label in every iteration, [K, T, H, W]."""
+    if not penalties.numel():  # no iterations
+        return []
+    return family(list(penalties), float(penalties.min()), float(penalties.max()), PENALTY_STEPS)
 
 
 def words(crf: CRFRNN) -> str:
@@ -102,7 +113,7 @@ def packed_crf(crf: CRFRNN, photo: Tensor) -> dict[str, Any]:
     kernels = packed_kernels(crf)
     if crf.normalization in ("before", "symmetric"):
         for kernel, sums in zip(kernels, row_sums(crf, photo), strict=True):
-            kernel["roots"] = spanned(inverse_roots(sums, crf.exclude_self)[None], 16)
+            kernel["roots"] = spanned(inverse_roots(sums, crf.exclude_self)[None], 65535)
     return {"kernels": kernels, "normalization": crf.normalization, "excludeSelf": crf.exclude_self}
 
 
@@ -141,13 +152,17 @@ def inverse_roots(sums: Tensor, exclude_self: bool) -> Tensor:
 
 
 def packed_thumbnail(scored: ScoredPhoto) -> dict[str, Any]:
-    """The small photograph, the scores of all labels on it, and which of them `min_belief` leaves out."""
+    """The small photograph and the scores on it, without the labels that no pixel believes in, or that `min_belief` hides.
+
+    Where all labels are charged alike, these would only lose.
+    """
     photo, unary = reduced(scored.photo, scored.unary[0].cpu())
-    believed = believed_labels(scored.unary, scored.crf.min_belief)[0]
+    believed = believed_labels(scored.unary, max(scored.crf.min_belief, LEAST_BELIEF))[0]
+    labels = believed.nonzero()[:, 0].tolist()
     return {
         "height": photo.shape[1],
         "width": photo.shape[2],
         "photo": packed_photo(photo),
-        "unary": [spanned(each[None], 16) for each in unary],
-        "hidden": (~believed).tolist(),
+        "labels": labels,
+        "unary": [spanned(unary[label][None], UNARY_STEPS) for label in labels],
     }

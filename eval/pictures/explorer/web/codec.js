@@ -44,7 +44,23 @@ function unpredict(frame, width, height) {
 
 // The same with the numbers that the integers stand for: value(f, i).
 async function unpackedNumbers(strip) {
-  const frames = await unpacked(strip);
-  const step = (strip.high - strip.low) / (2 ** strip.bits - 1);
-  return { frames, value: (f, i) => strip.low + step * frames[f][i] };
+  return withNumbers(strip, await unpacked(strip));
+}
+
+const withNumbers = (strip, frames) => ({ frames, value: (f, i) => strip.low + strip.step * frames[f][i] });
+
+// Strips of which some hold only what a mixture of those before them leaves.
+async function unpackedFamily(strips) {
+  const families = await Promise.all(strips.map(unpacked));
+  strips.forEach(({ mix }, n) => {
+    if (!mix) return;
+    families[n].forEach((frame, f) => {
+      for (let i = 0; i < frame.length; i++) {
+        let predicted = mix[0] + 2048;
+        for (let m = 0; m < n; m++) predicted += mix[m + 1] * families[m][f][i];
+        frame[i] += (predicted >> 12) - 128;
+      }
+    });
+  });
+  return strips.map((strip, n) => withNumbers(strip, families[n]));
 }

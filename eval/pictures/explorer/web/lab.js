@@ -67,31 +67,32 @@ function startWorker() {
 }
 
 function problemOf(model, settings) {
-  const { width, height, unary, hidden, photo } = model.thumbnail;
+  const { width, height, unary, labels, photo } = model.thumbnail;
   const { normalization, excludeSelf, kernels } = model.crf;
   return {
-    width, height, unary, hidden, normalization, excludeSelf,
+    width, height, unary, normalization, excludeSelf,
     red: photo.red, green: photo.green, blue: photo.blue,
     scaleX: model.width / width,
     scaleY: model.height / height,
     iterations: settings.iterations,
-    kernels: kernels.map(({ matrix }, m) => ({ matrix, ...settings.kernels[m] })),
+    kernels: kernels.map(({ matrix }, m) => ({ matrix: labels.map((row) => labels.map((column) => matrix[row][column])), ...settings.kernels[m] })),
   };
 }
 
 function report(model, lab, seconds) {
-  const [before, after] = [lab.baseline, lab.result].map((beliefs) => likeliest(beliefs));
+  const [before, after] = [lab.baseline, lab.result].map((beliefs) => likeliest(model, beliefs));
   const moved = after.reduce((sum, label, i) => sum + (label !== before[i]), 0);
   const time = `exact sums in ${seconds.toFixed(1)} s`;
   if (lab.result === lab.baseline) return `${time} · move a slider, and the right picture follows`;
   return `${time} · ${((100 * moved) / after.length).toFixed(1)} % of the pixels have another label than with the numbers of the layer`;
 }
 
-function likeliest(beliefs) {
+// The likeliest labels of the thumbnail, as numbers among all labels.
+function likeliest(model, beliefs) {
   return Uint8Array.from(beliefs[0], (_, i) => {
     let best = 0;
     for (let label = 1; label < beliefs.length; label++) if (beliefs[label][i] > beliefs[best][i]) best = label;
-    return best;
+    return model.thumbnail.labels[best];
   });
 }
 
@@ -100,8 +101,8 @@ function drawLabels(canvas, model, styles, beliefs, state) {
   const { width, height, photo } = model.thumbnail;
   drawPhoto(canvas, photo);
   if (!beliefs) return;
-  const small = { ...model, width, height, pixels: width * height, labels: [likeliest(beliefs)] };
-  small.belief = (label, t, i) => beliefs[model.shown[label]][i];
+  const small = { ...model, width, height, pixels: width * height, labels: [likeliest(model, beliefs)] };
+  small.belief = (label, t, i) => beliefs[model.thumbnail.labels.indexOf(model.shown[label])]?.[i] ?? 0;
   const layer = ["belief", "difference"].includes(state.layer) ? "belief" : "labels";
   const over = document.createElement("canvas");
   const scale = enlargement(small);

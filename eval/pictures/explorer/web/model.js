@@ -3,14 +3,13 @@
 
 async function readModel(data) {
   const { width, height } = data;
-  const numbers = (strips) => Promise.all(strips.map(unpackedNumbers));
   const [photo, labels, truth, beliefs, unary, penalties, roots, thumbnail] = await Promise.all([
     readPhoto(data.photo),
     unpacked(data.labels),
     data.truth && unpacked(data.truth),
-    numbers(data.beliefs),
-    numbers(data.unary),
-    Promise.all(data.penalties.map(numbers)),
+    unpackedFamily(data.beliefs),
+    Promise.all(data.unary.map(unpackedNumbers)),
+    Promise.all(data.penalties.map(unpackedFamily)),
     Promise.all(data.crf.kernels.map((kernel) => kernel.roots && unpackedNumbers(kernel.roots))),
     readThumbnail(data.thumbnail),
   ]);

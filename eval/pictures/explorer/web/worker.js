@@ -3,11 +3,13 @@
 // Everything is a list of planes, one per label, in double precision.
 "use strict";
 
-// Beliefs and kernels that are lost beside 1 in float32, and in float64.
-const NO_BELIEF = 1e-8, NO_KERNEL = 1e-16;
+// A label that no pixel believes in more than this sends nothing: beliefs stay right to 8 bits, and most of many labels drop out.
+const NO_BELIEF = 5e-4;
+// A kernel below this is lost beside 1 in double precision.
+const NO_KERNEL = 1e-16;
 
 onmessage = ({ data: problem }) => {
-  const { iterations, kernels, hidden } = problem;
+  const { iterations, kernels } = problem;
   const steps = kernels.length * (iterations + 1);
   let done = 0;
   const progress = (part) => postMessage({ progress: (done + part) / steps });
@@ -17,7 +19,7 @@ onmessage = ({ data: problem }) => {
     return filter;
   });
   let logits = problem.unary;
-  let beliefs = softmax(logits, hidden);
+  let beliefs = softmax(logits);
   for (let t = 1; t <= iterations; t++) {
     logits = problem.unary.map((plane) => plane.slice());
     kernels.forEach((kernel, m) => {
@@ -25,7 +27,7 @@ onmessage = ({ data: problem }) => {
       done++;
       progress(0);
     });
-    beliefs = softmax(logits, hidden);
+    beliefs = softmax(logits);
     postMessage({ iteration: t, beliefs });
   }
   postMessage({ done: true, iteration: iterations, beliefs, logits });
@@ -48,14 +50,13 @@ function charge(logits, messages, { weight, matrix }) {
   );
 }
 
-function softmax(logits, hidden) {
-  const seen = logits.map((_, label) => label).filter((label) => !hidden[label]);
+function softmax(logits) {
   const beliefs = logits.map((plane) => new Float64Array(plane.length));
   for (let i = 0; i < logits[0].length; i++) {
     let largest = -Infinity, total = 0;
-    for (const label of seen) largest = Math.max(largest, logits[label][i]);
-    for (const label of seen) total += beliefs[label][i] = Math.exp(logits[label][i] - largest);
-    for (const label of seen) beliefs[label][i] /= total;
+    for (const plane of logits) largest = Math.max(largest, plane[i]);
+    logits.forEach((plane, label) => (total += beliefs[label][i] = Math.exp(plane[i] - largest)));
+    for (const plane of beliefs) plane[i] /= total;
   }
   return beliefs;
 }
@@ -86,12 +87,10 @@ function reach(length, scale, theta) {
   return Float64Array.from({ length }, (_, d) => (theta === null ? 1 : Math.exp(-((d * scale) ** 2) / (2 * theta ** 2))));
 }
 
-// The same for every squared distance that two colors can have.
+// The same for every squared distance of two colors up to the one where nothing is left.
 function likeness(theta) {
-  return Float64Array.from({ length: 3 * 255 ** 2 + 1 }, (_, square) => {
-    const value = Math.exp(-square / (2 * theta ** 2));
-    return value < NO_KERNEL ? 0 : value;
-  });
+  const length = Math.min(3 * 255 ** 2, Math.ceil(-Math.log(NO_KERNEL) * 2 * theta ** 2)) + 1;
+  return Float64Array.from({ length }, (_, square) => Math.exp(-square / (2 * theta ** 2)));
 }
 
 // A Gaussian of positions alone is a product: first along rows, then along columns.
@@ -137,7 +136,8 @@ function fillRow(row, { width, height, red, green, blue }, i, x, y, columns, row
     const near = rows[Math.abs(yj - y)];
     for (let xj = 0; xj < width; xj++, j++) {
       const dr = red[j] - r, dg = green[j] - g, db = blue[j] - b; // x * x is many times faster than x ** 2
-      row[j] = near * columns[Math.abs(xj - x)] * like[dr * dr + dg * dg + db * db];
+      const square = dr * dr + dg * dg + db * db;
+      row[j] = square < like.length ? near * columns[Math.abs(xj - x)] * like[square] : 0;
     }
   }
 }
