@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -27,8 +27,6 @@ from eval.scoring.tables import Table, TableFile
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from crfrnn import CRFRNN
-    from crfrnn.data import FolderSet
     from eval.pictures.iterations import Iterations
 
 FRAME_MS, LAST_FRAME_MS = 700, 2500
@@ -75,21 +73,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options) -> int:
     """Run mean field, draw and save. Raises OSError or ValueError where the options cannot be followed."""
-    from crfrnn.data import read_image
     from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
-    from eval.inputs.photos import read_photo
+    from eval.inputs.scored_photo import check_source, read_scored_photo
     from eval.pictures.belief_maps import belief_figure, frames, write_iterations
     from eval.pictures.figures import overlay, save_figure
     from eval.pictures.iterations import watch
     from eval.scoring.metrics import check_classes
     from eval.scoring.tables import check_table, write_tables
 
-    if (options.checkpoint is None) == (options.scores is None):
-        raise ValueError("wanted either --checkpoint or --scores: a network to run, or the stored scores of one")
-    if options.network is not None and options.checkpoint is None:
-        raise ValueError(
-            f"--network is {options.network}, and there is no --checkpoint that could hold it; leave it out"
-        )
+    check_source(options.checkpoint, options.scores, options.network)
     if not options.label:
         raise ValueError("--label names no class; wanted one or more")
     check_table(options.table)
@@ -98,14 +90,19 @@ def run(options: Options) -> int:
     check_folder("--out", options.out)
     if options.tensorboard is not None:
         check_folder("--tensorboard", options.tensorboard)
-    # A mask and stored scores are of the pixels as they lie in the file; a photograph alone may be turned upright.
-    alone = options.truth is None and options.scores is None and not has_folders(options)
-    photo = read_photo(options.image) if alone else read_image(options.image)
-    classes = label_names(options)
-    truth = read_truth(options, classes, photo)
-    unary, crf = read_scores(options, classes, photo)
+    scored = read_scored_photo(
+        options.image,
+        options.dense_crf,
+        checkpoint=options.checkpoint,
+        network=options.network,
+        scores=options.scores,
+        truth=options.truth,
+        data=options.data,
+        folders=options.folders,
+    )
+    photo, unary, classes, truth = scored.photo, scored.unary, scored.classes, scored.truth
     check_classes(options.label, classes)
-    seen = watch(crf, unary, photo[None].to(unary), classes, options.label, options.iterations, truth)
+    seen = watch(scored.crf, unary, photo[None].to(unary), classes, options.label, options.iterations, truth)
     painted = None if truth is None else overlay(photo, truth, classes)
     for label in options.label:
         name = f"{options.image.stem}_{label}".replace("/", "-")
@@ -123,90 +120,6 @@ def run(options: Options) -> int:
     print(f"\n{curves}")
     write_tables(options.table, {"iterations": curves})
     return 0
-
-
-def has_folders(options: Options) -> bool:
-    """Whether the options name a data set in folders; --classes alone names none."""
-    return options.data is not None or replace(options.folders, classes=()) != Folders()
-
-
-def folders_of(options: Options, classes: Sequence[str] = ()) -> FolderSet | None:
-    """The data set in folders that the options name, with `classes` where they name no labels; None where they name none."""
-    from crfrnn.data.folders import read_folder_set, source_of
-
-    if not has_folders(options):
-        return None
-    source = source_of(options.data, options.folders, classes)
-    if not isinstance(source, Path):
-        return source
-    if source.suffix != ".json":
-        raise ValueError(f"--data is {source}; wanted the folders.json of a run, or --truth with the mask itself")
-    return read_folder_set(source)
-
-
-def read_truth(options: Options, classes: Sequence[str], photo: Tensor) -> Tensor | None:
-    """The mask [H, W] of the photograph [3, H, W], if one is named.
-
-    Raises ValueError where its size is another or it has other labels than `classes`, and as `read_labels` and `mask_of`.
-    """
-    from crfrnn.data import read_labels
-    from crfrnn.data.folders import mask_of
-
-    source = folders_of(options, classes)
-    if source is not None and options.truth is not None:
-        raise ValueError(f"--truth {options.truth} and a data set in folders were given; wanted one of the two")
-    if source is not None and source.classes != tuple(classes):
-        raise ValueError(
-            f"the masks have the labels {', '.join(source.classes)}, the scores {', '.join(classes)}; wanted the same ones"
-        )
-    if source is not None:
-        truth = mask_of(source, options.image.stem)
-    elif options.truth is not None:
-        truth = read_labels(options.truth)
-    else:
-        return None
-    if truth.shape != photo.shape[1:]:
-        sizes = [f"{each.shape[-1]} x {each.shape[-2]}" for each in (truth, photo)]
-        raise ValueError(
-            f"{options.truth or f'the mask of {options.image}'} is {sizes[0]}, the photograph {sizes[1]} (width x height); "
-            "wanted the mask of this one"
-        )
-    return truth
-
-
-def label_names(options: Options) -> tuple[str, ...]:
-    """The names of the labels of the scores. Raises as what is read for them."""
-    from crfrnn.data import VOC_CLASSES
-    from crfrnn.data.folders import given_names
-    from crfrnn.nets import load_checkpoint
-
-    if options.checkpoint is not None:
-        return tuple(load_checkpoint(options.checkpoint)["classes"])
-    source = folders_of(options)
-    return source.classes if source is not None else given_names(options.folders.classes) or VOC_CLASSES
-
-
-def read_scores(options: Options, names: Sequence[str], photo: Tensor) -> tuple[Tensor, CRFRNN]:
-    """The unary [1, L, H, W] over the labels `names`, and the CRF that follows it."""
-    import torch
-
-    from crfrnn.nets import infer
-    from eval.inputs.checkpoints import load_model
-    from eval.inputs.scores_file import read_unary
-
-    if options.checkpoint is not None:
-        model, classes = load_model(options.checkpoint, options.network)
-        device = next(model.parameters()).device
-        unary = infer(model, photo[None].to(device, torch.float32), 0)
-        return unary, model.crf or options.dense_crf.build(len(classes)).to(device)
-    assert options.scores is not None
-    unary = read_unary(options.scores, (photo.shape[1], photo.shape[2]), options.image.stem)
-    if unary.shape[1] != len(names):
-        raise ValueError(
-            f"{options.scores} has {unary.shape[1]} labels, and there are {len(names)} names; "
-            "name its labels with --classes"
-        )
-    return unary, options.dense_crf.build(len(names))
 
 
 def save_animation(pictures: Sequence[Tensor], path: Path) -> None:
