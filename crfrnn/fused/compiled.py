@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 from crfrnn import native
 from crfrnn.kernels import LatticeKernels
 from crfrnn.native.interface import Buffers, LabelMap, Matrices, Model, count, padded, pointer, pointers, view_tables
+from crfrnn.native.operators import operator
 
 
 def run(
@@ -51,7 +52,7 @@ def run(
     return out
 
 
-@torch.library.custom_op("crfrnn::mean_field", mutates_args=(), device_types="cpu")
+@operator("mean_field")
 def all_iterations(
     unary: Tensor,
     start: Tensor,
@@ -104,7 +105,7 @@ def all_iterations(
     return out, beliefs if keep else [], blurred if keep else []
 
 
-@torch.library.custom_op("crfrnn::mean_field_backward", mutates_args=(), device_types="cpu")
+@operator("mean_field_backward")
 def all_iterations_backward(
     gradient: Tensor,
     matrices: Tensor,
@@ -149,7 +150,7 @@ def peak_beliefs(unary: Tensor) -> Tensor:
     return peaks.amax(0)[:, :labels]
 
 
-@all_iterations.register_fake
+@torch.library.register_fake("crfrnn::mean_field")
 def _(
     unary: Tensor,
     start: Tensor,
@@ -171,7 +172,7 @@ def _(
     return out, beliefs, [unary.new_empty(segments[-1], columns) for _ in range(iterations)]
 
 
-@all_iterations_backward.register_fake
+@torch.library.register_fake("crfrnn::mean_field_backward")
 def _(
     gradient: Tensor,
     matrices: Tensor,
@@ -213,8 +214,8 @@ def _differentiate_twice(ctx: Any, *_: Any) -> None:
     )
 
 
-all_iterations.register_autograd(_backward, setup_context=_keep)
-all_iterations_backward.register_autograd(_differentiate_twice)
+torch.library.register_autograd("crfrnn::mean_field", _backward, setup_context=_keep)
+torch.library.register_autograd("crfrnn::mean_field_backward", _differentiate_twice)
 
 
 def _model(
