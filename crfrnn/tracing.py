@@ -86,6 +86,7 @@ class OpaqueLayer:
         for m, scale in enumerate(layer.log_bandwidth_scales):
             others[f"initial_bandwidths_{m}"] = layer.get_buffer(f"initial_bandwidths_{m}")
             others[f"log_bandwidth_scales.{m}"] = scale
+        wanted = torch.is_grad_enabled() and any(each.requires_grad for each in (unary, *others.values()))
         settings = (
             "\n".join(others),
             num_iterations,
@@ -98,7 +99,7 @@ class OpaqueLayer:
             layer.filter,
             layer.dilate,
             layer.min_belief,
-            layer.message_tolerance,
+            0.0 if wanted else layer.message_tolerance,  # as without tracing
         )
         if torch.compiler.is_compiling():
             return torch.ops.crfrnn.crf_rnn(unary, list(others.values()), *settings)

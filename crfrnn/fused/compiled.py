@@ -12,6 +12,7 @@ from crfrnn import native
 from crfrnn.fused.views import view_map, view_matrices, view_model, with_even_points
 from crfrnn.kernels import LatticeKernels
 from crfrnn.native.interface import Buffers, count, padded, pointer, pointers
+from crfrnn.native.operators import operator
 
 
 def run(
@@ -56,7 +57,7 @@ def present_labels(unary: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     return start, labels
 
 
-@torch.library.custom_op("crfrnn::mean_field", mutates_args=(), device_types="cpu")
+@operator("mean_field")
 def all_iterations(
     unary: Tensor,
     start: Tensor,
@@ -109,7 +110,7 @@ def all_iterations(
     return out, beliefs if keep else [], blurred if keep else []
 
 
-@torch.library.custom_op("crfrnn::mean_field_backward", mutates_args=(), device_types="cpu")
+@operator("mean_field_backward")
 def all_iterations_backward(
     gradient: Tensor,
     matrices: Tensor,
@@ -154,7 +155,7 @@ def peak_beliefs(unary: Tensor) -> Tensor:
     return peaks.amax(0)[:, :labels]
 
 
-@all_iterations.register_fake
+@torch.library.register_fake("crfrnn::mean_field")
 def _(
     unary: Tensor,
     start: Tensor,
@@ -176,7 +177,7 @@ def _(
     return out, beliefs, [unary.new_empty(segments[-1], columns) for _ in range(iterations)]
 
 
-@all_iterations_backward.register_fake
+@torch.library.register_fake("crfrnn::mean_field_backward")
 def _(
     gradient: Tensor,
     matrices: Tensor,
@@ -218,8 +219,8 @@ def _differentiate_twice(ctx: Any, *_: Any) -> None:
     )
 
 
-all_iterations.register_autograd(_backward, setup_context=_keep)
-all_iterations_backward.register_autograd(_differentiate_twice)
+torch.library.register_autograd("crfrnn::mean_field", _backward, setup_context=_keep)
+torch.library.register_autograd("crfrnn::mean_field_backward", _differentiate_twice)
 
 
 def _library(like: Tensor) -> ctypes.CDLL:

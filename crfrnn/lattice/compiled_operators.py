@@ -14,6 +14,7 @@ from torch import Tensor
 
 from crfrnn import native
 from crfrnn.native.interface import VECTOR_BYTES, count, padded, pointer, pointers, view_tables
+from crfrnn.native.operators import operator
 
 
 def new_rows(like: Tensor, rows: int, channels: int) -> Tensor:
@@ -21,7 +22,7 @@ def new_rows(like: Tensor, rows: int, channels: int) -> Tensor:
     return like.new_empty(rows, padded(channels, like.dtype))[:, :channels]
 
 
-@torch.library.custom_op("crfrnn::splat", mutates_args=(), device_types="cpu")
+@operator("splat")
 def splat(values: Tensor, weights: Tensor, tables: list[Tensor], rows: int) -> Tensor:
     """out_r = sum over the pairs (i, p) of row r of weights_ip values_i: [M, C], [M, P] -> [R, C]."""
     out = new_rows(values, rows, values.shape[1])
@@ -33,7 +34,7 @@ def splat(values: Tensor, weights: Tensor, tables: list[Tensor], rows: int) -> T
     return out
 
 
-@torch.library.custom_op("crfrnn::slice", mutates_args=(), device_types="cpu")
+@operator("slice")
 def slice_(vertices: Tensor, weights: Tensor, tables: list[Tensor]) -> Tensor:
     """out_i = sum_p weights_ip vertices_r(i, p): [R, C], [M, P] -> [M, C]. The adjoint of `splat`."""
     rows, weights = _with_padding(vertices), weights.contiguous()
@@ -45,7 +46,7 @@ def slice_(vertices: Tensor, weights: Tensor, tables: list[Tensor]) -> Tensor:
     return out
 
 
-@torch.library.custom_op("crfrnn::blur", mutates_args=(), device_types="cpu")
+@operator("blur")
 def blur(vertices: Tensor, tables: list[Tensor], reverse: bool) -> Tensor:
     """Along each axis in turn, out_v = in_v + (in_next(v) + in_previous(v)) / 2: [R, C] -> [R, C]."""
     out = _padded_copy(vertices)
@@ -59,7 +60,7 @@ def blur(vertices: Tensor, tables: list[Tensor], reverse: bool) -> Tensor:
     return out
 
 
-@torch.library.custom_op("crfrnn::pair_products", mutates_args=(), device_types="cpu")
+@operator("pair_products")
 def pair_products(vertices: Tensor, values: Tensor, tables: list[Tensor]) -> Tensor:
     """out_ip = <vertices_r(i, p), values_i>: [R, C], [M, C] -> [M, P]. The gradient of splat and slice to their weights."""
     rows, values = _with_padding(vertices), values.contiguous()
@@ -130,22 +131,22 @@ def _padded_copy(vertices: Tensor) -> Tensor:
     return out
 
 
-@splat.register_fake
+@torch.library.register_fake("crfrnn::splat")
 def _(values: Tensor, weights: Tensor, tables: list[Tensor], rows: int) -> Tensor:
     return new_rows(values, rows, values.shape[1])
 
 
-@slice_.register_fake
+@torch.library.register_fake("crfrnn::slice")
 def _(vertices: Tensor, weights: Tensor, tables: list[Tensor]) -> Tensor:
     return vertices.new_empty(weights.shape[0], vertices.shape[1])
 
 
-@blur.register_fake
+@torch.library.register_fake("crfrnn::blur")
 def _(vertices: Tensor, tables: list[Tensor], reverse: bool) -> Tensor:
     return new_rows(vertices, *vertices.shape)
 
 
-@pair_products.register_fake
+@torch.library.register_fake("crfrnn::pair_products")
 def _(vertices: Tensor, values: Tensor, tables: list[Tensor]) -> Tensor:
     return values.new_empty(tables[0].shape)
 
