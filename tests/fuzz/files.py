@@ -22,6 +22,7 @@ from crfrnn.data.sbd import sbd_labels, sbd_objects
 from crfrnn.nets.assembly import build_model
 from crfrnn.nets.weights.checkpoint import model_from_checkpoint, save_checkpoint
 from crfrnn.nets.weights.sources import read_source
+from crfrnn.weak import voc_scribbles
 from eval.inputs.boxes import read_boxes
 from eval.inputs.crf_file import read_crf, write_crf
 from eval.inputs.scores_file import read_unary
@@ -35,6 +36,10 @@ PIXELS = RANDOM.integers(0, 256, (9, 7, 3), dtype=np.uint8)
 VOC_XML = (
     "<annotation><size><width>20</width><height>10</height><depth>3</depth></size><object><name>cat</name>"
     "<bndbox><xmin>2</xmin><ymin>3</ymin><xmax>12</xmax><ymax>9</ymax></bndbox></object></annotation>"
+)
+SCRIBBLES = (
+    "<annotation><size><width>20</width><height>10</height></size><polygon><tag>cat</tag><point><X>2</X><Y>3</Y></point>"
+    "<point><X>12</X><Y>9</Y></point></polygon></annotation>"
 )
 
 
@@ -144,6 +149,7 @@ FORMATS = {
     "image.bmp": Format(image(".bmp"), read_image),
     "mask.png": Format(mask, read_labels),
     "boxes of VOC": Format(text("a.xml", VOC_XML), lambda path: voc_boxes(path, ["background", "cat"])),
+    "scribbles": Format(text("a.xml", SCRIBBLES), lambda path: voc_scribbles(path, ["background", "cat"])),
     "boxes of eval": Format(text("boxes.json", BOXES), read_boxes),
     "COCO": Format(coco, lambda path: CocoSegmentation(path.parent.parent, "val")[0]),
     "list of VOC": Format(voc_list, lambda path: list(VOCSegmentation(path.parents[2], "train"))),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from crfrnn.data import LabeledBox
-from crfrnn.weak import em_adapt, em_fixed, mil_peaks, rect_targets
+from crfrnn.weak import em_adapt, em_fixed, mask_scribbles, mil_peaks, rect_targets
 from tests.fuzz.layers import DTYPES, exponents
 from tests.fuzz.property import REFUSED, RIGHT, Property, answer_or_refusal
 from tests.weak import literal
@@ -133,4 +133,27 @@ def check_boxes(case: tuple[list[LabeledBox], int, int]) -> str:
     return RIGHT
 
 
-PROPERTIES = [Property("E-steps", CASES, check), Property("targets from boxes", BOXES, check_boxes)]
+MASKS = st.tuples(st.integers(1, 60), st.integers(1, 60), st.integers(1, 30), st.integers(0, 2**31))
+
+
+def check_scribbles(case: tuple[int, int, int, int]) -> str:
+    """In random blocks of labels: points lie on their label, every label has a stroke, and a seed gives the same again."""
+    height, width, block, seed = case
+    coarse = torch.randint(
+        0, 5, (-(-height // block), -(-width // block)), generator=torch.Generator().manual_seed(seed)
+    )
+    coarse[coarse == 4] = 255
+    labels = coarse.repeat_interleave(block, 0).repeat_interleave(block, 1)[:height, :width]
+    strokes = mask_scribbles(labels, seed)
+    assert all(labels[point] == stroke.label for stroke in strokes for point in stroke.points), "a point off its label"
+    assert {stroke.label for stroke in strokes} == set(labels.unique().tolist()) - {255}, "a label without a stroke"
+    assert all(stroke.points for stroke in strokes), "a stroke without a point"
+    assert strokes == mask_scribbles(labels, seed), "another stroke from the same seed"
+    return RIGHT
+
+
+PROPERTIES = [
+    Property("E-steps", CASES, check),
+    Property("targets from boxes", BOXES, check_boxes),
+    Property("scribbles from masks", MASKS, check_scribbles),
+]

@@ -26,8 +26,12 @@ def dense_matrix(
             matrix = dense_grid(image, kernel.neighbors, thetas[0])
         else:
             guide = {None: image, "image": image, "depth": depth}[kernel.guide]
-            color = None if kernel.guide is None else thetas[-1]
-            matrix = dense_kernel(dense_features(guide, thetas[0], color))
+            parts = []
+            if kernel.theta_position is not None:
+                parts.append(dense_features(guide, thetas[0]))
+            if kernel.guide is not None:
+                parts.append(guide.flatten(1).T / thetas[-1])
+            matrix = dense_kernel(torch.cat(parts, 1))
         total = total + kernel.weight * dense_normalized(matrix, normalization, False)
     return total
 
