@@ -26,7 +26,8 @@ def run(
     min_belief: float,
 ) -> Tensor | None:
     """As `mean_field`; None with a gradient, for which iterations have to keep what they make, and with an option."""
-    gradient = torch.is_grad_enabled() and (unary.requires_grad or matrices.requires_grad)
+    given = (unary, matrices, kernels.splat_weights, kernels.slice_weights)
+    gradient = torch.is_grad_enabled() and any(each.requires_grad for each in given)
     if not gpu.runs(unary) or gradient or tolerance is not None or min_belief > 0 or unary.shape[1] > MOST_LABELS:
         return None
     from crfrnn.gpu import launch  # needs Triton
