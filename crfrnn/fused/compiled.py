@@ -11,7 +11,7 @@ from torch import Tensor
 from crfrnn import native
 from crfrnn.fused.views import view_map, view_matrices, view_model, with_even_points
 from crfrnn.kernels import LatticeKernels
-from crfrnn.native.interface import Buffers, count, padded, pointer, pointers
+from crfrnn.native.interface import Buffers, Gradients, count, padded, pointer, pointers
 from crfrnn.native.operators import operator
 
 
@@ -25,7 +25,8 @@ def run(
 ) -> Tensor | None:
     """As `mean_field`; None with both options, and with one where a gradient is wanted."""
     tables: Any = kernels.stack.tables
-    gradient = torch.is_grad_enabled() and (unary.requires_grad or matrices.requires_grad)
+    weights = (kernels.splat_weights, kernels.slice_weights)
+    gradient = torch.is_grad_enabled() and any(each.requires_grad for each in (unary, matrices, *weights))
     options = (tolerance is not None) + (min_belief > 0)
     if native.library(unary.dtype) is None or options > (0 if gradient else 1):
         return None
@@ -121,8 +122,9 @@ def all_iterations_backward(
     beliefs: list[Tensor],
     blurred: list[Tensor],
     to_matrices: bool,
-) -> tuple[Tensor, Tensor]:
-    """The gradients of the unary and, if wanted, of the matrices [M, L, L]."""
+    to_weights: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The gradients of the unary and, if wanted, of the matrices [M, L, L], the splat and the slice weights [N, P]."""
     gradient = with_even_points(gradient)
     points, columns = beliefs[0].shape
     rows, label_count, threads = segments[-1], matrices.shape[1], torch.get_num_threads()
@@ -131,16 +133,26 @@ def all_iterations_backward(
     work, total = gradient.new_empty(rows, columns), gradient.new_empty(points, columns)
     out = torch.empty(gradient.shape, dtype=gradient.dtype)
     parts = gradient.new_zeros(threads if to_matrices else 0, len(matrices), label_count, columns)
+    to_splat, to_slice = (torch.zeros_like(each if to_weights else each[:0]) for each in (splat_weights, slice_weights))
+    penalties = gradient.new_empty(rows if to_weights else 0, columns)
     model, alive = view_model(gradient, label_count, splat_weights, slice_weights, tables, segments)
     transposed, *transposed_alive = view_matrices(matrices)
+    forward, *forward_alive = view_matrices(matrices.mT)
+    gradients = Gradients(
+        pointer(parts if to_matrices else None),
+        *(pointer(each if to_weights else None) for each in (to_splat, to_slice)),
+        ctypes.pointer(forward),
+        pointer(penalties),
+    )
     _library(gradient).native_mean_field_backward(
         ctypes.byref(model), ctypes.byref(view_map(gradient)), count(len(beliefs)), ctypes.byref(transposed),
         ctypes.byref(buffers), pointer(work), pointer(total),
-        ctypes.byref(view_map(out)), pointer(parts if to_matrices else None), threads,
+        ctypes.byref(view_map(out)), ctypes.byref(gradients), threads,
     )  # fmt: skip
-    del alive, transposed_alive
+    del alive, transposed_alive, forward_alive
     to_transposed = parts.sum(0)[..., :label_count]
-    return out, to_transposed.mT.contiguous() if to_matrices else gradient.new_empty(0)
+    to_forward = to_transposed.mT.contiguous() if to_matrices else gradient.new_empty(0)
+    return out, to_forward, to_splat, to_slice
 
 
 def peak_beliefs(unary: Tensor) -> Tensor:
@@ -188,9 +200,11 @@ def _(
     beliefs: list[Tensor],
     blurred: list[Tensor],
     to_matrices: bool,
-) -> tuple[Tensor, Tensor]:
+    to_weights: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     out = torch.empty(gradient.shape, dtype=gradient.dtype)
-    return out, matrices.new_empty(matrices.shape) if to_matrices else gradient.new_empty(0)
+    to_splat, to_slice = (torch.empty_like(each if to_weights else each[:0]) for each in (splat_weights, slice_weights))
+    return out, matrices.new_empty(matrices.shape if to_matrices else 0), to_splat, to_slice
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, list[Tensor], list[Tensor]]) -> None:
@@ -198,18 +212,23 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, list[Tensor],
     beliefs, blurred = output[1:]
     ctx.save_for_backward(matrices, splat_weights, slice_weights, *beliefs, *blurred)
     ctx.mark_non_differentiable(*beliefs, *blurred)
+    ctx.set_materialize_grads(False)  # which would fill as many zeros
 
 
-def _backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Any, ...]:
+def _backward(ctx: Any, gradient: Tensor | None, *_: Any) -> tuple[Any, ...]:
+    nothing = [None] * len(ctx.tables)
+    if gradient is None:
+        return *[None] * 6, nothing, *[None] * 4
     matrices, splat_weights, slice_weights, *kept = ctx.saved_tensors
     beliefs, blurred = kept[: len(kept) // 2], kept[len(kept) // 2 :]
-    to_unary, to_matrices = all_iterations_backward(
+    need_matrices, *need_weights = ctx.needs_input_grad[3:6]
+    to_unary, to_matrices, *to_weights = all_iterations_backward(
         gradient, matrices, splat_weights, slice_weights, ctx.tables, ctx.segments, beliefs, blurred,
-        ctx.needs_input_grad[3],
+        need_matrices, any(need_weights),
     )  # fmt: skip
-    to_matrices = to_matrices if ctx.needs_input_grad[3] else None
-    nothing = [None] * len(ctx.tables)
-    return to_unary, None, None, to_matrices, None, None, nothing, None, None, None, None
+    to_matrices = to_matrices if need_matrices else None
+    to_splat, to_slice = (each if need else None for each, need in zip(to_weights, need_weights, strict=True))
+    return to_unary, None, None, to_matrices, to_splat, to_slice, nothing, None, None, None, None
 
 
 def _differentiate_twice(ctx: Any, *_: Any) -> None:

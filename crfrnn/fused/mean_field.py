@@ -9,6 +9,9 @@ g_t the derivative of the loss to x_t, the derivative runs through the same step
 
     dQ_{t-1} = sum_m S_m^T B_m^T (D_m^T (-g_t) A_m),    g_{t-1} = Q_{t-1} (dQ_{t-1} - <dQ_{t-1}, Q_{t-1}>),
     dU = sum_t g_t,    dA_m = sum_t (D_m^T (-g_t))^T (B_m S_m Q_{t-1}).
+
+Splat and slice weights get the inner products of what their pixel gives and what their vertex holds, and those of Q_{t-1}
+and B_m^T (D_m^T (-g_t) A_m), and of -g_t and B_m S_m Q_{t-1} A_m^T; autograd leads from them to features and bandwidths.
 """
 
 from __future__ import annotations
@@ -51,8 +54,8 @@ def mean_field(
 ) -> Tensor | None:
     """Logits [B, L, H, W] after mean field, in one call; None where it cannot be had so.
 
-    That takes lattices whose backend has the code, which are constants and keep the self-message, and at most one of
-    the first two options, none where a gradient is wanted. Differentiable once, to `unary` and `matrices`.
+    That takes lattices whose backend has the code and which keep the self-message, and at most one of the first two
+    options, none where a gradient is wanted. Differentiable once, to `unary`, `matrices`, and splat and slice weights.
 
     Args:
         unary: [B, L, H, W].
@@ -68,17 +71,12 @@ def mean_field(
     if not isinstance(kernels, LatticeKernels):
         return None
     backend = type(kernels.stack.tables)
-    if backend not in CODE or not _constant(kernels):
+    if backend not in CODE or any(term is not None for term in kernels.self_terms):
         return None
-    gradient = torch.is_grad_enabled() and (unary.requires_grad or matrices.requires_grad)
+    given = (unary, matrices, kernels.splat_weights, kernels.slice_weights)
+    gradient = torch.is_grad_enabled() and any(each.requires_grad for each in given)
     if message_tolerance > 0 and not gradient:
         matrices = matrices.detach()
         limit = incremental.belief_limit(matrices, message_tolerance)
         return INCREMENTAL[backend](unary, kernels, matrices, iterations, tolerance, min_belief, limit)
     return CODE[backend](unary, kernels, matrices, iterations, tolerance, min_belief)
-
-
-def _constant(kernels: LatticeKernels) -> bool:
-    """Whether no gradient has to pass through the kernels, and none leaves out the message of a pixel to itself."""
-    learned = kernels.splat_weights.requires_grad or kernels.slice_weights.requires_grad
-    return not (torch.is_grad_enabled() and learned) and all(term is None for term in kernels.self_terms)

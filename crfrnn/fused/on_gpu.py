@@ -28,8 +28,11 @@ def run(
     tolerance: float | None,
     min_belief: float,
 ) -> Tensor | None:
-    """As `mean_field`; None with an option."""
-    if not gpu.runs(unary) or tolerance is not None or min_belief > 0 or unary.shape[1] > MOST_LABELS:
+    """As `mean_field`; None with an option, and where a gradient is wanted to splat or slice weights."""
+    learned = torch.is_grad_enabled() and any(
+        each.requires_grad for each in (kernels.splat_weights, kernels.slice_weights)
+    )
+    if not gpu.runs(unary) or learned or tolerance is not None or min_belief > 0 or unary.shape[1] > MOST_LABELS:
         return None
     matrices = matrices.new_tensor(kernels.alphas)[:, None, None] * matrices
     rows = rearrange(unary, "b l h w -> (b h w) l").contiguous()

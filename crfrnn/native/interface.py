@@ -131,3 +131,15 @@ class Buffers(ctypes.Structure):
         ("logits", ctypes.c_void_p),
         ("keep", ctypes.c_bool),
     ]
+
+
+class Gradients(ctypes.Structure):
+    """`Gradients` of native/mean_field_backward.h."""
+
+    _fields_ = [
+        ("matrices", ctypes.c_void_p),
+        ("splat_weights", ctypes.c_void_p),
+        ("slice_weights", ctypes.c_void_p),
+        ("label_matrices", ctypes.POINTER(Matrices)),
+        ("penalties", ctypes.c_void_p),
+    ]

@@ -127,28 +127,4 @@ NOINLINE void transform_rows(const Worker& worker, int64_t segments, const int64
     }
 }
 
-// gradient [segments, from, to_columns] += sum over rows of outer(from row, to row).
-template <class T>
-NOINLINE void add_outer_products(const Worker& worker, const Model<T>& model, const T* from, const T* to,
-                                 int64_t columns, T* gradient) {
-    for (int64_t s = 0; s < model.segments; ++s) {
-        T* matrix = gradient + s * model.labels * columns;
-        const int64_t size = model.segment_start[s + 1] - model.segment_start[s];
-        const int64_t begin = model.segment_start[s] + worker.begin(size),
-                      end = model.segment_start[s] + worker.end(size);
-        for (int64_t row = begin; row < end; ++row) {
-            const T *left = from + row * columns, *right = to + row * columns;
-            for_blocks<T>(columns, [&](auto size, int64_t c) {
-                using B = Block<T, size()>;
-                const B value = B::load(right + c);
-                for (int64_t l = 0; l < model.labels; ++l) {
-                    B sum = B::load(matrix + l * columns + c);
-                    sum.add(value, left[l]);
-                    sum.store(matrix + l * columns + c);
-                }
-            });
-        }
-    }
-}
-
 }  // namespace crfrnn

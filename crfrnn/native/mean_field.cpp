@@ -1,7 +1,6 @@
 // The C interface of the fused mean field, for numbers of type REAL. Arguments are checked on the Python side.
-#include "mean_field.h"
-
 #include "incremental.h"
+#include "mean_field_backward.h"
 
 using namespace crfrnn;
 
@@ -34,8 +33,9 @@ EXPORT void native_incremental_mean_field(const Model<REAL>* model, const Labels
 EXPORT void native_mean_field_backward(const Model<REAL>* model, const Labels<const REAL>* gradient_out,
                                        int64_t iterations, const Matrices<REAL>* transposed,
                                        const Buffers<REAL>* buffers, REAL* work, REAL* total,
-                                       const Labels<REAL>* gradient_unary, REAL* gradient_matrices, int threads) {
+                                       const Labels<REAL>* gradient_unary, const Gradients<REAL>* gradients,
+                                       int threads) {
     const Crew crew(threads);
     mean_field_backward(*model, *gradient_out, iterations, *transposed, *buffers, work, total, *gradient_unary,
-                        gradient_matrices, threads);
+                        *gradients, threads);
 }

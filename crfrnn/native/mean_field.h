@@ -1,6 +1,6 @@
 // All iterations of mean field, fused: slice, local update, softmax and splat in one pass over the pixels, then blur
-// and label matrices over the vertices. The equations are those of crfrnn/meanfield.py; derivative and layout:
-// crfrnn/fused.py.
+// and label matrices over the vertices. The equations are those of crfrnn/meanfield.py; the derivative is in
+// mean_field_backward.h.
 #pragma once
 
 #include "label_rows.h"
@@ -77,9 +77,11 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
             T* rows = buffers.blurred[own];
             T* kept = buffers.beliefs ? buffers.beliefs[own] : nullptr;
             T change = 0;
+            // The softmax of half vectors writes to one row more than it is given.
+            const bool in_place = kept && !buffers.logits && columns >= Vectors<T>::width;
             // Local update and softmax; the last iteration needs neither softmax nor splat.
             for_tiles(tables, worker, points_per_image, [&](int64_t first, int64_t count) {
-                T* tile = scratch.data();
+                T* tile = in_place && t < iterations ? kept + first * columns : scratch.data();
                 if (t == iterations) {
                     slice_points(tables, first, count, buffers.sliced, model.slice_weights, final_columns, tile);
                     const T* logits = buffers.unary + first * columns;
@@ -104,7 +106,7 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
                 }
                 if (buffers.logits) std::copy(tile, tile + size, buffers.logits + first * columns);
                 softmax(tile, count, columns);
-                if (kept) {
+                if (kept && !in_place) {
                     T* before = kept + first * columns;
                     if (buffers.logits && t > 0) {
                         for (int64_t c = 0; c < size; ++c) change = std::max(change, std::abs(tile[c] - before[c]));
@@ -138,66 +140,6 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
         }
     });
     return done[0];
-}
-
-// The derivative of `mean_field` with all labels and all iterations, from what it kept.
-//
-// gradient_out -> gradient_unary, and gradient_matrices [threads, segments, labels, columns] where not null, one part
-// per worker. It destroys no kept buffer but `sliced` and `work`.
-template <class T>
-void mean_field_backward(const Model<T>& model, Labels<const T> gradient_out, int64_t iterations,
-                         const Matrices<T>& transposed, Buffers<T> buffers, T* work, T* total, Labels<T> gradient_unary,
-                         T* gradient_matrices, int threads) {
-    const Tables& tables = model.tables;
-    const int64_t columns = padded<T>(model.labels), points_per_image = tables.points / model.images;
-    in_parallel(threads, [&](Worker worker) {
-        const Filter<T> filter{tables, columns, worker};
-        std::vector<T> gradient(TILE * columns);
-        T* own_gradient =
-            gradient_matrices ? gradient_matrices + worker.number * model.segments * model.labels * columns : nullptr;
-
-        clear_rows(worker, model, work, columns);
-        worker.wait();
-        for (int64_t t = iterations;; --t) {
-            const T* beliefs = t < iterations ? buffers.beliefs[t] : nullptr;
-            for_tiles(tables, worker, points_per_image, [&](int64_t first, int64_t count) {
-                if (t == iterations) {
-                    read_tile(gradient_out, points_per_image, first, count, model.labels, columns, T(0),
-                              total + first * columns);
-                }
-                T *tile = gradient.data(), *sum = total + first * columns;
-                const int64_t size = count * columns;
-                if (t == iterations) {
-                    for (int64_t c = 0; c < size; ++c) tile[c] = -sum[c];
-                } else {
-                    slice_points(tables, first, count, buffers.sliced, model.splat_weights, columns, tile);
-                    softmax_backward(tile, beliefs + first * columns, count, columns);
-                    for (int64_t c = 0; c < size; ++c) {
-                        sum[c] += tile[c];
-                        tile[c] = -tile[c];
-                    }
-                }
-                if (t > 0) splat_points(tables, first, count, tile, model.slice_weights, columns, work);
-            });
-            if (t == 0) break;
-            worker.wait();
-            filter.collect(work);
-            worker.wait();
-            if (own_gradient) {
-                add_outer_products(worker, model, buffers.blurred[t - 1], work, columns, own_gradient);
-            }
-            transform_rows(worker, model.segments, model.segment_start, transposed, model.labels, work, columns,
-                           buffers.sliced, columns);
-            clear_rows(worker, model, work, columns);
-            worker.wait();
-            filter.blur(buffers.sliced, true);
-            filter.spread(buffers.sliced);
-            worker.wait();
-        }
-        for_tiles(tables, worker, points_per_image, [&](int64_t first, int64_t count) {
-            write_tile(gradient_unary, points_per_image, first, count, model.labels, columns, total + first * columns);
-        });
-    });
 }
 
 }  // namespace crfrnn

@@ -88,25 +88,35 @@ inline void with_vectors(int64_t columns, const Body& body) {
 // Beliefs below exp(-50) = 2e-22 are 0: products with them would be denormal numbers, which are slow.
 constexpr double SMALLEST_EXPONENT = -50;
 
+// All lanes joined into one: those of the second half with those of the first, and so on.
+template <class Vector, class Join>
+inline auto folded(Vector value, const Join& join) {
+#if defined(__AVX__) && defined(__FMA__)
+    if constexpr (std::is_same_v<Vector, Vectors<float>::vector>) {
+        const auto four = join(_mm256_castps256_ps128((__m256)value), _mm256_extractf128_ps((__m256)value, 1));
+        const auto two = join(four, _mm_movehl_ps(four, four));
+        return join(two, _mm_movehdup_ps(two))[0];
+    } else
+#endif
+    {
+        constexpr int width = sizeof(value) / sizeof(value[0]);
+        std::remove_reference_t<decltype(value[0])> lanes[width];
+        std::memcpy(lanes, &value, sizeof(value));
+        for (int half = width / 2; half > 0; half /= 2) {
+            for (int i = 0; i < half; ++i) lanes[i] = join(lanes[i], lanes[i + half]);
+        }
+        return lanes[0];
+    }
+}
+
 template <class T, int BYTES = VECTOR_BYTES>
 inline T sum_of(typename Vectors<T, BYTES>::vector value) {
-    using V = Vectors<T, BYTES>;
-    T lanes[V::width];
-    V::store(lanes, value);
-    for (int half = V::width / 2; half > 0; half /= 2) {
-        for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-    }
-    return lanes[0];
+    return folded(value, [](auto left, auto right) { return left + right; });
 }
 
 template <class T>
 inline T largest_of(typename Vectors<T>::vector value) {
-    T lanes[Vectors<T>::width];
-    Vectors<T>::store(lanes, value);
-    for (int half = Vectors<T>::width / 2; half > 0; half /= 2) {
-        for (int i = 0; i < half; ++i) lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
-    }
-    return lanes[0];
+    return folded(value, [](auto left, auto right) { return left > right ? left : right; });
 }
 
 // exp(x) for x <= 0. Cephes' polynomial, relative error below 2e-7.
@@ -187,22 +197,6 @@ NOINLINE void softmax(T* rows, int64_t count, int64_t columns) {
         const T factor = 1 / sum_of<T>(sum);
         for (int64_t c = 0; c < columns; c += V::width) V::store(row + c, V::load(row + c) * factor);
     }
-}
-
-// gradient [count, columns] of the softmax becomes that of its argument: q (g - <g, q>).
-template <class T>
-NOINLINE void softmax_backward(T* gradient, const T* beliefs, int64_t count, int64_t columns) {
-    with_vectors<T>(columns, [&](auto vectors) {
-        using V = decltype(vectors);
-        for (int64_t i = 0; i < count * columns; i += columns) {
-            typename V::vector sum{};
-            for (int64_t c = i; c < i + columns; c += V::width) sum += V::load(gradient + c) * V::load(beliefs + c);
-            const T inner = sum_of<T, sizeof(sum)>(sum);
-            for (int64_t c = i; c < i + columns; c += V::width) {
-                V::store(gradient + c, (V::load(gradient + c) - inner) * V::load(beliefs + c));
-            }
-        }
-    });
 }
 
 }  // namespace crfrnn
