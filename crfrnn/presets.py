@@ -21,11 +21,13 @@ class FixedCRF:
     """The numbers of a dense CRF with two kernels, Potts penalties and one weight per kernel, as DeepLab has it."""
 
     appearance_weight: float = 5.0
+    """weight of the appearance kernel"""
     theta_alpha: float = 50.0
     """appearance kernel: pixels"""
     theta_beta: float = 10.0
     """appearance kernel: gray levels of 0..255"""
     smoothness_weight: float = 3.0
+    """weight of the smoothness kernel"""
     theta_gamma: float = 3.0
     """smoothness kernel: pixels"""
     num_iterations: int = 10

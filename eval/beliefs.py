@@ -11,7 +11,6 @@ energy, mean IoU where --truth, --data or --masks gives a mask), and IMAGE_NAME.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from crfrnn._command import description, exit_code, exit_with
 from crfrnn.folders import Folders
 from crfrnn.presets import FixedCRF
 from eval.pictures.formats import FigureFormat
@@ -65,9 +65,7 @@ class Options:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = tyro.cli(Options, args=argv, prog="python -m eval.beliefs", description=__doc__)
-    from crfrnn._command import exit_code
-
+    options = tyro.cli(Options, args=argv, prog="python -m eval.beliefs", description=description(__doc__))
     return exit_code("eval.beliefs", lambda: run(options))
 
 
@@ -158,4 +156,4 @@ def table(seen: Iterations) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from crfrnn._command import description, exit_code, exit_with
 from crfrnn.folders import Folders
 from crfrnn.presets import FixedCRF
 from eval.pictures.formats import FigureFormat
@@ -68,9 +69,7 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    options = tyro.cli(Options, args=argv, prog="python -m eval.compare", description=__doc__)
-    from crfrnn._command import exit_code
-
+    options = tyro.cli(Options, args=argv, prog="python -m eval.compare", description=description(__doc__))
     return exit_code("eval.compare", lambda: run(options, argv))
 
 
@@ -203,4 +202,4 @@ def as_json(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

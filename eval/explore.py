@@ -9,7 +9,6 @@ at its end.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Annotated
 
 import tyro
 
+from crfrnn._command import description, exit_code, exit_with
 from crfrnn.folders import Folders
 from crfrnn.presets import FixedCRF
 
@@ -48,9 +48,7 @@ class Options:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = tyro.cli(Options, args=argv, prog="python -m eval.explore", description=__doc__)
-    from crfrnn._command import exit_code
-
+    options = tyro.cli(Options, args=argv, prog="python -m eval.explore", description=description(__doc__))
     return exit_code("eval.explore", lambda: run(options))
 
 
@@ -92,4 +90,4 @@ def run(options: Options) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -11,7 +11,6 @@ To score a model of parts on annotated images, use eval.run.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from crfrnn._command import description, exit_code, exit_with
 from eval.pictures.formats import FigureFormat
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ class Options:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 1 where some images could not be segmented, 2 where none was tried."""
-    options = tyro.cli(Options, args=argv, prog="python -m eval.parts", description=__doc__)
-    from crfrnn._command import exit_code
-
+    options = tyro.cli(Options, args=argv, prog="python -m eval.parts", description=description(__doc__))
     return exit_code("eval.parts", lambda: run(options))
 
 
@@ -141,4 +139,4 @@ def entry_of(path: Path, names: Collection[str]) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from crfrnn._command import description, exit_code, exit_with
 from crfrnn.folders import Folders
 from crfrnn.presets import PARTS_CRF, FixedCRF
 from eval.pictures.formats import FigureFormat
@@ -66,9 +67,7 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    options = tyro.cli(Options, args=argv, prog="python -m eval.run", description=__doc__)
-    from crfrnn._command import exit_code
-
+    options = tyro.cli(Options, args=argv, prog="python -m eval.run", description=description(__doc__))
     return exit_code("eval.run", lambda: run(options, shlex.join(["python", "-m", "eval.run", *argv])))
 
 
@@ -202,4 +201,4 @@ def describe(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from crfrnn._command import description, exit_code, exit_with
 from eval.pictures.formats import FigureFormat
 
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ class Options:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 1 where some images could not be segmented, 2 where none was tried."""
-    options = tyro.cli(Options, args=argv, prog="python -m eval.segment", description=__doc__)
-    from crfrnn._command import exit_code
-
+    options = tyro.cli(Options, args=argv, prog="python -m eval.segment", description=description(__doc__))
     return exit_code("eval.segment", lambda: run(options))
 
 
@@ -127,4 +126,4 @@ def write_probabilities(path: Path, probabilities: Tensor, classes: Sequence[str
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -10,7 +10,6 @@ list are not read.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from crfrnn._command import description, exit_code, exit_with
 from crfrnn.folders import Folders
 
 ABOUT = "made_by.json"
@@ -47,9 +47,7 @@ class Options:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 1 for an archive with faults, 2 for bad input."""
-    options = tyro.cli(Options, args=argv, prog="python -m eval.submit", description=__doc__)
-    from crfrnn._command import exit_code
-
+    options = tyro.cli(Options, args=argv, prog="python -m eval.submit", description=description(__doc__))
     return exit_code("eval.submit", lambda: run(options))
 
 
@@ -134,4 +132,4 @@ def make(options: Options, images: dict[str, Path]) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from crfrnn._command import description
 from crfrnn.folders import Folders
 from eval.pictures.formats import FigureFormat
 from eval.scoring.tables import TableFile
@@ -16,8 +17,8 @@ from train.recipes.limits import check_recipe
 from train.recipes.reading import read_recipe
 
 RECIPE = "recipe.json"  # in the folder of a run
-DESCRIPTION = f"""Train a network, the parameters of a CRF-RNN on it, or both jointly, in stages. --recipe NAME says what the
-fields below start from: one of {", ".join(RECIPES)}, or the recipe.json of a run; without it, toy."""
+FIELDS = f"""--recipe NAME says what the fields below start from: one of {", ".join(RECIPES)}, or the recipe.json of a run;
+without it, toy."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,15 @@ class Options:
     own: shows memory, and leaves one of everything to look at"""
 
 
-def parse(argv: Sequence[str]) -> tuple[str, Options]:
-    """The name of the recipe and the options. With --resume, the recipe of the run in --out is where its fields start."""
+def parse(argv: Sequence[str], about: str | None = None) -> tuple[str, Options]:
+    """The name of the recipe and the options, given what --help says about the command.
+
+    With --resume, the recipe of the run in --out is where its fields start.
+    """
     name, recipe, rest = starting_recipe(argv)
     default = Options(recipe=recipe)
-    options = tyro.cli(Options, args=rest, default=default, prog="python -m train.run", description=DESCRIPTION)
+    text = f"{description(about)}\n\n{FIELDS}"
+    options = tyro.cli(Options, args=rest, default=default, prog="python -m train.run", description=text)
     check_recipe(options.recipe)
     check_networks(options.recipe, rest)
     return name, options

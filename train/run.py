@@ -11,7 +11,7 @@ torchrun --nproc-per-node 4 --max-restarts 3 -m train.run --recipe voc --data VO
 import sys
 from collections.abc import Sequence
 
-from crfrnn._command import exit_code
+from crfrnn._command import exit_code, exit_with
 from train.options import parse
 
 
@@ -23,11 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: list[str]) -> int:
     """Read the options, then load what takes seconds to load, then do what they ask for."""
-    name, options = parse(argv)
+    name, options = parse(argv, __doc__)
     from train.stages import start
 
     return start(name, options, argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -8,12 +8,11 @@ Writes OUT.json (command, commit, hardware, duration and scores of every run), O
 import argparse
 import json
 import statistics
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crfrnn._command import exit_code
+from crfrnn._command import exit_code, exit_with
 from crfrnn._files import read_json, replacing
 from eval.pictures.formats import add_figures_flag
 from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
@@ -28,7 +27,9 @@ SMOOTHING = 10  # a point of the loss curve is the mean of a tenth of the stage
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 2 for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m train.runs", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m train.runs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished run of train.run")
     parser.add_argument("--subset", nargs="+", default=[], help="a column more: mean IoU over these")
     parser.add_argument("--out", type=Path, required=True, help="where to write, without an ending")
@@ -168,4 +169,4 @@ def draw(axes: Sequence["Axes"], events: Path, color: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from crfrnn._command import exit_code
+from crfrnn._command import description, exit_code, exit_with
 from crfrnn.folders import Folders
 from crfrnn.presets import BBOX_SEG_CRF, FixedCRF
 from train.recipes.limits import LIMITS, check_number, check_numbers
@@ -51,7 +51,7 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 2 for bad input."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    options = tyro.cli(Options, args=argv, prog="python -m train.targets", description=__doc__)
+    options = tyro.cli(Options, args=argv, prog="python -m train.targets", description=description(__doc__))
     return exit_code("train.targets", lambda: run(options, shlex.join(["python", "-m", "train.targets", *argv])))
 
 
@@ -65,4 +65,4 @@ def run(options: Options, command: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -19,7 +19,7 @@ from typing import Any
 
 import tyro
 
-from crfrnn._command import exit_code
+from crfrnn._command import description, exit_code, exit_with
 from crfrnn._files import claim, read_json, replacing
 from eval.scoring.tables import Table, TableFile, check_table, write_tables
 from train.recipes.limits import COUNT, check_number
@@ -123,7 +123,7 @@ class Options:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 2 for bad input, that of a run that failed."""
-    options = tyro.cli(Options, args=argv, prog="python -m train.weak_table", description=__doc__)
+    options = tyro.cli(Options, args=argv, prog="python -m train.weak_table", description=description(__doc__))
     return exit_code("train.weak_table", lambda: run(options))
 
 
@@ -248,4 +248,4 @@ def cells(result: dict[str, Any], classes: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -5,7 +5,6 @@ python -m crfrnn.data.coco_list --data COCO --splits train2014 val2014 --out FIL
 Every outline is drawn once, which takes minutes for all of COCO; `CocoSegmentation` and the recipes take the list.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import tyro
 from tqdm import tqdm
 
-from crfrnn._command import exit_code
+from crfrnn._command import description, exit_code, exit_with
 from crfrnn._files import replacing
 from crfrnn.data.coco import CocoSegmentation
 from crfrnn.data.sample import VOID
@@ -33,7 +32,7 @@ class Options:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 2 for bad input."""
-    options = tyro.cli(Options, args=argv, prog="python -m crfrnn.data.coco_list", description=__doc__)
+    options = tyro.cli(Options, args=argv, prog="python -m crfrnn.data.coco_list", description=description(__doc__))
     return exit_code("crfrnn.data.coco_list", lambda: run(options))
 
 
@@ -65,4 +64,4 @@ def images_with(dataset: CocoSegmentation, pixels: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -7,7 +7,6 @@ those of SBD) and ImageSets/Segmentation/train_aug.txt: the images of SBD and of
 Existing masks are kept, so an interrupted run can be repeated. The exit code is 1 where counts differ from the published.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Literal
 import tyro
 from tqdm import tqdm
 
-from crfrnn._command import exit_code
+from crfrnn._command import description, exit_code, exit_with
 from crfrnn._files import replacing
 from crfrnn.data.listing import find_list, read_list
 from crfrnn.data.palette import read_labels, write_labels
@@ -57,7 +56,7 @@ class Report:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 1 where something is missing, 2 for bad input."""
-    options = tyro.cli(Options, args=argv, prog="python -m crfrnn.data.train_aug", description=__doc__)
+    options = tyro.cli(Options, args=argv, prog="python -m crfrnn.data.train_aug", description=description(__doc__))
     return exit_code("crfrnn.data.train_aug", lambda: run(options))
 
 
@@ -118,4 +117,4 @@ def _write_list(path: Path, names: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -7,7 +7,6 @@ IN is a .caffemodel (VGG-16, DeepLab v1, FCN, CRF-RNN), crfasrnn_weights.pth, de
 tensor is accounted for in a table; tensors that are missing or left over are an error unless they are accepted by name.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import torch
 import tyro
 
+from crfrnn._command import description, exit_code, exit_with
 from crfrnn._files import replacing
 from crfrnn.data.listing import read_lines
 from crfrnn.nets.weights.checkpoint import save_checkpoint
@@ -48,16 +48,11 @@ class Options:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 2, with a line on stderr, where the file could not be converted."""
-    options = tyro.cli(Options, args=argv, prog="python -m crfrnn.nets.convert", description=__doc__)
-    try:
-        run(options)
-    except (OSError, ValueError) as error:
-        print(f"crfrnn.nets.convert: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    options = tyro.cli(Options, args=argv, prog="python -m crfrnn.nets.convert", description=description(__doc__))
+    return exit_code("crfrnn.nets.convert", lambda: run(options))
 
 
-def run(options: Options) -> None:
+def run(options: Options) -> int:
     """Convert, print and write as `options` say. Raises OSError or ValueError where they cannot be followed."""
     check_out(options.out)
     result = convert(
@@ -76,6 +71,7 @@ def run(options: Options) -> None:
     else:
         save_checkpoint(options.out, result.model, architecture=result.architecture, classes=result.classes)
     print(f"{options.out}: {result.architecture['name']}, {result.architecture['num_labels']} labels")
+    return 0
 
 
 def check_out(out: Path) -> None:
@@ -110,4 +106,4 @@ def save_state(path: Path, model: torch.nn.Module) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

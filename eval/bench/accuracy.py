@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crfrnn._command import exit_code, exit_with
 from eval.pictures.formats import add_figures_flag
 from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
 
@@ -39,8 +40,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     options = parser().parse_args(argv)
-    from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
-
     return exit_code("eval.bench.accuracy", lambda: run(options, argv))
 
 
@@ -165,4 +164,4 @@ def cells(row: "Row") -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from crfrnn._command import exit_code, exit_with
 from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
 
 
@@ -61,8 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     add_table_flag(parser)
     options = parser.parse_args(argv)
-    from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
-
     return exit_code("eval.bench.parity", lambda: run(options, argv))
 
 
@@ -113,4 +112,4 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crfrnn._command import exit_code, exit_with
 from eval.bench.tables import PLAIN, PYDENSECRF, SECTIONS, SIMPLECRF
 from eval.pictures.formats import add_figures_flag
 from eval.scoring.tables import add_table_flag, check_table, write_tables
@@ -32,8 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     options = parser().parse_args(argv)
-    from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
-
     return exit_code("eval.bench.speed", lambda: run(options, argv))
 
 
@@ -149,4 +148,4 @@ def write(out: Path, facts: dict[str, Any], figures: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from crfrnn._command import description, exit_code, exit_with
 from crfrnn.folders import Folders
 from eval.scoring.tables import Table, TableFile, check_table, write_tables
 
@@ -67,9 +68,7 @@ def table(rows: dict[str, dict[str, float]]) -> Table:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    options = tyro.cli(Options, args=argv, prog="python -m eval.bench.whole_set", description=__doc__)
-    from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
-
+    options = tyro.cli(Options, args=argv, prog="python -m eval.bench.whole_set", description=description(__doc__))
     return exit_code("eval.bench.whole_set", lambda: run(options, argv))
 
 
@@ -107,4 +106,4 @@ def run(options: Options, argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

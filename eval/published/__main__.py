@@ -3,7 +3,6 @@
 python -m eval.published voc2012_val --scores runs/small/scores.json
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from crfrnn._command import description, exit_code, exit_with
 from eval.published import rows
 from eval.scoring.tables import Table, TableFile, check_table, write_tables
 
@@ -29,9 +29,7 @@ class Options:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = tyro.cli(Options, args=argv, prog="python -m eval.published", description=__doc__)
-    from crfrnn._command import exit_code
-
+    options = tyro.cli(Options, args=argv, prog="python -m eval.published", description=description(__doc__))
     return exit_code("eval.published", lambda: run(options))
 
 
@@ -79,4 +77,4 @@ def cell(score: dict, measure: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import tyro
 from tqdm import tqdm
 
-from crfrnn._command import exit_code
+from crfrnn._command import description, exit_code, exit_with
 from crfrnn.kernels import Normalization
 from crfrnn.nets import load_checkpoint
 from crfrnn.presets import CRF_RNN, FixedCRF
@@ -44,10 +44,15 @@ class Axes:
     train_iterations: tuple[int, ...] = (5,)
     """mean-field iterations T while learning"""
     kernels: tuple[KernelNames, ...] = ("both",)
+    """smoothness, appearance or both; grid, between the 8 nearest pixels, is for the normalization none"""
     kernel_weights: tuple[KernelWeights, ...] = ("scalar",)
+    """one weight per kernel, one per label, or a matrix over labels"""
     compatibility: tuple[Compatibility, ...] = ("potts",)
+    """Potts as it is, or learned from there: symmetric, or any matrix"""
     normalization: tuple[Normalization, ...] = ("after",)
+    """where the kernels are normalized"""
     bandwidths: tuple[Bandwidths, ...] = ("fixed",)
+    """whether they are learned, too"""
     seeds: tuple[int, ...] = (0,)
     """seeds of the order of the images in learning; error bars are over these"""
 
@@ -98,7 +103,7 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    options = tyro.cli(Options, args=argv, prog="python -m eval.tuning.ablate", description=__doc__)
+    options = tyro.cli(Options, args=argv, prog="python -m eval.tuning.ablate", description=description(__doc__))
     return exit_code("eval.tuning.ablate", lambda: run(options, argv))
 
 
@@ -163,4 +168,4 @@ def planned(options: Options) -> list[Learned] | list[Ready]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

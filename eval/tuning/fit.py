@@ -30,12 +30,15 @@ class Learning:
     """Adam on whole images, one per pass; the rates fall linearly to zero."""
 
     steps: int = 200
+    """steps of learning"""
     batch_size: int = 1
     """images per step"""
     kernel_weight_lr: float = 0.05
+    """first rate of the kernel weights"""
     compatibility_lr: float = 0.02
+    """first rate of the compatibility"""
     bandwidth_lr: float = 0.02
-    """of the logarithms of the bandwidths"""
+    """first rate of the logarithms of the bandwidths"""
 
 
 def fit(

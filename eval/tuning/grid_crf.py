@@ -21,7 +21,7 @@ import tyro
 from torch import Tensor
 from tqdm import tqdm
 
-from crfrnn._command import exit_code
+from crfrnn._command import description, exit_code, exit_with
 from crfrnn._files import replacing
 from crfrnn.presets import FixedCRF, GridCRF
 from eval.inputs.flags import (
@@ -83,7 +83,7 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    options = tyro.cli(Options, args=argv, prog="python -m eval.tuning.grid_crf", description=__doc__)
+    options = tyro.cli(Options, args=argv, prog="python -m eval.tuning.grid_crf", description=description(__doc__))
     return exit_code("eval.tuning.grid_crf", lambda: run(options, argv))
 
 
@@ -290,4 +290,4 @@ def thin_gain(labels: dict[str, Tensor], truth: Tensor) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -17,7 +17,7 @@ from typing import Annotated
 import tyro
 
 from crfrnn import CRFRNN
-from crfrnn._command import exit_code
+from crfrnn._command import description, exit_code, exit_with
 from eval.inputs.crf_file import write_crf
 from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
 from eval.scoring.record import origin
@@ -44,7 +44,7 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    options = tyro.cli(Options, args=argv, prog="python -m eval.tuning.learn", description=__doc__)
+    options = tyro.cli(Options, args=argv, prog="python -m eval.tuning.learn", description=description(__doc__))
     return exit_code("eval.tuning.learn", lambda: run(options, argv))
 
 
@@ -94,4 +94,4 @@ def table(crf: CRFRNN, variant: Variant) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crfrnn._command import exit_code, exit_with
 from crfrnn.presets import CRF_RNN, MASKS, FixedCRF
 from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
 
@@ -46,8 +47,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     add_table_flag(parser)
     options = parser.parse_args(argv)
-    from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
-
     return exit_code("eval.tuning.masks", lambda: run(options, argv))
 
 
@@ -126,4 +125,4 @@ def refined(logits: "Tensor", sample: "Sample", crf: FixedCRF | None) -> "Tensor
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

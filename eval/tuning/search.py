@@ -19,7 +19,7 @@ import torch
 import tyro
 from tqdm import tqdm
 
-from crfrnn._command import exit_code
+from crfrnn._command import description, exit_code, exit_with
 from crfrnn.kernels import Normalization
 from crfrnn.presets import FixedCRF
 from eval.inputs.crf_file import write_crf
@@ -64,7 +64,7 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    options = tyro.cli(Options, args=argv, prog="python -m eval.tuning.search", description=__doc__)
+    options = tyro.cli(Options, args=argv, prog="python -m eval.tuning.search", description=description(__doc__))
     return exit_code("eval.tuning.search", lambda: run(options, argv))
 
 
@@ -193,4 +193,4 @@ class Counting:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -13,11 +13,13 @@ class Grid:
     """The first round: every combination of these, by default DeepLab's. What has one value is not searched."""
 
     appearance_weight: tuple[float, ...] = (5, 10)
+    """weight of the appearance kernel"""
     theta_alpha: tuple[float, ...] = (50, 60, 70, 80, 90, 100)
     """appearance kernel: pixels"""
     theta_beta: tuple[float, ...] = (3, 4, 5, 6, 7, 8, 9, 10)
     """appearance kernel: gray levels of 0..255"""
     smoothness_weight: tuple[float, ...] = (3,)
+    """weight of the smoothness kernel"""
     theta_gamma: tuple[float, ...] = (3,)
     """smoothness kernel: pixels"""
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from crfrnn import CRFRNN
-from crfrnn._command import exit_code
+from crfrnn._command import description, exit_code, exit_with
 from crfrnn._files import replacing
 from crfrnn.presets import PUBLISHED
 from eval.inputs.crf_file import read_crf
@@ -59,7 +59,7 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    options = tyro.cli(Options, args=argv, prog="python -m eval.tuning.table", description=__doc__)
+    options = tyro.cli(Options, args=argv, prog="python -m eval.tuning.table", description=description(__doc__))
     return exit_code("eval.tuning.table", lambda: run(options, argv))
 
 
@@ -179,4 +179,4 @@ def gains(scores: Mapping[str, Scores]) -> Figure:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -17,11 +17,13 @@ class Variant:
     """Which parameters of a CRF are learned, in which form, and where learning begins."""
 
     kernels: KernelNames = "both"
+    """smoothness, appearance or both; grid, between the 8 nearest pixels, is for the normalization none"""
     kernel_weights: KernelWeights = "scalar"
     """one weight per kernel, one per label, or a matrix over labels"""
     compatibility: Compatibility = "potts"
     """Potts as it is, or learned from there: symmetric, or any matrix"""
     bandwidths: Bandwidths = "fixed"
+    """whether they are learned, too"""
     start: FixedCRF = CRF_RNN
     """weights and bandwidths to start from, and what stays as it is: T while learning, normalization"""
 

@@ -67,9 +67,11 @@ class Stage:
     """One stage of SGD with momentum. Rates are those of the trunk; the others are multiples of it."""
 
     steps: int
+    """steps of SGD in this stage"""
     batch_size: int
     """images per step, over all processes, accumulated passes and sources"""
     lr: float
+    """rate of the trunk at the beginning"""
     trains: Literal["network", "crf", "joint"] = "network"
     """the network without a CRF, the parameters of the CRF on a frozen network, or both"""
     start: str | None = None
@@ -83,6 +85,7 @@ class Stage:
     accumulate: int = 1
     """forward and backward passes per step; each takes its share of the batch, which saves memory"""
     schedule: Literal["poly", "step", "fixed"] = "poly"
+    """how the rates fall: smoothly to zero, to a tenth at regular intervals, or not at all"""
     power: float = 0.9
     """poly: rate = lr (1 - step / steps)^power"""
     step_size: int = 2000
@@ -100,6 +103,7 @@ class Stage:
     bandwidth_multiplier: float = 1.0
     """rate of the logarithms of the CRF's bandwidths over that of the trunk"""
     momentum: float = 0.9
+    """share of the last step in the next one"""
     weight_decay: float = 5e-4
     """on the weights of the network; biases and CRF parameters have none"""
     clip: float | None = 10.0
@@ -133,12 +137,19 @@ class Crf:
     """The CRF-RNN (bandwidths in pixels and gray levels; see crfrnn.CRFRNN)."""
 
     theta_alpha: float = 160.0
+    """appearance kernel: pixels"""
     theta_beta: float = 3.0
+    """appearance kernel: gray levels of 0..255"""
     theta_gamma: float = 3.0
+    """smoothness kernel: pixels"""
     appearance_weight: float = 5.0
+    """weight of the appearance kernel at the beginning"""
     smoothness_weight: float = 3.0
+    """weight of the smoothness kernel at the beginning"""
     kernel_weights: Literal["scalar", "diagonal", "matrix"] = "diagonal"
+    """one weight per kernel, one per label, or a matrix over labels"""
     learn_bandwidths: bool = False
+    """whether the bandwidths are learned, too"""
     num_iterations: int = 5
     """mean-field iterations T in training; any T can be asked for afterwards"""
     compatibility: Literal["potts", "adjacency"] = "potts"
@@ -159,7 +170,9 @@ class Recipe:
     """what layers of batch normalization normalize by: statistics that stay as they were before training, as the small
     batches of joint training want it, or those of the batch, from which they learn"""
     width: float = 1.0
+    """number of channels of a built-in network over that of the published one"""
     dropout: float = 0.5
+    """share of the activations that dropout sets to zero, in built-in networks"""
     input_scale: float = 1.0
     """the network sees images resampled by this factor, the CRF the images themselves"""
     input_side: int | None = None
@@ -174,11 +187,13 @@ class Recipe:
     train_list: str = "train_aug"
     """images with masks, for stages without a mixture"""
     val_list: str = "val"
+    """images to score on, while training and at the end"""
     val_images: int | None = None
     """how many images of the list to score while training, evenly spaced; None for all. The final table is over all"""
     belief_labels: tuple[str, ...] = ()
     """classes whose beliefs are pictured per iteration; without any, the three that cover most of each picture"""
     seed: int = 0
+    """of first weights, order and crops of images, and dropout"""
     workers: int = 1
     """processes that read images, for each training process"""
     autocast: Literal["off", "bf16", "fp16"] = "off"

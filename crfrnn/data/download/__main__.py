@@ -8,14 +8,13 @@ An interrupted download continues when the command is run again.
 
 import argparse
 import shutil
-import sys
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from crfrnn._command import exit_code
+from crfrnn._command import exit_code, exit_with
 from crfrnn.data.download.fetch import check_room, digest, fetch
 from crfrnn.data.download.table import SOURCES, Source
 
@@ -71,4 +70,4 @@ def unpack(path: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crfrnn._command import exit_code, exit_with
 from eval.bench.gpu.roofline import BATCHES, CORNERS, LABELS, SIZE, TARGETS, bytes_of_an_iteration
 from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
 
@@ -52,8 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     add_table_flag(parser)
     options = parser.parse_args(argv)
-    from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
-
     return exit_code("eval.bench.gpu.device", lambda: run(options, argv))
 
 
@@ -244,4 +243,4 @@ def copy_bandwidth(repeats: int) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from crfrnn._command import exit_code, exit_with
+
 ROOT = Path(__file__).parents[3]
 SUITES = ("tests/gpu", "tests/lattice", "tests/kernels", "tests/test_meanfield.py")
 STAGES = {"network": (6000, 30), "crf": (1000, 4), "joint": (4000, 4)}
@@ -53,8 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", nargs="+", type=Path, default=[], help="photographs for the speed table")
     parser.add_argument("--minutes", type=float, default=30.0, help="length of the lease (default: 30)")
     options = parser.parse_args(argv)
-    from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
-
     try:
         return exit_code("eval.bench.gpu.lease", lambda: run(options, argv))
     except KeyboardInterrupt:
@@ -175,4 +175,4 @@ def fitting_steps(milliseconds: Mapping[str, float], left: float) -> dict[str, i
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -10,10 +10,10 @@ target, 2 ms an image at (80, 13) and 4 ms at (160, 3).
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from crfrnn._command import exit_code, exit_with
 from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
 
 SIZE, LABELS, BATCHES, ITERATIONS = (375, 500), 21, (1, 16), 10
@@ -40,8 +40,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--image", type=Path, help="a photograph (default: a drawn scene)")
     add_table_flag(parser)
     options = parser.parse_args(argv)
-    from crfrnn._command import exit_code  # after parsing, since torch takes seconds to import
-
     return exit_code("eval.bench.gpu.roofline", lambda: run(options.image, options.table))
 
 
@@ -97,4 +95,4 @@ def launches_of_an_iteration(corners: Sequence[int]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)
