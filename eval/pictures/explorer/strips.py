@@ -13,23 +13,24 @@ import numpy as np
 from torch import Tensor
 
 Strip = dict[str, Any]
-STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_RLE, zlib.Z_HUFFMAN_ONLY)
+STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_RLE, zlib.Z_HUFFMAN_ONLY)  # noise is smaller without repetitions
 MIX_BITS = 12  # of the fractions of factors between strips
 
 
 def strip(values: np.ndarray) -> Strip:
     """Frames of integers, uint8 or uint16 [F, H, W], as plain values for JSON: exactly these come back."""
     bits = 8 * values.dtype.itemsize
-    packed = {spatial: _deflated(_residuals(values, bits, spatial), bits) for spatial in (False, True)}
-    spatial = len(packed[True]) < len(packed[False])
+    plain, spatial = (_bytes(_residuals(values, bits, spatial), bits) for spatial in (False, True))
+    better = min(plain, spatial, key=lambda raw: len(_deflated(raw, zlib.Z_HUFFMAN_ONLY)))
+    data = min((_deflated(better, strategy) for strategy in STRATEGIES), key=len)
     frames, height, width = values.shape
     return {
         "bits": bits,
         "frames": frames,
         "height": height,
         "width": width,
-        "spatial": spatial,
-        "data": base64.b64encode(packed[spatial]).decode(),
+        "spatial": better is spatial,
+        "data": base64.b64encode(data).decode(),
     }
 
 
@@ -96,13 +97,12 @@ def _predicted(frames: np.ndarray) -> np.ndarray:
     return np.where(corner >= larger, smaller, np.where(corner <= smaller, larger, left + above - corner))
 
 
-def _deflated(residuals: np.ndarray, bits: int) -> bytes:
-    """The low bytes of all numbers, then the high ones, compressed; noise is smaller where no repetitions are looked for."""
+def _bytes(residuals: np.ndarray, bits: int) -> bytes:
+    """The low bytes of all numbers, then the high ones."""
     planes = [residuals >> shift & 255 for shift in range(0, bits, 8)]
-    raw = b"".join(plane.astype(np.uint8).tobytes() for plane in planes)
-    return min((_compressed(raw, strategy) for strategy in STRATEGIES), key=len)
+    return b"".join(plane.astype(np.uint8).tobytes() for plane in planes)
 
 
-def _compressed(raw: bytes, strategy: int) -> bytes:
+def _deflated(raw: bytes, strategy: int) -> bytes:
     compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, strategy=strategy)
     return compressor.compress(raw) + compressor.flush()
