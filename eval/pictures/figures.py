@@ -48,7 +48,7 @@ class Album:
     def examples(self) -> list[Example]:
         return list(self._examples.values())
 
-    def __call__(self, sample: Sample, labels: dict[str, Tensor]) -> None:
+    def __call__(self, sample: Sample, unary: Tensor, labels: dict[str, Tensor]) -> None:
         if sample.name not in self.names:
             return
         fresh = Example(sample.name, sample.image, {"truth": sample.labels})

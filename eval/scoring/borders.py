@@ -121,7 +121,7 @@ class Borders:
         self._trimaps = {row: Trimap(classes) for row in rows}
         self._borders = {row: BoundaryIoU(classes) for row in rows}
 
-    def __call__(self, sample: Sample, labels: dict[str, Tensor]) -> None:
+    def __call__(self, sample: Sample, unary: Tensor, labels: dict[str, Tensor]) -> None:
         for row, trimap in self._trimaps.items():
             trimap.update(labels[row], sample.labels)
             self._borders[row].update(labels[row], sample.labels)
