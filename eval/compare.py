@@ -2,7 +2,7 @@
 
 python -m eval.compare --checkpoints FILE --data VOCdevkit --out DIR                     network, CRF and CRF-RNN
 python -m eval.compare --checkpoints FCN-8s=A.pt DeepLab=B.pt --data VOCdevkit --out DIR \\
-                       --columns FCN-8s "DeepLab + CRF"                                  two networks
+                       --columns "FCN-8s: network alone" "DeepLab: network + dense CRF"  two networks
 python -m eval.compare --scores FILE.npz --data VOCdevkit --out DIR                      stored scores and a dense CRF
 
 Into --out it writes index.html, one page with all pictures in it; best.png, median.png and worst.png, the same for papers;
@@ -43,12 +43,13 @@ class Options:
     """folder of the data set (VOCdevkit, or MSRC-21), or the folders.json of a run"""
     folders: Annotated[Folders, tyro.conf.arg(name="")] = field(default_factory=Folders)
     checkpoints: tuple[str, ...] = ()
-    """models, FILE or NAME=FILE; each gives the columns NAME, "NAME + CRF" (the dense CRF below) and, where it has one,
-    "NAME, CRF-RNN" """
+    """models, FILE or NAME=FILE; each gives the columns "network alone", "network + dense CRF" (the one below) and, where it
+    has one, "CRF-RNN", after "NAME: " where it is given or there are several systems"""
     network: tuple[str, ...] = ()
     """the functions of yours that make the networks of the checkpoints, where they are not built-in ones, as in training"""
     scores: tuple[str, ...] = ()
-    """stored scores of networks, FILE or NAME=FILE (see eval/inputs/scores_file.py): the columns NAME and "NAME + CRF" """
+    """stored scores of networks, FILE or NAME=FILE (see eval/inputs/scores_file.py); each gives the first two of
+    these columns"""
     columns: tuple[str, ...] = ()
     """which of these columns to show, and in which order; all by default"""
     before: str | None = None
@@ -107,10 +108,10 @@ def run(options: Options, argv: list[str]) -> int:
     return 0
 
 
-def named(source: str) -> tuple[str, Path]:
-    """Name and file of NAME=FILE, or of FILE, which has the name of the file."""
+def named(source: str, alone: bool) -> tuple[str, Path]:
+    """Name and file of NAME=FILE, or of FILE, which has the name of the file, or none where it is `alone`."""
     name, _, file = source.rpartition("=")
-    return name or Path(file).stem, Path(file)
+    return name or ("" if alone else Path(file).stem), Path(file)
 
 
 def open_data(options: Options) -> SegmentationSet:
@@ -118,7 +119,7 @@ def open_data(options: Options) -> SegmentationSet:
     from crfrnn.data import open_set, source_of
     from crfrnn.nets import load_checkpoint
 
-    first = [load_checkpoint(named(source)[1])["classes"] for source in options.checkpoints[:1]]
+    first = [load_checkpoint(named(source, alone=True)[1])["classes"] for source in options.checkpoints[:1]]
     return open_set(source_of(options.data, options.folders, *first), options.split)
 
 
@@ -128,11 +129,12 @@ def build_systems(options: Options, dataset: SegmentationSet) -> list[System]:
     from eval.scoring.systems import from_checkpoint, from_scores
 
     systems = []
-    models = [named(source) for source in options.checkpoints]
+    alone = len(options.checkpoints) + len(options.scores) == 1
+    models = [named(source, alone) for source in options.checkpoints]
     networks = networks_of([file for _, file in models], options.network)
     for (name, file), network in zip(models, networks, strict=True):
         systems.append(from_checkpoint(name, file, dataset, options.dense_crf, network))
-    for name, file in map(named, options.scores):
+    for name, file in (named(source, alone) for source in options.scores):
         systems.append(from_scores(name, file, dataset, options.dense_crf))
     if not systems:
         raise ValueError("there is nothing to compare; wanted --checkpoints, --scores or both")

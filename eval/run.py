@@ -119,9 +119,9 @@ def run(options: Options, command: str) -> int:
 def both(first: Observer, second: Observer) -> Observer:
     """An observer that calls two others."""
 
-    def observer(sample: Sample, labels: dict[str, Tensor]) -> None:
-        first(sample, labels)
-        second(sample, labels)
+    def observer(sample: Sample, unary: Tensor, labels: dict[str, Tensor]) -> None:
+        first(sample, unary, labels)
+        second(sample, unary, labels)
 
     return observer
 

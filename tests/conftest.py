@@ -11,6 +11,8 @@ import torch
 
 from tests.threads import poisoned_memory
 
+# Processes that share the tests share the cores.
+torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
 if "CRFRNN_TEST_DEVICE" in os.environ:
     torch.set_default_device(os.environ["CRFRNN_TEST_DEVICE"])
 

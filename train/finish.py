@@ -1,12 +1,10 @@
 """What a finished run shows: one table of its models on the validation list, pictures, and where they are."""
 
-import shlex
 import sys
 from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
 from crfrnn.data import allowed_labels, part_names
 from crfrnn.nets import SegmentationModel, infer, load_checkpoint, model_from_checkpoint, restrict
@@ -19,8 +17,8 @@ from eval.scoring.metrics import Scores
 from eval.scoring.record import commit, hardware
 from eval.scoring.report import report, report_tables, save_report
 from eval.scoring.tables import write_tables
-from train import board
-from train.folder import plain
+from train.board.overview import write_results
+from train.folder import BOARD, OVERVIEW, command, plain
 from train.recipes import Stage
 from train.start import build_crf, previous
 from train.state import Run
@@ -46,7 +44,9 @@ def finish(run: Run, argv: list[str]) -> None:
     write_tables(run.table, report_tables(scores, parts))
     pictures = out / f"pictures.{run.figures}"
     save_figure(panel(examples, dataset.classes), pictures)
-    write_hparams(run, scores)
+    mean_iou = {row: values.mean_iou for row, values in scores.items()}
+    steps = sum(stage.steps for stage in run.recipe.stages.values())
+    write_results(run.out / BOARD / OVERVIEW, run.recipe, mean_iou, str(out), steps)
     for name, stage in finished(run).items():
         if stage.trains != "network":
             write_beliefs(run, name)
@@ -62,7 +62,7 @@ def finish(run: Run, argv: list[str]) -> None:
     print(f"scores       {out / 'scores.json'}")
     print(f"checkpoints  {', '.join(str(path) for path in sorted(out.glob('*.pt')))}")
     # By default TensorBoard drops images beyond ten of a tag.
-    print(f"TensorBoard  tensorboard --samples_per_plugin images=100 --logdir {out / 'tensorboard'}")
+    print(f"TensorBoard  tensorboard --samples_per_plugin images=100 --logdir {out / BOARD}")
 
 
 def compare(run: Run) -> tuple[dict[str, Scores], Album]:
@@ -122,7 +122,7 @@ def write_beliefs(run: Run, name: str) -> None:
     """TensorBoard pages of a model's mean field, iteration by iteration, on some images; on one in a rehearsal."""
     model, dataset = load(run, name), run.validation
     assert model.crf is not None
-    with SummaryWriter(str(run.out / "tensorboard" / f"{name}-iterations")) as writer:
+    with SummaryWriter(str(run.out / BOARD / f"{name}-iterations"), purge_step=0) as writer:
         for index in some(len(dataset), BELIEFS if run.final_images is None else 1):
             photo, truth, title = dataset[index]
             labels = run.recipe.belief_labels or largest_labels(truth, dataset.classes, 3)
@@ -143,24 +143,11 @@ def write_compatibility(run: Run, name: str) -> None:
     save_figure(matrices_figure(matrices, run.dataset.classes), run.out / f"{name}-compatibility.{run.figures}")
 
 
-def write_hparams(run: Run, scores: dict[str, Scores]) -> None:
-    """The recipe as hyper-parameters, with the mean IoU of every row."""
-    results = {f"final mean IoU/{row}": values.mean_iou for row, values in scores.items()}
-    _, start, end = hparams(board.hparams(run.recipe), results)
-    with SummaryWriter(str(run.out / "tensorboard" / "hparams")) as writer:
-        # Without the summary of an experiment, which would be that of the first run for all runs of a log folder,
-        # TensorBoard collects the columns from the runs, those that differ first.
-        for summary in (start, end):
-            writer.file_writer.add_summary(summary)
-        for tag, value in results.items():
-            writer.add_scalar(tag, value)
-
-
 def describe(run: Run, argv: list[str]) -> dict[str, Any]:
     """What makes the numbers reproducible, for the JSON file."""
     trainings = {name: load_checkpoint(run.out / f"{name}.pt")["training"] for name in finished(run)}
     return {
-        "command": shlex.join(["python", "-m", "train.run", *argv]),
+        "command": command(argv),
         "commit": commit(),
         "torch": torch.__version__,
         "hardware": hardware(run.device),

@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,17 @@ from train.options import RECIPE
 from train.recipes import Recipe
 
 LAST, LOG, FOLDERS = "last.pt", "log.txt", "folders.json"
+BOARD, OVERVIEW = "tensorboard", "overview"
 
 
 def plain(recipe: Recipe) -> dict[str, Any]:
     """A recipe as what its JSON file holds."""
     return json.loads(json.dumps(dataclasses.asdict(recipe)))
+
+
+def command(argv: Sequence[str]) -> str:
+    """The command line that a run was started with."""
+    return shlex.join(["python", "-m", "train.run", *argv])
 
 
 def free_folder(name: str) -> Path:

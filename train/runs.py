@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from crfrnn._command import exit_code, exit_with
 from crfrnn._files import read_json, replacing
 from eval.pictures.formats import add_figures_flag
+from eval.scoring.lines import curve_style
 from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
+from train.board.tags import MEAN_IOU, NETWORK, TRAINING
 
 if TYPE_CHECKING:  # what is slow to import waits until the options are parsed
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NETWORK = "mean IoU/network"  # dotted where the CRF-RNN on top of it has a curve, too
 SMOOTHING = 10  # a point of the loss curve is the mean of a tenth of the stage
 
 
@@ -130,15 +131,16 @@ def curves(folders: Sequence[Path], names: Sequence[str]) -> "Figure":
     grid = figure.subplots(2, len(stages), squeeze=False, sharex="col")
     for column, stage in enumerate(stages):
         grid[0, column].set_title(stage)
-        grid[1, column].set_xlabel("step")
+        grid[1, column].set_xlabel("step of the run")
         for i, folder in enumerate(folders):
             if stage in stages_of(folder):
-                draw(list(grid[:, column]), folder / "tensorboard" / stage, f"C{i % 10}", names[i])
+                style = {"color": f"C{i % 10}", **curve_style(i, len(folders))}
+                draw(list(grid[:, column]), folder / "tensorboard" / stage, style, names[i])
     grid[0, 0].set_ylabel(f"loss, mean of 1/{SMOOTHING} of the steps")
     grid[1, 0].set_ylabel("mean IoU while training, percent")
     grid[0, -1].legend(fontsize=7)
     whole = Line2D([], [], color="0.4", linestyle="-", marker="o")
-    kinds = [whole, Line2D([], [], color="0.4", linestyle=":", marker="x")]
+    kinds = [whole, Line2D([], [], color="0.4", linestyle="--", marker="x")]
     grid[1, -1].legend(kinds, ["the model as a whole", "its network alone"], fontsize=7)
     return figure
 
@@ -151,21 +153,26 @@ def stages_of(folder: Path) -> list[str]:
     return [stage for stage in recipe["stages"] if (folder / "tensorboard" / stage).is_dir()]
 
 
-def draw(axes: Sequence["Axes"], events: Path, color: str, name: str) -> None:
-    """The curves of one stage of one run."""
+def draw(axes: Sequence["Axes"], events: Path, style: dict[str, Any], name: str) -> None:
+    """The curves of one stage of one run; that of the network alone is dashed where there is a CRF."""
+    from matplotlib.ticker import MaxNLocator
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     log = EventAccumulator(str(events), size_guidance={"scalars": 0}).Reload()
-    loss = log.Scalars("loss")
+    if TRAINING not in log.Tags()["scalars"]:
+        raise ValueError(f"{events} has no curve {TRAINING!r}; wanted a run of this version of train.run")
+    loss = log.Scalars(TRAINING)
     width = max(1, len(loss) // SMOOTHING)
     means = [statistics.fmean(event.value for event in loss[i - width : i]) for i in range(width, len(loss) + 1)]
-    axes[0].plot([event.step for event in loss[width - 1 :]], means, color=color, label=name)
-    rows = [tag for tag in log.Tags()["scalars"] if tag.startswith("mean IoU/")]
+    axes[0].plot([event.step for event in loss[width - 1 :]], means, **{**style, "marker": None}, label=name)
+    rows = [tag for tag in log.Tags()["scalars"] if tag.startswith(f"{MEAN_IOU}/")]
     for row in rows:
         scores = log.Scalars(row)
-        style, marker = (":", "x") if row == NETWORK and len(rows) > 1 else ("-", "o")
+        dashed = {"linestyle": "--", "marker": "x"} if row == f"{MEAN_IOU}/{NETWORK}" and len(rows) > 1 else {}
         steps, values = [score.step for score in scores], [score.value for score in scores]
-        axes[1].plot(steps, values, style, color=color, marker=marker, markersize=4)
+        axes[1].plot(steps, values, **{**style, **dashed})
+    for each in axes:
+        each.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 if __name__ == "__main__":

@@ -15,12 +15,24 @@ from crfrnn.data.folders import write_folder_set
 from crfrnn.folders import Folders
 from crfrnn.nets import SegmentationModel
 from eval.scoring.tables import check_table
+from train.board.overview import write_overview
 from train.checks import check_images, check_run
 from train.checks.prerequisites import check_prerequisites
 from train.distributed import Processes, own_device, processes
 from train.dry import dry_folder, dry_report, ends_of_lists, rehearsal
 from train.finish import finish
-from train.folder import FOLDERS, LAST, continuing, differences, free_folder, open_folder, plain
+from train.folder import (
+    BOARD,
+    FOLDERS,
+    LAST,
+    OVERVIEW,
+    command,
+    continuing,
+    differences,
+    free_folder,
+    open_folder,
+    plain,
+)
 from train.interrupt import Interrupted, Stop
 from train.options import RECIPE, Options, starting_recipe
 from train.start import start_model
@@ -122,6 +134,7 @@ def train(
         last = open_folder(run.out, run.recipe, resume=True)
     else:
         print(headline(run, argv))
+        write_overview(run.out / BOARD / OVERVIEW, plain(run.recipe), command(argv))
     interrupted = interrupted_stage(run, last)
     for name in names:
         model = made.pop(name, None) or start_model(run, name, init)

@@ -37,6 +37,11 @@ class Run:
     figures: str = "png"
     """format of the figures in `out`"""
 
+    def first_step(self, name: str) -> int:
+        """The step of the run at which stage `name` begins: the steps of all stages before it in the recipe."""
+        stages = self.recipe.stages
+        return sum(stages[other].steps for other in list(stages)[: list(stages).index(name)])
+
     def build(self, stage: Stage, crf: CRFRNN | None) -> SegmentationModel:
         """The model of a stage with new weights. Raises as `build_model`."""
         given = stage.network or self.recipe.network

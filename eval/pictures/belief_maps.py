@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from eval.pictures.iterations import Iterations
+from eval.scoring.lines import NETWORK_ALONE
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -27,6 +28,7 @@ COLUMNS = 6  # maps side by side before a new band begins
 MAP_INCHES, BAR_INCHES, FRAME_INCHES = 2.2, 0.75, 3.2
 CURVE_INCHES = 1.9
 DPI = 110
+FRAME_DPI = 80  # frames are 900 pixels wide at most, so that TensorBoard shows them whole
 COLOR_MAPS = {"score": "magma", "belief": "viridis"}
 
 
@@ -80,7 +82,7 @@ def frames(photo: Tensor, seen: Iterations, label: str, curves: bool = True) -> 
     maps = _maps(seen, label)
     aspect = photo.shape[1] / photo.shape[2]
     top = FRAME_INCHES * aspect + 0.4
-    figure = Figure((3 * FRAME_INCHES + 1.6, top + CURVE_INCHES * curves), dpi=DPI, layout="constrained")
+    figure = Figure((3 * FRAME_INCHES + 1.6, top + CURVE_INCHES * curves), dpi=FRAME_DPI, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     parts = _stacked(figure, (top, CURVE_INCHES)) if curves else [figure]
     axes = parts[0].subplots(1, 3)
@@ -163,9 +165,9 @@ def _draw(axes: Axes, kind: str, maps: dict[str, list[np.ndarray]], t: int) -> A
 def _curves(axes: np.ndarray, seen: Iterations) -> list[tuple[Line2D, list[float]]]:
     """Change, free energy and mean IoU over the iterations; returns a movable dot of each with the values it follows."""
     panels = [("change of beliefs", {"largest": seen.largest_change, "mean": seen.mean_change})]
-    panels.append(("free energy per pixel", {"": seen.free_energy}))
+    panels.append(("free energy per pixel", {"after iterations": seen.free_energy}))
     if seen.mean_iou:
-        panels.append(("mean IoU of this image, %", {"": seen.mean_iou}))
+        panels.append(("mean IoU of this image, %", {"after iterations": seen.mean_iou}))
     dots = []
     for each, (title, lines) in zip(axes, panels, strict=True):
         for name, values in lines.items():
@@ -173,11 +175,13 @@ def _curves(axes: np.ndarray, seen: Iterations) -> list[tuple[Line2D, list[float
             dots.append((each.plot([], [], "o", color=line.get_color(), markersize=7)[0], values))
         if len(lines) > 1:
             each.set_yscale("log")
-            each.legend(fontsize=8, frameon=False)
+        else:
+            each.axhline(values[0], zorder=0, **NETWORK_ALONE)
+        each.legend(fontsize=8, frameon=False)
         each.set_title(title, fontsize=9)
         each.set_xlabel("iteration", fontsize=8)
         each.set_xlim(-0.4, len(seen.scores) - 0.6)
-        each.xaxis.set_major_locator(MaxNLocator(integer=True))
+        each.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         each.tick_params(labelsize=8)
         each.grid(True, color="0.9")
     return dots

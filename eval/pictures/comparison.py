@@ -1,5 +1,6 @@
 """A figure that compares labelings: every image with all its labelings, and close-ups of where they differ."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from eval.pictures.figures import INCHES_PER_COLUMN, LEGEND_POINTS, PANEL_DPI, Legend, overlay
 
 TITLE_INCHES, GAP_INCHES = 0.24, 0.03
+TITLE_LETTERS = 28  # that fit above a picture
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Comparison:
     def titles(self) -> list[str]:
         """The titles of the pictures: the name of the image, then every column with its mean IoU."""
         scores = {name: f"{value:.1f}" for name, value in self.mean_iou.items()}
-        return [self.name, *(f"{column}  {scores.get(column, '')}".rstrip() for column in self.labels)]
+        titles = [self.name, *(f"{column} {scores.get(column, '')}".rstrip() for column in self.labels)]
+        return [textwrap.fill(title, TITLE_LETTERS, break_on_hyphens=False) for title in titles]
 
     def pictures(self, classes: Sequence[str]) -> list[Tensor]:
         """The image, then every labeling painted over a gray copy of it, uint8 [3, H, W] each."""
@@ -56,7 +59,8 @@ def comparison_figure(comparisons: Sequence[Comparison], classes: Sequence[str],
     maps = [labels for each in comparisons for labels in each.labels.values()]
     legend = Legend(maps, classes, LEGEND_POINTS, width)
     heights = [INCHES_PER_COLUMN * each.image.shape[1] / each.image.shape[2] for each in comparisons]
-    rows = sum(height + INCHES_PER_COLUMN + TITLE_INCHES + 3 * GAP_INCHES for height in heights)
+    title_inches = TITLE_INCHES * max(title.count("\n") + 1 for each in comparisons for title in each.titles())
+    rows = sum(height + INCHES_PER_COLUMN + title_inches + 3 * GAP_INCHES for height in heights)
     total = 2 * TITLE_INCHES + rows + legend.height
     figure = Figure(figsize=(legend.width, total), dpi=PANEL_DPI)
     figure.text(0.5, 1 - 0.9 * TITLE_INCHES / total, heading, ha="center", va="center", fontsize=LEGEND_POINTS + 2)
@@ -76,7 +80,7 @@ def comparison_figure(comparisons: Sequence[Comparison], classes: Sequence[str],
 
     top = 2 * TITLE_INCHES
     for each, height in zip(comparisons, heights, strict=True):
-        top += TITLE_INCHES
+        top += title_inches
         for column, (picture, title) in enumerate(zip(each.pictures(classes), each.titles(), strict=True)):
             place(picture, column, top, height, title)
             place(each.crop(picture), column, top + height + GAP_INCHES, INCHES_PER_COLUMN - GAP_INCHES)

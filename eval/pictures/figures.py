@@ -51,7 +51,7 @@ class Album:
     def examples(self) -> list[Example]:
         return list(self._examples.values())
 
-    def __call__(self, sample: Sample, labels: dict[str, Tensor]) -> None:
+    def __call__(self, sample: Sample, unary: Tensor, labels: dict[str, Tensor]) -> None:
         if sample.name not in self.names:
             return
         fresh = Example(sample.name, sample.image, {"truth": sample.labels})
@@ -150,10 +150,11 @@ def matrix_figure(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:
     return matrices_figure({title: matrix}, classes)
 
 
-def matrices_figure(matrices: Mapping[str, Tensor], classes: Sequence[str]) -> Figure:
+def matrices_figure(matrices: Mapping[str, Tensor], classes: Sequence[str], digits: int = 2) -> Figure:
     """Heat maps of matrices [L, L], by their titles, side by side, with one scale of colors; see `matrix_figure`.
 
-    With more than 40 labels, the cells are too small to show values.
+    Values have `digits` after the point; without any, a value that rounds to 0 is not shown. With more than 40 labels,
+    the cells are too small to show values.
     """
     cell = min(0.42, 24 / len(classes))  # inches
     side = cell * len(classes)
@@ -170,9 +171,20 @@ def matrices_figure(matrices: Mapping[str, Tensor], classes: Sequence[str]) -> F
         axes.set_title(title, fontsize=10)
         for row, column in cells:
             value = float(matrix[row, column])
+            if not digits and not round(value):
+                continue
             shade = "white" if abs(value) > 0.6 * limit else "black"
-            axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6, color=shade)
+            axes.text(column, row, f"{value:.{digits}f}", ha="center", va="center", fontsize=6, color=shade)
     figure.colorbar(picture, ax=grid, shrink=0.8)
+    return figure
+
+
+def confusion_figure(counts: Tensor, classes: Sequence[str], title: str) -> Figure:
+    """A heat map of the pixels counted by [true label, predicted label], in percent of those of the true label."""
+    shares = 100 * counts / counts.sum(1, keepdim=True).clamp(min=1)
+    figure = matrices_figure({title: shares}, classes, digits=0)
+    figure.axes[0].set_xlabel("predicted")
+    figure.axes[0].set_ylabel("true")
     return figure
 
 

@@ -35,11 +35,13 @@ def comparison_page(
         texts: title, count (of images), before and after (columns the gain is between), facts (names and words).
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    first = next(each for comparisons in sections.values() for each in comparisons)
+    every = [each for comparisons in sections.values() for each in comparisons]
+    images = {heading: [_image(each, classes) for each in group] for heading, group in sections.items()}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        sections={heading: [_image(each, classes) for each in group] for heading, group in sections.items()},
-        columns=first.titles(),
-        legend=_legend([each for group in sections.values() for each in group], classes),
+        sections=images,
+        columns=every[0].titles(),
+        legend=_legend(every, classes),
+        filters=_filters([image["classes"] for group in images.values() for image in group], classes),
         scores=scores,
         **texts,
     )
@@ -49,15 +51,15 @@ def _image(comparison: Comparison, classes: Sequence[str]) -> dict[str, Any]:
     _, height, width = comparison.image.shape
     top, left, side = comparison.window
     cells = []
-    for title, picture in zip(comparison.titles(), comparison.pictures(classes), strict=True):
-        cells.append(
-            {"title": title, "whole": _source(picture), "close": _source(comparison.crop(picture), enlarge=True)}
-        )
-    cells[0]["title"] = "input"
+    for title, picture in zip(["photo", *comparison.labels], comparison.pictures(classes), strict=True):
+        close = _source(comparison.crop(picture), enlarge=True)
+        score = f"{comparison.mean_iou[title]:.1f}" if title in comparison.mean_iou else ""
+        cells.append({"title": title, "score": score, "whole": _source(picture), "close": close})
     box = {"left": left / width, "top": top / height, "width": side / width, "height": side / height}
     return {
         "name": comparison.name,
         "gain": comparison.gain,
+        "classes": [name for name in _names([comparison], classes) if name not in ("void", "background")],
         "cells": cells,
         "window": "; ".join(f"{name}: {100 * part:.2f}%" for name, part in box.items()),
     }
@@ -75,10 +77,20 @@ def _source(picture: Tensor, enlarge: bool = False) -> str:
 
 def _legend(comparisons: Sequence[Comparison], classes: Sequence[str]) -> dict[str, str]:
     """Names and colors of the labels in sight."""
-    maps = [labels.flatten() for each in comparisons for labels in each.labels.values()]
     names = {}
-    for label in torch.cat(maps).unique().tolist():
-        name = "void" if label == VOID else classes[label]
+    for name, label in _names(comparisons, classes).items():
         red, green, blue = voc_palette()[label].tolist()
         names[name] = "transparent" if name == "background" else f"rgb({red}, {green}, {blue})"
     return names
+
+
+def _names(comparisons: Sequence[Comparison], classes: Sequence[str]) -> dict[str, int]:
+    """The labels that truth or any column of some comparisons hold, by name."""
+    maps = [labels.flatten() for each in comparisons for labels in each.labels.values()]
+    return {"void" if label == VOID else classes[label]: label for label in torch.cat(maps).unique().tolist()}
+
+
+def _filters(of_images: Sequence[Sequence[str]], classes: Sequence[str]) -> dict[str, int]:
+    """The classes that images can be chosen by, and how many images have them."""
+    counts = {name: sum(name in present for present in of_images) for name in classes}
+    return {name: count for name, count in counts.items() if count}

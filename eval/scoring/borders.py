@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crfrnn.data import VOID, Sample
+from eval.scoring.lines import NETWORK_ALONE, curve_style
 from eval.scoring.metrics import Scores, scores_of
 from eval.scoring.tables import Table
 
@@ -121,7 +122,7 @@ class Borders:
         self._trimaps = {row: Trimap(classes) for row in rows}
         self._borders = {row: BoundaryIoU(classes) for row in rows}
 
-    def __call__(self, sample: Sample, labels: dict[str, Tensor]) -> None:
+    def __call__(self, sample: Sample, unary: Tensor, labels: dict[str, Tensor]) -> None:
         for row, trimap in self._trimaps.items():
             trimap.update(labels[row], sample.labels)
             self._borders[row].update(labels[row], sample.labels)
@@ -163,15 +164,18 @@ def _mean(value: float, over: int, classes: int) -> str:
 def trimap_figure(bands: Bands) -> "Figure":
     """Mean IoU and pixel accuracy against the half width of the band, a curve for each row."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9.5, 4.2), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2)
-    for row, scores in bands.items():
-        left.plot(list(scores), [each.mean_iou for each in scores.values()], label=row)
-        right.plot(list(scores), [each.pixel_accuracy for each in scores.values()], label=row)
+    for i, (row, scores) in enumerate(bands.items()):
+        style = NETWORK_ALONE if row == "network" else curve_style(i, len(bands)) | {"label": row}
+        left.plot(list(scores), [each.mean_iou for each in scores.values()], **style)
+        right.plot(list(scores), [each.pixel_accuracy for each in scores.values()], **style)
     for axes, title in ((left, "mean IoU, percent"), (right, "pixel accuracy, percent")):
         axes.set_xlabel("half width of the band around void, pixels")
         axes.set_title(title, fontsize=10)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     right.legend(fontsize=8)
     return figure

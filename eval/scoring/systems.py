@@ -45,19 +45,23 @@ def from_checkpoint(
 ) -> System:
     """The network of a checkpoint, followed by the fixed dense CRF, and followed by its own CRF-RNN where it has one.
 
-    `network` and what is raised are as of `load_model`, and ValueError where its labels are not those of `dataset`.
+    Columns begin with `name`, if it is not empty. `network` and what is raised are as of `load_model`, and ValueError
+    where its labels are not those of `dataset`.
     """
     model, classes = load_model(path, network)
     check_labels(path, classes, dataset)
     device = next(model.parameters()).device
-    methods = [network_alone(name), _dense(name, dense, dataset.num_labels, device)]
+    methods = [network_alone(_title(name, "network alone")), _dense(name, dense, dataset.num_labels, device)]
     if model.crf is not None:
-        methods.append(with_crf(model.crf, {10: f"{name}, CRF-RNN"}))
+        methods.append(with_crf(model.crf, {10: _title(name, "CRF-RNN")}))
     return System(lambda sample, image: infer(model, image, 0), tuple(methods), device)
 
 
 def from_scores(name: str, path: Path, dataset: SegmentationSet, dense: FixedCRF) -> System:
-    """Stored scores of many images in one file, alone and followed by the fixed dense CRF. Raises as `read_arrays`."""
+    """Stored scores of many images in one file, alone and followed by the fixed dense CRF. Raises as `read_arrays`.
+
+    Columns begin with `name`, if it is not empty.
+    """
     arrays = read_arrays(path)
 
     def unary(sample: Sample, image: Tensor) -> Tensor:
@@ -69,11 +73,17 @@ def from_scores(name: str, path: Path, dataset: SegmentationSet, dense: FixedCRF
         return scores
 
     cpu = torch.device("cpu")
-    return System(unary, (network_alone(name), _dense(name, dense, dataset.num_labels, cpu)), cpu)
+    alone = network_alone(_title(name, "network alone"))
+    return System(unary, (alone, _dense(name, dense, dataset.num_labels, cpu)), cpu)
 
 
 def _dense(name: str, dense: FixedCRF, num_labels: int, device: torch.device) -> Method:
-    return with_crf(dense.build(num_labels).to(device), {dense.num_iterations: f"{name} + CRF"})
+    return with_crf(dense.build(num_labels).to(device), {dense.num_iterations: _title(name, "network + dense CRF")})
+
+
+def _title(name: str, what: str) -> str:
+    """The title of a column: what it shows, after the name of its system where it has one."""
+    return f"{name}: {what}" if name else what
 
 
 def check_columns(systems: Sequence[System], wanted: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from crfrnn._files import replacing
 from eval.pictures.figures import save_figure
+from eval.scoring.lines import NETWORK_ALONE, curve_style
 from eval.scoring.metrics import Scores
 from eval.scoring.record import write_json
 from eval.scoring.tables import Table
@@ -94,32 +95,28 @@ def columns(largest: int) -> list[int]:
 
 
 def curves(rows: Group) -> Figure:
-    """Mean IoU over the iterations at test, a line per row, deviations over seeds as bars."""
+    """Mean IoU over the iterations at test, a line per row, deviations over seeds as bars; the networks alone are dashed."""
     figure = Figure(figsize=(8.5, max(4.8, 0.24 * len(rows) + 1)), dpi=130, layout="constrained")
     axes = figure.add_subplot()
     palette = colormaps["tab10" if len(rows) <= 10 else "tab20"]
-    markers = "osD^vPX*"
     for i, (name, seeds) in enumerate(rows.items()):
         iterations = range(len(seeds[0]))
-        # Side by side, so that bars do not hide each other.
-        shifted = [t + 0.5 * ((i + 0.5) / len(rows) - 0.5) for t in iterations]
         means, deviations = zip(*(mean_and_deviation(seeds, t) for t in iterations), strict=True)
-        axes.errorbar(
-            shifted,
-            means,
-            deviations if len(seeds) > 1 else None,
-            label=name,
-            color=palette(i % palette.N),
-            marker=markers[i % len(markers)],
-            markersize=4,
-            linewidth=1.2,
-            capsize=2,
-        )
+        color = palette(i % palette.N)
+        axes.plot(iterations, means, label=name, color=color, **curve_style(i, len(rows)))
+        if len(seeds) > 1:
+            # Side by side, so that bars do not hide each other.
+            shifted = [t + 0.3 * ((i + 0.5) / len(rows) - 0.5) for t in iterations]
+            axes.errorbar(shifted, means, deviations, fmt="none", ecolor=color, elinewidth=1.0, capsize=2)
+    alone = {f"{mean_and_deviation(seeds, 0)[0]:.6f}": i for i, seeds in enumerate(rows.values())}
+    for value, i in alone.items():
+        own = {} if len(alone) == 1 else {"color": palette(i % palette.N), "label": None}
+        axes.axhline(float(value), zorder=0, **{**NETWORK_ALONE, **own})
     axes.set_xlabel("mean-field iterations at test (0: the network alone)")
     axes.set_ylabel("mean IoU, percent")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    if len(rows) > 1:
+    if len(rows) > 1 or len(alone) == 1:
         figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     return figure
 

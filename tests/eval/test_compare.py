@@ -52,9 +52,12 @@ def test_a_checkpoint_beside_stored_scores(
         "index.html", "compare.json", "best.pdf", "median.pdf", "worst.pdf"
     }  # fmt: skip
     facts = json.loads((out / "compare.json").read_text())
-    columns = ["net", "net + CRF", "net, CRF-RNN", "other", "other + CRF"]
+    columns = [
+        "net: network alone", "net: network + dense CRF", "net: CRF-RNN", "other: network alone",
+        "other: network + dense CRF",
+    ]  # fmt: skip
     assert list(facts["scores"]) == columns
-    assert facts["gain"] == "other + CRF less net"
+    assert facts["gain"] == "other: network + dense CRF less net: network alone"
     assert str(tmp_path) not in json.dumps(facts)
     assert len(facts["images"]) == 4
     gains = [image["gain"] for image in facts["images"].values()]
@@ -67,18 +70,18 @@ def test_a_checkpoint_beside_stored_scores(
     assert len(page.pictures) == 3 * (5 + 2) * 2  # images, columns beside input and truth, each with its close-up
     assert str(tmp_path) not in text
     order = list(facts["images"])
-    assert re.findall(r"<strong>(\w)</strong>", text) == [order[0], order[1], order[3]]
+    assert re.findall(r"<h3>(\w), gain", text) == [order[0], order[1], order[3]]
 
 
 def test_two_columns_of_all_images(voc: Path, scores: Path, tmp_path: Path) -> None:
     (voc / "classes.txt").write_text("background\n<b>cat</b>\ndog")
     arguments = ["--data", str(voc), "--out", str(tmp_path / "out"), "--scores", str(scores)]
-    assert main([*arguments, "--columns", "scores + CRF", "scores"]) == 0
+    assert main([*arguments, "--columns", "network + dense CRF", "network alone"]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"index.html", "compare.json", "all.png"}
     text = (tmp_path / "out" / "index.html").read_text()
     assert len(Page(text).pictures) == 4 * 4 * 2
     assert "<b>cat" not in text  # names are text, whatever is in them
-    assert "scores less scores + CRF" in (tmp_path / "out" / "compare.json").read_text()
+    assert "network alone less network + dense CRF" in (tmp_path / "out" / "compare.json").read_text()
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,10 @@ def test_two_columns_of_all_images(voc: Path, scores: Path, tmp_path: Path) -> N
     [
         ("", "there is nothing to compare"),
         ("--scores {scores} {scores}", "wanted different names"),
-        ("--scores {scores} --columns best", "there is no column 'best'; the columns are 'scores', 'scores + CRF'"),
+        (
+            "--scores {scores} --columns best",
+            "there is no column 'best'; the columns are 'network alone', 'network + dense CRF'",
+        ),
         ("--scores {scores} --before best", "there is no column 'best'"),
         ("--scores {scores} --count 0", "--count is 0; wanted a whole number of at least 1"),
     ],

@@ -35,12 +35,15 @@ def start_pair(argv: list[str], restarts: int = 0, prepare: Prepare | None = Non
 
 def without_pictures(patch: Callable[[object, str, object], None]) -> None:
     """Leave out the figures, which take most of the time of a run this small."""
-    import train.board
+    import train.board.pictures
     import train.finish
+    import train.validation
 
-    patch(train.board, "write_panels", nothing)
-    patch(train.board, "write_label_terms", nothing)
-    patch(train.board, "write_estimate", nothing)
+    patch(train.board.pictures, "write_sheets", nothing)
+    patch(train.board.pictures, "write_confusion", nothing)
+    patch(train.board.pictures, "write_label_terms", nothing)
+    patch(train.board.pictures, "write_estimate", nothing)
+    patch(train.validation, "sheet", nothing)
     patch(train.finish, "write_beliefs", nothing)
     patch(train.finish, "panel", nothing)
     patch(train.finish, "save_figure", nothing)

@@ -30,7 +30,7 @@ SETTINGS = [
 
 def curve(run: Path, stage: str) -> list[float]:
     events = EventAccumulator(str(run / "tensorboard" / stage)).Reload()
-    return [event.value for event in events.Scalars("loss")]
+    return [event.value for event in events.Scalars("1 loss/training")]
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,12 @@ def write_run(folder: Path, seed: int, cat: float, lr: float = 0.1) -> Path:
     folder.mkdir()
     (folder / "scores.json").write_text(json.dumps({**facts, "scores": {"network alone": score}}))
     (folder / "recipe.json").write_text(json.dumps(recipe))
-    for stage, rows in (("network", ["network"]), ("joint", ["network", "CRF-RNN"])):
+    for stage, rows in (("network", ["network alone"]), ("joint", ["network alone", "CRF-RNN"])):
         with SummaryWriter(str(folder / "tensorboard" / stage)) as writer:
             for step in range(100):
-                writer.add_scalar("loss", float(step), step)
+                writer.add_scalar("1 loss/training", float(step), step)
             for row in rows:
-                writer.add_scalar(f"mean IoU/{row}", cat, 100)
+                writer.add_scalar(f"2 mean IoU (percent)/{row}", cat, 100)
     return folder
 
 
@@ -68,7 +68,9 @@ def test_curves_are_those_of_the_events(runs: list[Path]) -> None:
     assert [list(line.get_ydata()) for line in losses.lines] == [[i - 4.5 for i in range(9, 100)]] * 3
     assert [list(line.get_xdata()) for line in joint_losses.lines] == [list(range(9, 100))] * 3
     assert [list(line.get_ydata()) for line in scores.lines] == [[10.0], [14.0], [20.0]]
-    assert [line.get_linestyle() for line in joint_scores.lines] == [":", "-"] * 3
+    assert [line.get_linestyle() for line in joint_scores.lines] == ["--", "-"] * 3
+    widths = [line.get_linewidth() for line in losses.lines]
+    assert widths == sorted(set(widths), reverse=True)  # each shows where the next one covers it
 
 
 def test_unfinished_runs_and_unknown_classes_are_named(

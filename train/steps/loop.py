@@ -16,8 +16,9 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from crfrnn.nets import SegmentationModel
-from train import board
-from train.folder import LAST, LOG, Log, continuing, save
+from train.board import curves, pictures
+from train.board.tags import LOSS, TRAINING
+from train.folder import BOARD, LAST, LOG, Log, continuing, save
 from train.interrupt import Interrupted
 from train.state import Progress, Run
 from train.steps.crf_loss import regularized
@@ -42,6 +43,8 @@ class Training:
         self.number = list(run.recipe.stages).index(name)
         self.optimizer = build_optimizer(model, self.stage, name)
         self.scaler = torch.amp.GradScaler(run.device.type, enabled=run.recipe.autocast == "fp16")
+        self.first_step = run.first_step(name)
+        self.start = None if model.crf is None else model.crf.cell.compatibility.detach().clone()
         self.average = None
         if self.stage.ema:
             self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(self.stage.ema))
@@ -61,7 +64,7 @@ class Training:
         self.log.rewind(name, self.progress.step, self.progress.validated)
         self.writer = None
         if run.group.is_main:
-            self.writer = SummaryWriter(str(run.out / "tensorboard" / name), purge_step=self.progress.step)
+            self.writer = SummaryWriter(str(run.out / BOARD / name), purge_step=self.first_step + self.progress.step)
 
     def restore(self, last: Mapping[str, Any]) -> None:
         """Stand where the checkpoint `last` was written. Raises where its content does not fit the stage."""
@@ -70,6 +73,8 @@ class Training:
         self.optimizer.load_state_dict(training["optimizer"])
         self.scaler.load_state_dict(training["scaler"])
         self.progress = Progress(**training["progress"])
+        if self.progress.validated == self.progress.step:
+            self.progress.validated -= 1  # TensorBoard drops what it has of this step, so that it comes again
         if self.average is not None:
             self.average.load_state_dict(training["average"])
         if not 0 <= self.progress.step <= self.stage.steps:
@@ -102,7 +107,7 @@ class Training:
                 bar.update()
                 bar.set_postfix_str(f"loss {loss:.3f}, {speed:.1f} images/s", refresh=False)
                 if self.writer is not None:
-                    self.writer.add_scalar("images per second", speed, self.progress.step)
+                    self.writer.add_scalar("images per second", speed, self.first_step + self.progress.step - 1)
                 if self.epoch_ended():
                     images = stage.batch_size * (self.progress.step - epoch_step)
                     self.write_line(images / (now - epoch_began))
@@ -205,30 +210,32 @@ class Training:
     def write_step(self, step: int, loss: float, norms: dict[str, float]) -> None:
         if self.writer is None:
             return
-        self.writer.add_scalar("loss", loss, step)
+        step += self.first_step
+        self.writer.add_scalar(TRAINING, loss, step)
         for group, norm in norms.items():
             self.writer.add_scalar(f"gradient norm/{group}", norm, step)
         for group, rate in rates(self.optimizer).items():
             self.writer.add_scalar(f"rate/{group}", rate, step)
-        if self.model.crf is not None:
-            board.write_parameters(self.writer, self.model.crf, step)
+        if self.model.crf is not None and self.start is not None:
+            curves.write_parameters(self.writer, self.model.crf, self.start, step)
 
     def write_sources(self, step: int, means: Tensor, shares: Tensor, batch: Batch) -> None:
         """What TensorBoard shows of a mixture: the loss of each source, and what was estimated."""
         if self.writer is None or not self.stage.mixture:
             return
+        step += self.first_step
         for number, name in enumerate(self.source_names):
-            self.writer.add_scalar(f"loss of {name}", means[number], step)
+            self.writer.add_scalar(f"{LOSS}/of {name}", means[number], step)
             if shares[number].any():
-                board.write_quotas(self.writer, name, shares[number], step)
+                curves.write_quotas(self.writer, name, shares[number], step)
         for mean, number in zip(means[len(self.sources) :], regularized(self.sources), strict=True):
-            self.writer.add_scalar(f"CRF loss of {self.source_names[number]}", mean, step)
+            self.writer.add_scalar(f"{LOSS}/CRF loss of {self.source_names[number]}", mean, step)
         if self.progress.step % self.stage.save_every == 0:
             for number, target in self.loss.estimated.items():
                 index = int(torch.nonzero(batch.source_of == number)[0])
                 name = self.source_names[number]
                 classes = self.run.dataset.classes
-                board.write_estimate(self.writer, name, batch, index, target[0].cpu(), classes, step)
+                pictures.write_estimate(self.writer, name, batch, index, target[0].cpu(), classes, step)
 
     def score_if_due(self) -> None:
         """Validate if due after this step and not yet done."""
@@ -237,7 +244,7 @@ class Training:
             return
         self.save_last()
         with self.run.stop.raising():
-            mean_iou, text = validate(self.run, self.result, self.writer, step)
+            mean_iou, text = validate(self.run, self.result, self.writer, self.first_step + step)
         self.log.write(self.name, step, text)
         self.progress.validated = step
         self.progress.waited += 1

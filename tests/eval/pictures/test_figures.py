@@ -102,8 +102,8 @@ def test_album_gathers_rows_of_several_evaluations() -> None:
     truth, first, second = (torch.full((1, 1), i, dtype=torch.uint8) for i in range(3))
     for name in ("a", "b"):
         sample = Sample(torch.zeros(3, 1, 1, dtype=torch.uint8), truth, name)
-        album(sample, {"network": first, "not asked for": first})
-        album(sample, {"CRF-RNN": second})
+        album(sample, torch.zeros(1, 2, 1, 1), {"network": first, "not asked for": first})
+        album(sample, torch.zeros(1, 2, 1, 1), {"CRF-RNN": second})
     assert [found.name for found in album.examples] == ["a"]
     assert album.examples[0].labels == {"truth": truth, "network": first, "CRF-RNN": second}
 

@@ -64,9 +64,9 @@ def test_masks_without_void_have_no_bands() -> None:
     trimap.update(*noisy(0, 5, 5, 0))
     assert trimap.scores() == {}
     borders = Borders(["network"], CLASSES)
-    borders(
-        Sample(torch.zeros(3, 5, 5, dtype=torch.uint8), noisy(0, 5, 5, 0)[1], "a"), {"network": noisy(0, 5, 5, 0)[0]}
-    )
+    prediction, truth = noisy(0, 5, 5, 0)
+    sample = Sample(torch.zeros(3, 5, 5, dtype=torch.uint8), truth, "a")
+    borders(sample, torch.zeros(1, 2, 5, 5), {"network": prediction})
     assert list(border_table(borders).header) == ["mean IoU, percent,\nin the band of", "boundary\nIoU"]
     assert border_numbers(borders)["half_widths"] == []
     with pytest.raises(ValueError, match=r"bands of \[0\] pixels; wanted one or more, each 1 or wider"):

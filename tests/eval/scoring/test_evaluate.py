@@ -75,8 +75,8 @@ def test_observer_gets_the_labels_of_every_row(voc: Path, make_model: Callable, 
     dataset, model = VOCSegmentation(voc, "val"), make_model(gentle_crf)
     seen: dict[str, dict[str, Tensor]] = {}
 
-    def observer(sample: Sample, labels: dict[str, Tensor]) -> None:
-        seen[sample.name] = labels
+    def observer(sample: Sample, unary: Tensor, labels: dict[str, Tensor]) -> None:
+        seen[sample.name] = {**labels, "of the unary": unary[0].argmax(0).to(torch.uint8)}
 
     evaluate(model, dataset, [network_alone("a"), with_crf(gentle_crf, {2: "b"})], observer=observer)
     assert list(seen) == list("abcd")
@@ -84,6 +84,7 @@ def test_observer_gets_the_labels_of_every_row(voc: Path, make_model: Callable, 
         wanted = model(dataset[1].image[None].float(), num_iterations=2)[0].argmax(0)
     assert seen["b"]["b"].dtype == torch.uint8
     assert seen["b"]["b"].equal(wanted.to(torch.uint8))
+    assert seen["b"]["of the unary"].equal(seen["b"]["a"])
 
 
 def test_model_is_evaluated_without_dropout_and_given_back_in_its_mode(voc: Path, make_model: Callable) -> None:
@@ -93,7 +94,7 @@ def test_model_is_evaluated_without_dropout_and_given_back_in_its_mode(voc: Path
     assert same(evaluate(model, dataset, [network_alone()])["network"], wanted)
     assert model.training
 
-    def fail(sample: Sample, labels: dict[str, Tensor]) -> None:
+    def fail(sample: Sample, unary: Tensor, labels: dict[str, Tensor]) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

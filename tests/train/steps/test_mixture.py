@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import train.board
+import train.board.pictures
 import train.steps.loop
 from crfrnn.data import VOCSegmentation, write_labels
 from crfrnn.folders import Folders
@@ -21,7 +21,7 @@ from tests.children import result
 from tests.coco_files import annotation, write_coco
 from tests.train.children import start, start_pair, without_pictures
 from tests.train.interruptions import interrupted_in
-from train.board import write_estimate
+from train.board.pictures import write_estimate
 from train.folder import plain
 from train.recipes import RECIPES, CrfLoss, EStep, Recipe, Source, Stage
 from train.run import main
@@ -86,7 +86,7 @@ def whole(command: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with pictures of estimates, and no others."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.board, "write_estimate", write_estimate)
+        patch.setattr(train.board.pictures, "write_estimate", write_estimate)
         assert main(command(out)) == 0
     return out
 
@@ -111,7 +111,12 @@ def test_two_processes_give_the_curves_of_one(command: Callable, tmp_path: Path,
     assert result(start(command(single, "--dropout", "0"))) == 0
     assert [result(child) for child in start_pair(command(pair, "--dropout", "0"))] == [0, 0]
     for stage, steps in (("network", 6), ("joint", 4)):
-        for tag in ("loss", "loss of boxes", "share of images/background", "share of images/a label that is present"):
+        for tag in (
+            "1 loss/training",
+            "1 loss/of boxes",
+            "share of images/background",
+            "share of images/a label that is present",
+        ):
             expected = scalars(single, stage, tag)
             assert len(expected) == steps
             assert scalars(pair, stage, tag) == pytest.approx(expected, rel=1e-4), tag
@@ -121,9 +126,9 @@ def test_two_processes_give_the_curves_of_one(command: Callable, tmp_path: Path,
 
 
 def test_the_loss_is_the_weighted_sum_of_those_of_the_sources(whole: Path) -> None:
-    losses = {name: scalars(whole, "network", f"loss of {name}") for name in ("masks", "images", "boxes")}
+    losses = {name: scalars(whole, "network", f"1 loss/of {name}") for name in ("masks", "images", "boxes")}
     total = [0.7 * a + b + 0.5 * c for a, b, c in zip(*losses.values(), strict=True)]
-    assert scalars(whole, "network", "loss") == pytest.approx(total, rel=1e-5)
+    assert scalars(whole, "network", "1 loss/training") == pytest.approx(total, rel=1e-5)
 
 
 def test_tensorboard_shows_what_was_estimated(whole: Path) -> None:
