@@ -83,3 +83,11 @@ class Progress:
     losses: int = 0
     seconds: float = 0.0
     """time taken up to the last checkpoint, validations included"""
+
+    def stopped(self, patience: int, steps: int) -> str | None:
+        """Why a stage of so many steps ends before the last of them; None where it does not."""
+        if not patience or self.waited < patience or self.step == steps:
+            return None
+        return (
+            f"mean IoU not above {self.best:.2f} in {patience} validations: stopped after step {self.step} of {steps}"
+        )

@@ -59,8 +59,9 @@ def test_wandb_sees_the_scalars_of_a_run(
     out = str(tmp_path / "run")
     assert calls[0] == ("patch", f"{out}/tensorboard")
     assert calls[1] == ("init", {"project": "crfrnn", "name": out, "config": {"command": " ".join(argv)}})
-    assert [call for call in calls if call[0] == "network/loss"] == [("network/loss", 0), ("network/loss", 1)]
-    assert ("network/mean IoU/network", 2) in calls
+    loss = "network/1 loss/training"
+    assert [call for call in calls if call[0] == loss] == [(loss, 0), (loss, 1)]
+    assert ("network/2 mean IoU (percent)/network alone", 2) in calls
 
 
 def test_only_one_of_several_processes_talks_to_wandb(calls: list, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,8 @@
 """DeepLab-LargeFOV from scribbles (partial cross-entropy and the dense CRF loss) on PASCAL VOC.
 
+Needs      --data: lists train_aug, val (python -m crfrnn.data.download voc2012 sbd; python -m crfrnn.data.train_aug)
+           --targets: scribbles of the list train_aug (python -m train.targets --kinds scribbles)
+           --init: imagenet-v1, which torchvision downloads (python -m crfrnn.data.download vgg16-imagenet)
 Command    python -m train.targets --data VOCdevkit --list train_aug --kinds scribbles --out TARGETS
            python -m train.run --recipe weak_scribble --data VOCdevkit --targets TARGETS --init imagenet-v1 --out DIR
 Hardware   one GPU

@@ -136,9 +136,8 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         torch.manual_seed(step_seed(self.run.recipe.seed, self.number, step, self.run.group.rank))
         # Gradients of processes are averaged.
-        divisors = (
-            count if stage.normalize_loss else torch.cat([torch.ones(len(self.sources)), count[len(self.sources) :]])
-        )
+        ones = torch.ones(len(self.sources))
+        divisors = count if stage.normalize_loss else torch.cat([ones, count[len(ones) :]])
         scale = self.run.group.world * weights / divisors
         own = torch.zeros_like(weights)
         shares = torch.zeros(len(self.sources), 2, len(QUOTAS), dtype=torch.float64)
@@ -258,13 +257,7 @@ class Training:
     @property
     def stopped(self) -> str | None:
         """Why the stage ends before its last step; None where it does not."""
-        progress, patience = self.progress, self.stage.patience
-        if not patience or progress.waited < patience or progress.step == self.stage.steps:
-            return None
-        return (
-            f"mean IoU not above {progress.best:.2f} in {patience} validations: stopped after step {progress.step} "
-            f"of {self.stage.steps}"
-        )
+        return self.progress.stopped(self.stage.patience, self.stage.steps)
 
     def save_if_due(self) -> None:
         kept = self.stage.keep_every and self.progress.step % self.stage.keep_every == 0

@@ -26,4 +26,4 @@ except SystemExit as end:
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "imported:"
-    assert f"usage: python -m eval.bench.{command}" in done.stdout + done.stderr
+    assert f"python -m eval.bench.{command}" in done.stdout + done.stderr

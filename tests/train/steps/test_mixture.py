@@ -248,7 +248,7 @@ def test_a_few_steps_on_scribbles_beside_masks(toy: Path, tmp_path: Path) -> Non
         assert main([*argv, "--recipe", write_recipe(tmp_path / f"recipe{normalize}", recipe), "--out", str(out)]) == 0
         masks, cross, crf, total = (
             scalars(out, "network", tag)
-            for tag in ("loss of masks", "loss of scribbles", "CRF loss of scribbles", "loss")
+            for tag in ("1 loss/of masks", "1 loss/of scribbles", "1 loss/CRF loss of scribbles", "1 loss/training")
         )
         assert total == pytest.approx([0.7 * a + 0.5 * b + 0.25 * c for a, b, c in zip(masks, cross, crf, strict=True)])
         assert all(0 < value < 1 for value in crf)
