@@ -38,7 +38,7 @@ def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         eval.compare: ["save"],
         eval.beliefs: ["save_animation"],
         eval.pictures.belief_maps: ["belief_figure", "frames"],
-        eval.pictures.figures: ["save_figure", "overlay"],
+        eval.pictures.figures: ["save_figure"],
         eval.tuning.grid_crf: ["save_figure", "shrinking_figure", "panel"],
         eval.tuning.ablation_report: ["save_figure", "curves"],
         eval.tuning.table: ["save_figure", "gains"],

@@ -16,7 +16,7 @@ const texture = (m) => (m % 3 === 0 ? "#777" : `url(#kernel${m % 3})`);
 
 // Beliefs of one pixel over all iterations: a curve per label with its name at the end.
 function beliefCurves(model, styles, state) {
-  const width = 560, height = 215, left = 34, right = 138, top = 10, bottom = 32;
+  const width = 560, height = 215, left = 34, right = 174, top = 10, bottom = 32;
   const x = (t) => left + (t / Math.max(model.iterations, 1)) * (width - left - right);
   const y = (belief) => height - bottom - belief * (height - top - bottom);
   const body = [0, 0.25, 0.5, 0.75, 1].map(
@@ -57,7 +57,7 @@ function logitSplit(model, styles, state) {
   const splits = model.names.map((_, label) => model.split(label, state.iteration, state.pixel));
   const values = splits.flatMap(({ unary, logit }) => [0, unary, logit]);
   const low = Math.min(...values), high = Math.max(...values, low + 1);
-  const width = 560, left = 104, right = 178, row = 40;
+  const width = 560, left = 132, right = 178, row = 40;
   const x = (value) => left + ((value - low) / (high - low)) * (width - left - right);
   const body = [TEXTURES, line(x(0), 0, x(0), row * splits.length, 'stroke="#999"')];
   splits.forEach(({ unary, penalties, logit }, label) => {
@@ -80,7 +80,7 @@ function logitSplit(model, styles, state) {
 
 // Who charged the chosen label how much: bars per label, made of the kernels.
 function senderBars(model, styles, state, charged) {
-  const width = 560, left = 104, right = 60, row = 26;
+  const width = 560, left = 132, right = 60, row = 26;
   const most = Math.max(...charged.map(({ total }) => Math.abs(total)), 0.1);
   const body = [TEXTURES];
   charged.forEach(({ sender, kernels, total }, n) => {
