@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import eval.beliefs
 import eval.run
 import eval.segment
 import train.run
@@ -61,6 +62,23 @@ def test_the_example_of_the_readme(farm: Path) -> None:
     assert json.loads((run / "scores" / "scores.json").read_text())["images"] == 2
     assert load_checkpoint(run / "joint.pt")["classes"] == ["field", "barn", "road"]
     assert len(list((run / "pictures").glob("*_overlay.png"))) == 8
+
+
+def test_a_network_and_folders_of_ones_own_in_four_commands(farm: Path) -> None:
+    (farm / "mine.py").write_text("from tests.own_networks import tiny as net\n")
+    mine = ["--network", "mine.py:net"]
+    small = [word for word in SMALL if word not in ("--width", "0.03")]
+    folders = "--images photos --masks masks --classes field barn road --out run"
+    assert train.run.main([*folders.split(), *mine, *small]) == 0
+    photo, checkpoint = next(iter(sorted(Path("photos").iterdir()))), ["--checkpoint", "run/joint.pt", *mine]
+    assert eval.run.main([*checkpoint, "--data", "run/folders.json", "--out", "scores"]) == 0
+    assert eval.segment.main([str(photo), *checkpoint, "--out", "pictures"]) == 0
+    more = ["--data", "run/folders.json", "--label", "barn", "--iterations", "1", "--out", "beliefs"]
+    assert eval.beliefs.main([str(photo), *checkpoint, *more]) == 0
+    with Image.open(farm / "pictures" / f"{photo.stem}_overlay.png") as overlay, Image.open(photo) as original:
+        assert overlay.width >= original.width
+    assert json.loads((farm / "scores" / "scores.json").read_text())["images"] == 2
+    assert (farm / "beliefs" / f"{photo.stem}_barn.png").is_file()
 
 
 def test_a_run_goes_on_with_the_folders_that_it_noted(farm: Path, capsys: pytest.CaptureFixture[str]) -> None:
