@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from crfrnn import CRFRNN, feature_kernel, native
-from tests.fused_problems import KERNELS, TOLERANCES, count_runs, problem
+from tests.fused_problems import KERNELS, TOLERANCES, problem
 from tests.threads import poisoned_memory, threads
 
 WITH_FEATURES = (*KERNELS, feature_kernel("depth", theta=0.5, weight=0.5, theta_position=5.3125))
@@ -18,11 +18,6 @@ NORMALIZATIONS = ["after", "before", "symmetric", "none"]
 def _poison() -> Iterator[None]:
     with poisoned_memory():
         yield
-
-
-@pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    return count_runs(monkeypatch)
 
 
 def layer(labels: int, normalization: str = "after") -> CRFRNN:

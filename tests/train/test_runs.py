@@ -23,7 +23,7 @@ def write_run(folder: Path, seed: int, cat: float, lr: float = 0.1) -> Path:
             for step in range(100):
                 writer.add_scalar("1 loss/training", float(step), step)
             for row in rows:
-                writer.add_scalar(f"2 mean IoU (percent)/{row}", cat, 100)
+                writer.add_scalar(f"2 mean IoU [percent]/{row}", cat, 100)
     return folder
 
 

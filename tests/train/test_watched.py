@@ -61,7 +61,7 @@ def test_wandb_sees_the_scalars_of_a_run(
     assert calls[1] == ("init", {"project": "crfrnn", "name": out, "config": {"command": " ".join(argv)}})
     loss = "network/1 loss/training"
     assert [call for call in calls if call[0] == loss] == [(loss, 0), (loss, 1)]
-    assert ("network/2 mean IoU (percent)/network alone", 2) in calls
+    assert ("network/2 mean IoU [percent]/network alone", 2) in calls
 
 
 def test_only_one_of_several_processes_talks_to_wandb(calls: list, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,8 @@ def write_parameters(writer: SummaryWriter, crf: CRFRNN, start: Tensor, step: in
 
 def bandwidth_names(kernel: Kernel) -> list[str]:
     """The names of a kernel's bandwidths with their units, in the order of `kernel.bandwidths`."""
-    guide = "color (gray levels)" if kernel.guide == "image" else "features"
-    axes = (("position (pixels)", kernel.theta_position), (guide, kernel.theta_guide))
+    guide = "color [gray levels]" if kernel.guide == "image" else "features"
+    axes = (("position [pixels]", kernel.theta_position), (guide, kernel.theta_guide))
     return [f"{kernel_name(kernel)}, {axis}" for axis, theta in axes if theta]
 
 
@@ -33,10 +33,10 @@ def write_scores(writer: SummaryWriter, scores: Mapping[str, Scores], step: int)
     """Mean IoU, accuracies and IoU by class of every row; absent classes are left out."""
     for row, values in scores.items():
         writer.add_scalar(f"{MEAN_IOU}/{row}", values.mean_iou, step)
-        writer.add_scalar(f"accuracy (percent)/pixels, {row}", values.pixel_accuracy, step)
-        writer.add_scalar(f"accuracy (percent)/mean over classes, {row}", values.class_accuracy, step)
+        writer.add_scalar(f"accuracy [percent]/pixels, {row}", values.pixel_accuracy, step)
+        writer.add_scalar(f"accuracy [percent]/mean over classes, {row}", values.class_accuracy, step)
         for name in values.present:
-            writer.add_scalar(f"IoU by class (percent), {row}/{name}", values.iou[name], step)
+            writer.add_scalar(f"IoU by class [percent], {row}/{name}", values.iou[name], step)
 
 
 def write_seconds(writer: SummaryWriter, seconds: Mapping[str, float], step: int) -> None:

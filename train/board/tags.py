@@ -1,20 +1,23 @@
-"""The names of what TensorBoard shows. It sorts them; the numbers put first what one looks at first."""
+"""The names of what TensorBoard shows. It sorts them; the numbers put first what one looks at first.
+
+Units stand in square brackets: the charts of custom scalars draw no curve whose name has round ones.
+"""
 
 import re
 
 LOSS = "1 loss"
-MEAN_IOU = "2 mean IoU (percent)"
+MEAN_IOU = "2 mean IoU [percent]"
 SHEETS = "3 beliefs over iterations"
 WEIGHTS = "4 kernel weights, mean over labels"
 BANDWIDTHS = "5 bandwidths"
 COMPATIBILITY = "6 compatibility"
 SECONDS = "7 seconds per validated image"
-CONFUSION = "8 confusion matrix (percent of the true pixels)"
-FINAL = "final mean IoU (percent)"
+CONFUSION = "8 confusion matrix [percent of the true pixels]"
+FINAL = "final mean IoU [percent]"
 
 NETWORK, CRF_RNN = "network alone", "CRF-RNN"
 TRAINING = f"{LOSS}/training"
-DISTANCE = f"{COMPATIBILITY}/distance from its start in the stage (Frobenius norm)"
+DISTANCE = f"{COMPATIBILITY}/distance from its start in the stage [Frobenius norm]"
 
 LAYOUT = {
     "training": {
