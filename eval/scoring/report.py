@@ -50,13 +50,16 @@ def summary_table(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> T
 
 def class_table(scores: Mapping[str, Scores]) -> Table:
     """IoU of every class under every row, in percent; "-" where truth and prediction lack the class."""
-    header = [
-        "IoU, percent",
-        *(textwrap.fill(name, 12, break_long_words=False, break_on_hyphens=False) for name in scores),
-    ]
+    header = ["IoU, percent", *map(_heading, scores)]
     classes = list(next(iter(scores.values())).iou)
     rows = [[name, *(_number(row.iou[name]) for row in scores.values())] for name in classes]
     return Table(header, rows)
+
+
+def _heading(name: str) -> str:
+    """A name in lines of a column: broken after commas, and at other spaces where a line would be long."""
+    parts = name.replace(", ", ",\n").split("\n")
+    return "\n".join(textwrap.fill(part, 12, break_long_words=False, break_on_hyphens=False) for part in parts)
 
 
 def save_report(

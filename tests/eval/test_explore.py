@@ -147,6 +147,7 @@ def test_controls(page: Page) -> None:
     assert f"= {split['logit']:.2f}".replace("-", "\N{MINUS SIGN}") in page.locator("#split").inner_text()
     curve = page.locator("#curves").inner_html()
     page.mouse.click(*point(page, 20, 15))
+    assert state(page)["frozen"]
     frozen = page.locator("#senders").inner_html()
     page.mouse.move(*point(page, 2, 2))
     assert (state(page)["x"], state(page)["y"], state(page)["frozen"]) == (20, 15, True)

@@ -39,6 +39,11 @@ def test_class_table_marks_absent_classes() -> None:
     ]
 
 
+def test_long_names_are_broken_after_commas() -> None:
+    name = "CRF-RNN, untrained, T = 10"
+    assert class_table({name: SCORES["network"]}).header == ["IoU, percent", "CRF-RNN,\nuntrained,\nT = 10"]
+
+
 def test_saved_report(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
     save_report(folder, SCORES, ["dog"], {"images": 7})
