@@ -87,6 +87,9 @@ class MeanFieldCell(nn.Module):
 class CRFRNN(nn.Module):
     """A fully connected CRF as a recurrent layer: `logits = crf(unary, image)`. One cell serves every iteration.
 
+    unary and logits are [B, L, H, W], scores before a softmax; the image is [B, C, H, W], raw 0..255. Thetas of positions
+    are in pixels, those of colors in gray levels.
+
     Args:
         num_labels: L, at least 2.
         kernels: the pair term; by default CRF-RNN's, smoothness (theta_gamma 3, weight 3) and appearance
@@ -261,12 +264,9 @@ class CRFRNN(nn.Module):
         return guides
 
     def extra_repr(self) -> str:
-        """For print(crf): the kernels as they start, and what is said once for all of them."""
-        kernels = "".join(f"\n{kernel}," for kernel in self.kernels)
-        return (
-            f"{self.num_labels} labels, num_iterations={self.num_iterations}, normalization={self.normalization!r}, "
-            f"kernel_weights={self.settings()['kernel_weights']!r},{kernels}"
-        )
+        """For print(crf): the settings that are not off, and the kernels as they start."""
+        settings = [f"{name}={value!r}" for name, value in self.settings().items() if value and name != "kernels"]
+        return ", ".join(settings) + "".join(f",\n{kernel}" for kernel in self.kernels)
 
     def settings(self) -> dict[str, Any]:
         """The arguments that build this layer again, as plain values; what it has learned is in its state dict."""

@@ -272,6 +272,14 @@ def test_autocast_leaves_the_layer_in_float32() -> None:
     assert torch.equal(got, wanted)
 
 
+def test_print_says_what_the_layer_is_and_leaves_out_what_is_off() -> None:
+    said = repr(CRFRNN(4, [smoothness_kernel(2.0)], message_tolerance=0.01, filter="exact"))
+    for part in ("num_labels=4", "message_tolerance=0.01", "filter='exact'", "theta_position=2"):
+        assert part in said
+    assert "min_belief" not in said
+    assert "dilate" not in said
+
+
 def test_settings_and_state_rebuild_the_layer() -> None:
     unary, image = problem()
     crf = CRFRNN(
