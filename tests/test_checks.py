@@ -25,7 +25,7 @@ def with_nan(tensor: Tensor) -> Tensor:
 
 
 CALLS = [
-    ((unary(3, 4, 5), image()), ValueError, r"unary has shape \[3, 4, 5\]; wanted \[B, C, H, W\]"),
+    ((unary(3, 4, 5), image()), ValueError, r"unary has shape \[3, 4, 5\]; wanted \[B, 3, H, W\].*adds a batch of one"),
     ((unary(), image(3, 4, 5)), ValueError, r"image has shape \[3, 4, 5\]"),
     ((unary(), image(1, 3, 8, 10)), ValueError, r"\[1, 3, 8, 10\].*\[1, 3, 4, 5\].*resize"),
     ((unary(), image(2, 3, 4, 5)), ValueError, "equal batch"),
