@@ -148,10 +148,12 @@ def check_guides(name: str, scores: Tensor, guides: Mapping[str, Tensor], kernel
                 f"{guide_name} holds values too large for {wide}, in which the CRF computes; scale {guide_name} down"
             )
         if guide.shape[0] != scores.shape[0] or guide.shape[2:] != scores.shape[2:]:
+            equal, how = (
+                ("batch, height and width", "bilinear") if axes == 2 else ("batch and sizes of all axes", "linear")
+            )
             raise ValueError(
-                f"{guide_name} has shape {list(guide.shape)} and {name} {list(scores.shape)}; wanted equal batch, "
-                f"{'height and width' if axes == 2 else 'and sizes of all axes'}: resize the {name} to the image "
-                f"({'bilinear' if axes == 2 else 'linear'}) first"
+                f"{guide_name} has shape {list(guide.shape)} and {name} {list(scores.shape)}; wanted equal {equal}: resize "
+                f"the {name} to the image ({how}) first"
             )
         if guide.device != scores.device:
             raise ValueError(f"{guide_name} is on {guide.device}, {name} on {scores.device}; move one of them")
@@ -167,9 +169,8 @@ def _check_fits(kernel: Kernel, axes: int, guides: Mapping[str, Tensor]) -> None
     for name, (wanted, what) in counts.items():
         theta = getattr(kernel, name)
         if isinstance(theta, tuple) and len(theta) != wanted:
-            raise ValueError(
-                f"{name} of {kernel} has {len(theta)} numbers; wanted a single one, or {wanted}: one for each {what}"
-            )
+            each = f"{wanted}, one for each {what}" if wanted > 1 else f"one, for its only {what}"
+            raise ValueError(f"{name} of {kernel} has {len(theta)} numbers; wanted one for all, or {each}")
     if kernel.neighbors is not None and GRID_NEIGHBORS[kernel.neighbors] != axes:
         fitting = " or ".join(str(count) for count, of in GRID_NEIGHBORS.items() if of == axes)
         raise ValueError(
