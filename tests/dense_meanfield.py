@@ -17,18 +17,21 @@ Theta = float | tuple[float, ...]
 def dense_features(
     image: Tensor, theta_position: Theta, theta_color: Theta | None = None, spacing: tuple[float, ...] | None = None
 ) -> Tensor:
-    """Features [N, D] of an image [C, *space]: coordinates over theta_position, then colors over theta_color.
+    """Features [N, D] of an image [C, *space]: coordinates over theta_position (x first), then colors over theta_color.
 
-    A tuple has a number for each axis, or for each channel.
+    A tuple has a number for each axis, in their order, or for each channel.
     """
-    size = image.shape[1:]
-    places = list(itertools.product(*map(range, size)))
-    parts = [
-        image.new_tensor(places) * image.new_tensor(spacing or (1,) * len(size)) / image.new_tensor(theta_position)
-    ]
+    places = image.new_tensor(list(itertools.product(*map(range, image.shape[1:]))))
+    if spacing is not None:
+        places = places * image.new_tensor(spacing)
+    parts = [(places / _number_or_row(theta_position, image)).flip(1)]
     if theta_color is not None:
-        parts.append(image.flatten(1).T / image.new_tensor(theta_color))
+        parts.append(image.flatten(1).T / _number_or_row(theta_color, image))
     return torch.cat(parts, 1)
+
+
+def _number_or_row(theta: Theta, like: Tensor) -> float | Tensor:
+    return like.new_tensor(theta) if isinstance(theta, tuple) else theta
 
 
 def dense_normalized(kernel: Tensor, normalization: str, exclude_self: bool) -> Tensor:

@@ -12,16 +12,15 @@ alone; `GridMatrix` in matrices.py has its equation.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any, Literal
 
 IMAGE = "image"
 GRID_NEIGHBORS = {2: 1, 4: 2, 8: 2, 6: 3, 26: 3}
 """how many neighbors a pixel of a grid has, and of how many axes that grid is"""
 
-Theta = float | Sequence[float]
+Theta = float | list[float] | tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -87,15 +86,18 @@ class Kernel:
 def _thetas(theta: Theta | None) -> tuple[float, ...]:
     if theta is None:
         return ()
-    return tuple(theta) if isinstance(theta, Sequence) else (theta,)
+    return tuple(theta) if isinstance(theta, list | tuple) else (theta,)
 
 
 def _is_bandwidth(theta: object) -> bool:
     return isinstance(theta, Real) and 0 < float(theta) < math.inf
 
 
-def _as_float(theta: Theta) -> float | tuple[float, ...]:
-    return tuple(map(float, theta)) if isinstance(theta, Sequence) else float(theta)
+def _as_float(theta: Any) -> Any:
+    """A number as a float, and so those of a tuple; what is neither stays, for `Kernel` to refuse."""
+    if isinstance(theta, list | tuple):
+        return tuple(map(_as_float, theta))
+    return theta if getattr(theta, "ndim", 0) else float(theta)
 
 
 def smoothness_kernel(theta_gamma: Theta = 3.0, weight: float = 3.0) -> Kernel:

@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -160,3 +161,21 @@ def test_saved_settings_keep_thetas_of_axes() -> None:
     again = CRFRNN.from_settings(json.loads(json.dumps(crf.settings())))
     assert again.kernels == crf.kernels
     assert "theta_position=4/3/5" in str(crf)
+
+
+@pytest.mark.parametrize(
+    "theta",
+    [(), (3.0, -1.0), ((1.0, 2.0), 3.0), np.ones(3), torch.ones(2)],
+    ids=["none", "sign", "nested", "array", "tensor"],
+)
+def test_thetas_that_are_none(theta: Any) -> None:
+    with pytest.raises(ValueError, match=r"theta_position .* or a tuple with one for each spatial axis"):
+        smoothness_kernel(theta)
+    with pytest.raises(ValueError, match=r"theta_guide .* or a tuple with one for each channel"):
+        appearance_kernel(3.0, theta)
+
+
+def test_thetas_are_numbers_of_any_kind() -> None:
+    same = smoothness_kernel([3, np.float32(2), torch.tensor(1.0)])
+    assert same == smoothness_kernel((3.0, 2.0, 1.0))
+    assert smoothness_kernel(np.float32(3)) == smoothness_kernel(3)
