@@ -32,10 +32,10 @@ import torch.nn as nn
 from einops import einsum
 from torch import Tensor
 
-from crfrnn.checks import check_call, check_settings, check_tolerance, named, warn_of_slips
+from crfrnn.checks import check_call, check_settings, check_spacing, check_tolerance, named, warn_of_slips
 from crfrnn.fused.mean_field import label_matrices, mean_field
 from crfrnn.kernels import IMAGE, AnyKernels, Kernel, Normalization, appearance_kernel, build_kernels, smoothness_kernel
-from crfrnn.kernels.build import in_form
+from crfrnn.kernels.build import Spacing, in_form
 from crfrnn.state import MeanFieldState, full_precision, hidden_labels, to_image, to_pixels, widened
 from crfrnn.tracing import OpaqueLayer, is_opaque, refuse_script
 
@@ -87,8 +87,8 @@ class MeanFieldCell(nn.Module):
 class CRFRNN(nn.Module):
     """A fully connected CRF as a recurrent layer: `logits = crf(unary, image)`. One cell serves every iteration.
 
-    unary and logits are [B, L, H, W], scores before a softmax; the image is [B, C, H, W], raw 0..255. Thetas of positions
-    are in pixels, those of colors in gray levels.
+    unary and logits are [B, L, *space], scores before a softmax; the image is [B, C, *space], raw 0..255. *space is H, W, or
+    one to three axes. Thetas of positions are in pixels, or in the unit of `spacing`, those of colors in gray levels.
 
     Args:
         num_labels: L, at least 2.
@@ -171,26 +171,28 @@ class CRFRNN(nn.Module):
         num_iterations: int | None = None,
         tolerance: float | None = None,
         features: Mapping[str, Tensor] | None = None,
+        spacing: Spacing = None,
     ) -> Tensor:
-        """Logits [B, L, H, W] after the last iteration; the loss or the caller applies softmax once.
+        """Logits [B, L, *space] after the last iteration; the loss or the caller applies softmax once.
 
         Args:
-            unary: logits [B, L, H, W] of a network, floating point; computed with in float32 at least.
-            image: [B, C, H, W], raw 0..255, the same size as the unary; None where no kernel looks at it.
+            unary: logits [B, L, *space] of a network, floating point; computed with in float32 at least.
+            image: [B, C, *space], raw 0..255, the same size as the unary; None where no kernel looks at it.
             num_iterations: T; None takes that of the layer, 0 returns the unary.
             tolerance: stop as soon as no belief in the batch changed by more than this, T being the limit.
-            features: what `feature_kernel`s look at, [B, D, H, W] by name.
+            features: what `feature_kernel`s look at, [B, D, *space] by name.
+            spacing: the distance of neighbors along each axis of *space (millimeters, seconds), in that order; by default 1.
 
         Gradients flow to unary, parameters, image and features. Raises TypeError or ValueError for input that does not
         fit, and warns once where the image is not in gray levels or the unary looks like probabilities.
         """
         iterations = self.num_iterations if num_iterations is None else num_iterations
         if is_opaque():
-            return _TRACED(self, unary, image, iterations, tolerance, features)
+            return _TRACED(self, unary, image, iterations, tolerance, features, spacing)
         check_tolerance(tolerance)
         guides = self._guides(unary, image, iterations, features)
         unary = widened(unary)
-        kernels = self.build_kernels(guides, unary)
+        kernels = self.build_kernels(guides, unary, spacing)
         if iterations == 0:
             return unary
         logits = self._at_once(unary, kernels, int(iterations), tolerance)
@@ -211,16 +213,17 @@ class CRFRNN(nn.Module):
         image: Tensor | None = None,
         num_iterations: int | None = None,
         features: Mapping[str, Tensor] | None = None,
+        spacing: Spacing = None,
     ) -> Iterator[MeanFieldState]:
         """The states after 0, 1, ..., T iterations, one by one; arguments as of `forward`."""
         iterations = self.num_iterations if num_iterations is None else num_iterations
         guides = self._guides(unary, image, iterations, features)
         unary = widened(unary)
-        return self._iterate(unary, self.build_kernels(guides, unary), iterations)
+        return self._iterate(unary, self.build_kernels(guides, unary, spacing), iterations)
 
     def _iterate(self, unary: Tensor, kernels: AnyKernels, iterations: int) -> Iterator[MeanFieldState]:
         """Zheng et al. 2015, Algorithm 1. Labels that `min_belief` leaves out have logits, and no belief."""
-        image = partial(to_image, height=unary.shape[2], width=unary.shape[3])
+        image = partial(to_image, size=unary.shape[2:])
         hidden = hidden_labels(unary, self.min_belief)
         penalty = partial(self.cell.penalty, kernels=kernels)
 
@@ -239,19 +242,17 @@ class CRFRNN(nn.Module):
             matrices = label_matrices(self.cell.compatibility.to(unary), self.cell.kernel_weights.to(unary))
             return mean_field(unary, kernels, matrices, iterations, tolerance, self.min_belief, self.message_tolerance)
 
-    def build_kernels(self, guides: Mapping[str, Tensor], like: Tensor) -> AnyKernels:
-        """The normalized kernels of a batch of images, for beliefs of the size, dtype and device of `like` [B, _, H, W]."""
+    def build_kernels(self, guides: Mapping[str, Tensor], like: Tensor, spacing: Spacing = None) -> AnyKernels:
+        """The normalized kernels of a batch of images, for beliefs of the size, dtype and device of `like`."""
+        check_spacing(spacing, like.ndim - 2)
         with full_precision(like):
             return build_kernels(
                 self.kernels,
                 [theta.to(like) for theta in self.bandwidths],
                 {name: guide.to(like) for name, guide in guides.items()},
-                like,
-                normalization=self.normalization,
-                exclude_self=self.exclude_self,
-                exact=self.filter == "exact",
-                dilate=self.dilate,
-            )
+                like, normalization=self.normalization, exclude_self=self.exclude_self, exact=self.filter == "exact",
+                dilate=self.dilate, spacing=spacing,
+            )  # fmt: skip
 
     def _guides(
         self, unary: Tensor, image: Tensor | None, iterations: int, features: Mapping[str, Tensor] | None

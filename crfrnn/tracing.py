@@ -23,12 +23,13 @@ from torch.autograd import Function
 from torch.func import functional_call
 
 from crfrnn.kernels import IMAGE, Kernel
+from crfrnn.kernels.build import Spacing
 
 # `names` and `guides` have a line for each of the other tensors and for each kernel; schemas have no lists of strings.
 _ARGUMENTS = (
-    "Tensor unary, Tensor[] others, str names, SymInt num_iterations, float? tolerance, str guides, bool[] use_positions, "
-    "int[] neighbors, str normalization, bool exclude_self, str filter, bool dilate, float min_belief, "
-    "float message_tolerance"
+    "Tensor unary, Tensor[] others, str names, SymInt num_iterations, float? tolerance, float[]? spacing, str guides, "
+    "int[] thetas_position, int[] thetas_guide, int[] neighbors, str normalization, bool exclude_self, str filter, "
+    "bool dilate, float min_belief, float message_tolerance"
 )
 _FEATURE = "features."
 
@@ -76,8 +77,9 @@ class OpaqueLayer:
         num_iterations: int,
         tolerance: float | None,
         features: Mapping[str, Tensor] | None,
+        spacing: Spacing = None,
     ) -> Tensor:
-        """`layer(unary, image, num_iterations, tolerance, features)`, [B, L, H, W], as one node."""
+        """`layer(unary, image, num_iterations, tolerance, features, spacing)`, [B, L, *space], as one node."""
         others = {} if image is None else {IMAGE: image}
         for name, feature in (features or {}).items():
             others[_FEATURE + name] = feature
@@ -91,8 +93,10 @@ class OpaqueLayer:
             "\n".join(others),
             num_iterations,
             tolerance,
+            None if spacing is None else [float(each) for each in spacing],
             "\n".join([kernel.guide or "" for kernel in layer.kernels]),
-            [kernel.theta_position is not None for kernel in layer.kernels],
+            [_count(kernel.theta_position) for kernel in layer.kernels],
+            [_count(kernel.theta_guide) for kernel in layer.kernels],
             [kernel.neighbors or 0 for kernel in layer.kernels],
             layer.normalization,
             layer.exclude_self,
@@ -122,16 +126,9 @@ class OpaqueLayer:
         return [_own(each, gradient) for each in gradients]
 
     def _run(
-        self,
-        tensors: Sequence[Tensor],
-        names: str,
-        num_iterations: int,
-        tolerance: float | None,
-        guides: str,
-        use_positions: Sequence[bool],
-        neighbors: Sequence[int],
-        *settings: Any,
-    ) -> Tensor:
+        self, tensors: Sequence[Tensor], names: str, num_iterations: int, tolerance: float | None, spacing: Spacing,
+        guides: str, thetas_position: Sequence[int], thetas_guide: Sequence[int], neighbors: Sequence[int], *settings: Any,
+    ) -> Tensor:  # fmt: skip
         """The layer on `tensors`, the unary and what `names` calls the others."""
         unary, state = tensors[0], dict(zip(names.split("\n"), tensors[1:], strict=True))
         image = state.pop(IMAGE, None)
@@ -139,17 +136,17 @@ class OpaqueLayer:
         layer = _layer(
             self._layer_type,
             len(state["cell.compatibility"]),
-            tuple(zip(guides.split("\n"), use_positions, neighbors, strict=True)),
+            tuple(zip(guides.split("\n"), thetas_position, thetas_guide, neighbors, strict=True)),
             *settings,
             threading.get_ident(),
         )
-        return functional_call(layer, state, (unary, image, num_iterations, tolerance, features))
+        return functional_call(layer, state, (unary, image, num_iterations, tolerance, features, spacing))
 
 
 @lru_cache(maxsize=16)
 def _layer(
-    layer_type: Callable[..., nn.Module], num_labels: int, kernels: tuple[tuple[str, bool, int], ...], normalization: str,
-    exclude_self: bool, filter: str, dilate: bool, min_belief: float,
+    layer_type: Callable[..., nn.Module], num_labels: int, kernels: tuple[tuple[str, int, int, int], ...],
+    normalization: str, exclude_self: bool, filter: str, dilate: bool, min_belief: float,
     message_tolerance: float, thread: int,
 ) -> nn.Module:  # fmt: skip
     """A layer of these settings, one per thread, to be called with the tensors of others; kept, so that it warns once."""
@@ -157,8 +154,8 @@ def _layer(
         return layer_type(
             num_labels,
             [
-                Kernel(1.0, 1.0 if position else None, 1.0 if guide else None, guide or None, neighbors or None)
-                for guide, position, neighbors in kernels
+                Kernel(1.0, _ones(position), _ones(compared), guide or None, neighbors or None)
+                for guide, position, compared, neighbors in kernels
             ],
             normalization=normalization,
             exclude_self=exclude_self,
@@ -167,6 +164,16 @@ def _layer(
             min_belief=min_belief,
             message_tolerance=message_tolerance,
         )
+
+
+def _count(theta: float | tuple[float, ...] | None) -> int:
+    """How many thetas a tuple has; -1 for a number, 0 for none."""
+    return len(theta) if isinstance(theta, tuple) else 0 if theta is None else -1
+
+
+def _ones(count: int) -> float | tuple[float, ...] | None:
+    """What `_count` counts, with each theta being 1."""
+    return (1.0,) * count if count > 0 else None if count == 0 else 1.0
 
 
 def _own(result: Tensor, given: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ LAYERS: dict[str, dict[str, Any]] = {
     "features": {"kernels": [*KERNELS, feature_kernel("depth", 0.5, 1.0), feature_kernel("normals", 2.0, 1.0, 5.0)]},
 }
 
+EACH = [appearance_kernel((8.0, 6.0, 7.0), (40.0, 50.0, 60.0), 2.0), grid_kernel(6, 80.0, 0.5), smoothness_kernel(2.0)]
+
 
 @pytest.fixture(autouse=True)
 def _nothing_compiled() -> None:
@@ -114,6 +116,22 @@ def test_one_node_while_tracing_and_none_otherwise() -> None:
         crf(**given)
     assert seen
     assert not any("crf_rnn" in name for name in seen)
+
+
+def test_a_volume_with_spacing_and_a_theta_for_each_axis_and_channel() -> None:
+    crf = layer(kernels=EACH, learn_bandwidths=True)
+    unary, image = 2 * torch.randn(1, 3, 2, 4, 5).double(), 255 * torch.rand(1, 3, 2, 4, 5).double()
+    given, direction = (
+        {"unary": unary, "image": image, "features": {}, "spacing": (2, 1.5, 0.5)},
+        torch.randn_like(unary),
+    )
+    wanted, found = (outcome(run, crf, given, direction) for run in (crf, compiled(crf)))
+    for key, reference in wanted.items():
+        torch.testing.assert_close(found[key], reference, msg=lambda text, key=key: f"{key}: {text}")
+    torch.testing.assert_close(
+        torch.func.vmap(lambda u: crf(u, image, spacing=(2, 1.5, 0.5)))(unary[None])[0],
+        crf(unary, image, spacing=(2, 1.5, 0.5)),
+    )
 
 
 def test_arguments_of_the_call() -> None:
