@@ -23,9 +23,8 @@ that of Adams, Baek & Davis 2010; see crfrnn/lattice/NOTES.md.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn as nn
@@ -36,6 +35,7 @@ from crfrnn.checks import check_call, check_settings, check_tolerance, named, wa
 from crfrnn.fused.mean_field import label_matrices, mean_field
 from crfrnn.kernels import IMAGE, AnyKernels, Kernel, Normalization, appearance_kernel, build_kernels, smoothness_kernel
 from crfrnn.kernels.build import in_form
+from crfrnn.settings import Described
 from crfrnn.state import MeanFieldState, full_precision, hidden_labels, to_image, to_pixels, widened
 from crfrnn.tracing import OpaqueLayer, is_opaque, refuse_script
 
@@ -84,7 +84,7 @@ class MeanFieldCell(nn.Module):
         return local_update(unary, self.penalty(beliefs, kernels))
 
 
-class CRFRNN(nn.Module):
+class CRFRNN(Described):
     """A fully connected CRF as a recurrent layer: `logits = crf(unary, image)`. One cell serves every iteration.
 
     unary and logits are [B, L, H, W], scores before a softmax; the image is [B, C, H, W], raw 0..255. Thetas of positions
@@ -262,37 +262,6 @@ class CRFRNN(nn.Module):
         if not self._warned:
             self._warned = warn_of_slips(unary, guides, self.kernels)
         return guides
-
-    def extra_repr(self) -> str:
-        """For print(crf): the settings that are not off, and the kernels as they start."""
-        settings = [f"{name}={value!r}" for name, value in self.settings().items() if value and name != "kernels"]
-        return ", ".join(settings) + "".join(f",\n{kernel}" for kernel in self.kernels)
-
-    def settings(self) -> dict[str, Any]:
-        """The arguments that build this layer again, as plain values; what it has learned is in its state dict."""
-        return {
-            "num_labels": self.num_labels,
-            "kernels": [asdict(kernel) for kernel in self.kernels],
-            "num_iterations": self.num_iterations,
-            "normalization": self.normalization,
-            "kernel_weights": ("scalar", "diagonal", "matrix")[self.cell.kernel_weights.ndim - 1],
-            "learn_bandwidths": any(scale.requires_grad for scale in self.log_bandwidth_scales),
-            "exclude_self": self.exclude_self,
-            "filter": self.filter,
-            "dilate": self.dilate,
-            "min_belief": self.min_belief,
-            "message_tolerance": self.message_tolerance,
-        }
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> CRFRNN:
-        """The layer that `settings` describes, as it starts; load a state dict into it for what was learned."""
-        # Until 2026 the field `neighbors` was spelled `neighbours`; checkpoints and crf.json files of then load, too.
-        kernels = [
-            Kernel(**{name.replace("neighbours", "neighbors"): value for name, value in kernel.items()})
-            for kernel in settings["kernels"]
-        ]
-        return cls(**{**settings, "kernels": kernels})
 
 
 _TRACED = OpaqueLayer(CRFRNN)

@@ -30,8 +30,11 @@ ALLOWED = {
     "crfrnn.fused": {"crfrnn.kernels", "crfrnn.lattice", "crfrnn.native", "crfrnn.gpu"},
     "crfrnn.checks": {"crfrnn._numbers", "crfrnn.kernels", "crfrnn.lattice"},
     "crfrnn.state": set(),
+    "crfrnn.settings": {"crfrnn.kernels"},
     "crfrnn.tracing": {"crfrnn.kernels"},
-    "crfrnn.meanfield": {"crfrnn.kernels", "crfrnn.fused", "crfrnn.checks", "crfrnn.state", "crfrnn.tracing"},
+    "crfrnn.meanfield": {
+        "crfrnn.kernels", "crfrnn.fused", "crfrnn.checks", "crfrnn.state", "crfrnn.settings", "crfrnn.tracing",
+    },
     "crfrnn.losses": {"crfrnn._numbers", "crfrnn.checks", "crfrnn.kernels", "crfrnn.lattice", "crfrnn.state"},
     "crfrnn.presets": {"crfrnn.kernels", "crfrnn.meanfield"},
     "crfrnn.masks": set(),
