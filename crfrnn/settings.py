@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch.nn as nn
 
 from crfrnn.kernels import Kernel
+from crfrnn.solvers.checks import DEFAULTS
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -39,7 +40,12 @@ class Described(nn.Module):
             "kernel_weights": ("scalar", "diagonal", "matrix")[self.get_parameter("cell.kernel_weights").ndim - 1],
             "learn_bandwidths": any(scale.requires_grad for scale in self.log_bandwidth_scales),
             **{name: getattr(self, name) for name in PLAIN},
+            **self.solver_settings(),
         }
+
+    def solver_settings(self) -> dict[str, Any]:
+        """Those of the arguments that choose a solver which are not the default."""
+        return {name: getattr(self, name) for name, usual in DEFAULTS.items() if getattr(self, name) != usual}
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
