@@ -24,11 +24,12 @@ from torch.func import functional_call
 
 from crfrnn.kernels import IMAGE, Kernel
 
-# `names` and `guides` have a line for each of the other tensors and for each kernel; schemas have no lists of strings.
+# `names`, `guides` and `solver` have a line for each of the other tensors, for each kernel, and for each argument that
+# chooses a solver; schemas have neither lists of strings nor dictionaries.
 _ARGUMENTS = (
     "Tensor unary, Tensor[] others, str names, SymInt num_iterations, float? tolerance, str guides, bool[] use_positions, "
     "int[] neighbors, str normalization, bool exclude_self, str filter, bool dilate, float min_belief, "
-    "float message_tolerance"
+    "float message_tolerance, str solver"
 )
 _FEATURE = "features."
 
@@ -100,6 +101,7 @@ class OpaqueLayer:
             layer.dilate,
             layer.min_belief,
             0.0 if wanted else layer.message_tolerance,  # as without tracing
+            "\n".join([f"{name} {value}" for name, value in layer.solver_settings().items()]),
         )
         if torch.compiler.is_compiling():
             return torch.ops.crfrnn.crf_rnn(unary, list(others.values()), *settings)
@@ -150,7 +152,7 @@ class OpaqueLayer:
 def _layer(
     layer_type: Callable[..., nn.Module], num_labels: int, kernels: tuple[tuple[str, bool, int], ...], normalization: str,
     exclude_self: bool, filter: str, dilate: bool, min_belief: float,
-    message_tolerance: float, thread: int,
+    message_tolerance: float, solver: str, thread: int,
 ) -> nn.Module:  # fmt: skip
     """A layer of these settings, one per thread, to be called with the tensors of others; kept, so that it warns once."""
     with torch.inference_mode(False):
@@ -166,7 +168,14 @@ def _layer(
             dilate=dilate,
             min_belief=min_belief,
             message_tolerance=message_tolerance,
+            **_read(solver),
         )
+
+
+def _read(lines: str) -> dict[str, float | str]:
+    """Arguments by name from lines of a name and a value, a number or a word."""
+    pairs = [line.split(" ") for line in lines.splitlines()]
+    return {name: float(value) if value[0].isdigit() else value for name, value in pairs}
 
 
 def _own(result: Tensor, given: Tensor) -> Tensor:
