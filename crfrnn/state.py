@@ -20,6 +20,7 @@ class MeanFieldState:
     """the beliefs one iteration before; None for iteration 0"""
     _unary: Tensor  # [B, N, L]
     _penalty: Callable[[Tensor], Tensor]  # of beliefs [B, N, L]
+    _to_beliefs: Callable[[Tensor], Tensor]  # of logits [B, N, L]
 
     def residual(self) -> Tensor:
         """Largest change of any belief of each image in the last iteration, [B]; infinite for iteration 0."""
@@ -60,8 +61,8 @@ def residual(
 ) -> Tensor:
     """How far what a CRF gave is from settled, [B]: the largest change of any belief that one more iteration makes.
 
-    The iteration is of all pixels, whatever options the logits were computed with: `residual(crf, crf(unary, image), unary,
-    image)` tells after the fact what they are worth. It costs the building of the kernels and one iteration.
+    The iteration is a whole step of all pixels, whatever options the logits were computed with: `residual(crf, crf(unary,
+    image), unary, image)` tells after the fact what they are worth. It costs the building of the kernels and one iteration.
 
     Args:
         logits: [B, L, *space], what the layer returned.
@@ -76,7 +77,7 @@ def residual(
     hidden = hidden_labels(widened(unary), crf.min_belief)
     before = (to_pixels(widened(logits)) + hidden).softmax(-1)
     with full_precision(before):
-        after = (state._unary - state._penalty(before) + hidden).softmax(-1)
+        after = state._to_beliefs(state._unary - state._penalty(before))
     return reduce((after - before).abs(), "b n l -> b", "max")
 
 

@@ -25,11 +25,12 @@ from torch.func import functional_call
 from crfrnn.kernels import IMAGE, Kernel
 from crfrnn.kernels.build import Spacing
 
-# `names` and `guides` have a line for each of the other tensors and for each kernel; schemas have no lists of strings.
+# `names`, `guides` and `solver` have a line for each of the other tensors, for each kernel, and for each argument that
+# chooses a solver; schemas have neither lists of strings nor dictionaries.
 _ARGUMENTS = (
     "Tensor unary, Tensor[] others, str names, SymInt num_iterations, float? tolerance, float[]? spacing, str guides, "
     "int[] thetas_position, int[] thetas_guide, int[] neighbors, str normalization, bool exclude_self, str filter, "
-    "bool dilate, float min_belief, float message_tolerance"
+    "bool dilate, float min_belief, float message_tolerance, str solver"
 )
 _FEATURE = "features."
 
@@ -104,6 +105,7 @@ class OpaqueLayer:
             layer.dilate,
             layer.min_belief,
             0.0 if wanted else layer.message_tolerance,  # as without tracing
+            "\n".join([f"{name} {value}" for name, value in layer.solver_settings().items()]),
         )
         if torch.compiler.is_compiling():
             return torch.ops.crfrnn.crf_rnn(unary, list(others.values()), *settings)
@@ -147,15 +149,15 @@ class OpaqueLayer:
 def _layer(
     layer_type: Callable[..., nn.Module], num_labels: int, kernels: tuple[tuple[str, int, int, int], ...],
     normalization: str, exclude_self: bool, filter: str, dilate: bool, min_belief: float,
-    message_tolerance: float, thread: int,
+    message_tolerance: float, solver: str, thread: int,
 ) -> nn.Module:  # fmt: skip
     """A layer of these settings, one per thread, to be called with the tensors of others; kept, so that it warns once."""
     with torch.inference_mode(False):
         return layer_type(
             num_labels,
             [
-                Kernel(1.0, _ones(position), _ones(compared), guide or None, neighbors or None)
-                for guide, position, compared, neighbors in kernels
+                Kernel(1.0, _ones(near), _ones(like), guide or None, edges or None)
+                for guide, near, like, edges in kernels
             ],
             normalization=normalization,
             exclude_self=exclude_self,
@@ -163,6 +165,7 @@ def _layer(
             dilate=dilate,
             min_belief=min_belief,
             message_tolerance=message_tolerance,
+            **_read(solver),
         )
 
 
@@ -176,13 +179,17 @@ def _ones(count: int) -> float | tuple[float, ...] | None:
     return (1.0,) * count if count > 0 else None if count == 0 else 1.0
 
 
+def _read(lines: str) -> dict[str, float | str]:
+    """Arguments by name from lines of a name and a value, a number or a word."""
+    pairs = (line.split(" ") for line in lines.splitlines())
+    return {name: float(value) if value[0].isdigit() else value for name, value in pairs}
+
+
 def _own(result: Tensor, given: Tensor) -> Tensor:
     """`result`, contiguous, as tracing was told, and never what was `given`, which T = 0 hands back."""
-    return (
-        result.clone(memory_format=torch.contiguous_format)
-        if result.data_ptr() == given.data_ptr()
-        else result.contiguous()
-    )
+    if result.data_ptr() == given.data_ptr():
+        return result.clone(memory_format=torch.contiguous_format)
+    return result.contiguous()
 
 
 @contextmanager
@@ -252,8 +259,7 @@ class _Forward(Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, settings: tuple[Any, ...], *tensors: Tensor) -> tuple[Tensor, int]:
-        each = _unstacked(info, in_dims[1:], tensors)
-        return torch.stack([_Forward.apply(settings, *one) for one in each]), 0
+        return torch.stack([_Forward.apply(settings, *one) for one in _unstacked(info, in_dims[1:], tensors)]), 0
 
 
 class _Backward(Function):
@@ -279,8 +285,7 @@ class _Backward(Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, settings: tuple[Any, ...], needed: tuple[bool, ...], *tensors: Tensor) -> Any:
-        each = _unstacked(info, in_dims[2:], tensors)
-        gradients = [_Backward.apply(settings, needed, *one) for one in each]
+        gradients = [_Backward.apply(settings, needed, *one) for one in _unstacked(info, in_dims[2:], tensors)]
         stacked = tuple(torch.stack(parts) for parts in zip(*gradients, strict=True))
         return stacked, (0,) * len(stacked)
 

@@ -21,6 +21,9 @@ LAYERS: dict[str, dict[str, Any]] = {
     "diagonal": {"kernel_weights": "diagonal", "normalization": "before", "dilate": True},
     "few labels": {"min_belief": 0.2},
     "pixels that wait": {"message_tolerance": 0.3},
+    "damped": {"damping": 0.4},
+    "damped as far as needed": {"damping": "auto"},
+    "frank-wolfe": {"solver": "frank_wolfe", "regularizer_weight": 5.0, "step": "standard"},
     "grid": {"kernels": [*KERNELS, grid_kernel(4, 80.0, 0.5)]},
     "features": {"kernels": [*KERNELS, feature_kernel("depth", 0.5, 1.0), feature_kernel("normals", 2.0, 1.0, 5.0)]},
 }
@@ -87,6 +90,14 @@ def test_logits_and_every_gradient(name: str, plain: bool) -> None:
     assert found.keys() == wanted.keys()
     for key, reference in wanted.items():
         assert reference.abs().max() > 0, key
+        torch.testing.assert_close(found[key], reference, msg=lambda text, key=key: f"{key}: {text}")
+
+
+def test_gradients_at_a_fixed_point() -> None:
+    crf = layer(gradient="implicit", num_iterations=200)
+    given, direction = inputs(crf) | {"tolerance": 1e-10}, torch.randn(2, 3, 6, 7).double()
+    wanted, found = outcome(crf, crf, given, direction), outcome(compiled(crf), crf, given, direction)
+    for key, reference in wanted.items():
         torch.testing.assert_close(found[key], reference, msg=lambda text, key=key: f"{key}: {text}")
 
 

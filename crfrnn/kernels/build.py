@@ -79,15 +79,16 @@ class Kernels:
         self.kernels = kernels
         self.normalizers = normalizers
 
-    def weighted_sum(self, values: Tensor, weights: Tensor) -> Tensor:
-        """sum_m W_m K_m values: [B, N, L], [M], [M, L] or [M, L, L] -> [B, N, L]."""
+    def weighted_sum(self, values: Tensor, weights: Tensor, transpose: bool = False) -> Tensor:
+        """sum_m W_m K_m values, or sum_m W_m K_m^T values: [B, N, L], [M], [M, L] or [M, L, L] -> [B, N, L]."""
         terms = []
         for kernel, factors, weight in zip(self.kernels, self.normalizers, weights, strict=True):
-            inner = values if factors.inner is None else values * factors.inner[..., None]
-            out = kernel.filter(inner)
+            first, last = (factors.outer, factors.inner) if transpose else (factors.inner, factors.outer)
+            inner = values if first is None else values * first[..., None]
+            out = kernel.filter(inner, transpose)
             if factors.self_term is not None:
                 out = out - factors.self_term[..., None] * inner
-            terms.append(weigh(out if factors.outer is None else out * factors.outer[..., None], weight))
+            terms.append(weigh(out if last is None else out * last[..., None], weight))
         return torch.stack(terms).sum(0)
 
 
@@ -110,15 +111,18 @@ class LatticeKernels:
     def _fold(self, factors: Sequence[Tensor | None]) -> Tensor:
         return self.stack.fold([None if factor is None else rearrange(factor, "b n -> (b n)") for factor in factors])
 
-    def weighted_sum(self, values: Tensor, weights: Tensor) -> Tensor:
-        """sum_m W_m K_m values: [B, N, L], [M], [M, L] or [M, L, L] -> [B, N, L]."""
+    def weighted_sum(self, values: Tensor, weights: Tensor, transpose: bool = False) -> Tensor:
+        """sum_m W_m K_m values, or sum_m W_m K_m^T values: [B, N, L], [M], [M, L] or [M, L, L] -> [B, N, L]."""
         rows = rearrange(values, "b n l -> (b n) l")
-        vertices = self.stack.blur(self.stack.splat(rows, self.splat_weights))
+        first, last = self.splat_weights, self.slice_weights
+        if transpose:
+            first, last = last, first
+        vertices = self.stack.blur(self.stack.splat(rows, first), reverse=transpose)
         segments = [
             weigh(vertices[rows], alpha * weight)
             for rows, alpha, weight in zip(self.stack.segments, self.alphas, weights, strict=True)
         ]
-        out = self.stack.slice(torch.cat(segments), self.slice_weights).view_as(values)
+        out = self.stack.slice(torch.cat(segments), last).view_as(values)
         for term, weight in zip(self.self_terms, weights, strict=True):
             if term is not None:
                 out = out - weigh(term[..., None] * values, weight)

@@ -29,7 +29,8 @@ class ExactMatrix:
         self.features = features
         self.exclude_self = exclude_self
 
-    def filter(self, values: Tensor) -> Tensor:
+    def filter(self, values: Tensor, transpose: bool = False) -> Tensor:
+        """K values: [B, N, C] -> [B, N, C]; K is its own transpose."""
         return unchecked_gaussian_filter(values, self.features, self.exclude_self)
 
     def row_sums(self) -> Tensor:
@@ -58,8 +59,8 @@ class NeighborMatrix:
         self._like = like
         self._edges = edges
 
-    def filter(self, values: Tensor) -> Tensor:
-        """sum_j k(i, j) v_j: [B, N, C] -> [B, N, C]."""
+    def filter(self, values: Tensor, transpose: bool = False) -> Tensor:
+        """sum_j k(i, j) v_j: [B, N, C] -> [B, N, C]; K is its own transpose."""
         images = values.reshape(*self._size, -1)
         out = torch.zeros_like(images)
         for here, there, weights in self._edges:
