@@ -1,13 +1,17 @@
 """Published, searched and learned CRF parameters side by side, on images that they were not found on.
 
 python -m eval.tuning.table --unaries SCORES.npz --data VOCdevkit --crf searched=A/crf.json matrix=B/crf.json --out OUT
+python -m eval.tuning.table --unaries SCORES.npz --data VOCdevkit --solvers --out OUT
 
 Scores every image of the list that the search and the learning leave over, given the same --sample and --draw. Writes
 OUT.json, OUT.txt and OUT.png. "seconds": processor time of one thread per image, from the lattices to the logits.
+--solvers has a row for every solver of one CRF instead of the published sets, with the free energy that each reaches and the
+share of labels that are those of mean field.
 """
 
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +25,16 @@ from tqdm import tqdm
 from crfrnn import CRFRNN
 from crfrnn._command import description, exit_code, exit_with
 from crfrnn._files import replacing
-from crfrnn.presets import PUBLISHED
+from crfrnn.presets import PUBLISHED, FixedCRF
 from eval.inputs.crf_file import read_crf
-from eval.inputs.flags import check_counts, check_folder, check_min_belief, check_not_negative
+from eval.inputs.flags import check_counts, check_fixed_crf, check_folder, check_min_belief, check_not_negative
 from eval.pictures.figures import save_figure
 from eval.pictures.formats import FigureFormat
 from eval.scoring.metrics import Confusion, Scores, check_classes
 from eval.scoring.record import origin, write_json
 from eval.scoring.tables import Table, TableFile, check_table, write_tables
 from eval.tuning.scored_images import ScoredImages, ScoreSource
+from eval.tuning.solver_rows import COLUMNS, CRF, REFERENCE, Comparison, solver_layers
 from eval.tuning.workers import Workers
 
 NETWORK = "network alone"
@@ -44,6 +49,10 @@ class Options:
     """files of parameters, as NAME=FILE"""
     iterations: int | None = None
     """mean-field iterations T of the --crf rows; by default those of each file"""
+    solvers: bool = False
+    """rows for the solvers of the CRF below, instead of the published sets"""
+    dense_crf: FixedCRF = CRF
+    """the CRF of --solvers"""
     min_belief: float = 0.0
     """see CRFRNN: 0.02 saves time for next to no difference"""
     message_tolerance: float = 0.0
@@ -75,23 +84,28 @@ def run(options: Options, argv: Sequence[str]) -> int:
     images = ScoredImages(options.source, rest=True)
     check_min_belief(options.min_belief, len(images.classes))
     check_classes(options.subset, images.classes)
-    layers = {name: fixed.build(len(images.classes)) for name, fixed in PUBLISHED.items()}
+    check_fixed_crf("dense-crf.", options.dense_crf)
+    if options.solvers:
+        layers = solver_layers(options.dense_crf, len(images.classes))
+    else:
+        layers = {name: fixed.build(len(images.classes)) for name, fixed in PUBLISHED.items()}
     layers |= read_layers(options.crf, options.iterations, len(images.classes), taken=[NETWORK, *layers])
     for layer in layers.values():
         layer.min_belief, layer.message_tolerance = options.min_belief, options.message_tolerance
-    labeling = Labeling(images, layers)
+    labeling = Labeling(images, layers, layers[REFERENCE] if options.solvers else None)
     confusions = {name: Confusion(images.classes) for name in (NETWORK, *layers)}
-    seconds = dict.fromkeys(confusions, 0.0)
+    means: dict[str, dict[str, float]] = {name: defaultdict(float) for name in confusions}
     with Workers(labeling, options.workers) as workers:
         for counts in tqdm(workers.map(range(len(images))), "images", len(images), unit="image"):
-            for name, (matrix, time_taken) in counts.items():
+            for name, (matrix, figures) in counts.items():
                 confusions[name].add(matrix)
-                seconds[name] += time_taken / len(images)
+                for figure, value in figures.items():
+                    means[name][figure] += value / len(images)
     scores = {name: confusion.scores() for name, confusion in confusions.items()}
-    rows = table(scores, seconds, options.subset)
+    rows = table(scores, means, options.subset)
     facts = origin("eval.tuning.table", argv) | {
         "images": images.names,
-        "rows": {name: plain(row, options.subset) | {"seconds": seconds[name]} for name, row in scores.items()},
+        "rows": {name: plain(row, options.subset) | means[name] for name, row in scores.items()},
     }
     write_json(options.out.with_name(options.out.name + ".json"), facts)
     with replacing(options.out.with_name(options.out.name + ".txt")) as partial:
@@ -120,14 +134,18 @@ def read_layers(
 
 
 class Labeling:
-    """Labels an image in every way; counts pixels by true and predicted label and takes the time."""
+    """Labels an image in every way; counts pixels by true and predicted label and takes the time.
 
-    def __init__(self, images: ScoredImages, layers: Mapping[str, CRFRNN]) -> None:
-        self.images, self.layers = images, layers
+    With a `reference`, the free energy of that layer is taken, too, and the share of labels that are its.
+    """
+
+    def __init__(self, images: ScoredImages, layers: Mapping[str, CRFRNN], reference: CRFRNN | None = None) -> None:
+        self.images, self.layers, self.reference = images, layers, reference
 
     @torch.no_grad()
-    def __call__(self, number: int) -> dict[str, tuple[torch.Tensor, float]]:
+    def __call__(self, number: int) -> dict[str, tuple[torch.Tensor, dict[str, float]]]:
         scored = self.images[number]
+        comparison = Comparison(self.reference, scored.unary, scored.image) if self.reference is not None else None
         results = {}
         for name in (NETWORK, *self.layers):
             began = time.process_time()
@@ -135,20 +153,24 @@ class Labeling:
             seconds = time.process_time() - began
             confusion = Confusion(self.images.classes)
             confusion.add_logits(logits, scored.truth)
-            results[name] = (confusion.counts, seconds)
+            results[name] = (confusion.counts, {"seconds": seconds})
+            if comparison is not None:
+                results[name][1].update(comparison.figures(logits))
         return results
 
 
-def table(scores: Mapping[str, Scores], seconds: Mapping[str, float], classes: Sequence[str]) -> Table:
+def table(scores: Mapping[str, Scores], means: Mapping[str, Mapping[str, float]], classes: Sequence[str]) -> Table:
     """A row for every way, with its gain over the network alone."""
     subset = [f"mean IoU\nof {len(classes)}"] if classes else []
     header = ["percent", "mean\nIoU", "gain", *subset, "pixel\naccuracy", "class\naccuracy", "seconds"]
+    header += [title for figure, (title, _) in COLUMNS.items() if figure in means[NETWORK]]
     rows = []
     for name, row in scores.items():
         numbers = [row.mean_iou, row.mean_iou - scores[NETWORK].mean_iou]
         numbers += [row.mean_over(classes)] if classes else []
         cells = [f"{number:.2f}" for number in (*numbers, row.pixel_accuracy, row.class_accuracy)]
-        rows.append([name, *cells, "-" if name == NETWORK else f"{seconds[name]:.3f}"])
+        more = [f"{means[name][figure]:.{digits}f}" for figure, (_, digits) in COLUMNS.items() if figure in means[name]]
+        rows.append([name, *cells, "-" if name == NETWORK else f"{means[name]['seconds']:.3f}", *more])
     return Table(header, rows)
 
 
