@@ -29,6 +29,9 @@ WAITS = {
     aten.repeat_interleave.Tensor: "repeat_interleave",
 }
 
+MISSING = (aten._embedding_bag.default, aten.searchsorted.Tensor, aten.aminmax.default)
+"""operations that a device may lack, as releases of torch do on MPS"""
+
 
 class FarTensor(Tensor):
     """`near`, as a tensor of the pretended device `there`."""
