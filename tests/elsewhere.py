@@ -1,8 +1,8 @@
 """A pretended device: tensors that say they are elsewhere and compute in hidden tensors on the CPU.
 
 What would need a hidden transfer on a GPU raises here: an operation on tensors of both sides. Transfers that are asked for,
-and other waits for the device, are counted by name. To torch's own code the tensors are on its device "meta", so that
-memory it allocates for them is elsewhere, too.
+to the device ("copy") and from it, and other waits for it, are counted by name. To torch's own code the tensors are on its
+device "meta", so that memory it allocates for them is elsewhere, too.
 """
 
 from collections import Counter
@@ -123,6 +123,8 @@ class Elsewhere(TorchDispatchMode):
             isinstance(each, Tensor) and each.dtype in (torch.bool, torch.uint8) for each in args[1]
         ):
             self.waits["mask"] += 1
+        elif to_far and tensors and not far:
+            self.waits["copy"] += 1
         if target is not None:
             kwargs["device"] = torch.device("cpu")
         out = func(*tree_map(_near, args), **tree_map(_near, kwargs))

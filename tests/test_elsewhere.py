@@ -36,6 +36,8 @@ def test_the_device_refuses_what_a_gpu_would(there: Elsewhere) -> None:
         far + torch.ones(3)
     assert type(torch.zeros_like(far)) is type(torch.arange(3, device=far.device)) is FarTensor
     assert not there.waits
+    assert type(torch.ones(3).to(far.device)) is type(torch.tensor([1.0], device=far.device)) is FarTensor
+    assert there.waits.pop("copy") == 2
     assert (far.sum().item(), far.tolist(), type(far.cpu())) == (3.0, [1.0, 1.0, 1.0], Tensor)
     assert far[far > 0].sum()
     assert there.waits == {"item": 2, "transfer": 2, "mask": 1}
