@@ -57,14 +57,17 @@ def sum_bags(
 ):  # fmt: skip
     """out_b = the sum of weights_j rows_members(j) over begin_b <= j < begin_(b+1), the last bag ending at `pairs`.
 
-    Without LISTED, member j is row j with weight 1.
+    Without LISTED, member j is row j with weight 1, and `begin` has an entry more, where the last bag ends.
     """
     bag = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     here = bag < bags
     shown = (column < columns)[None, :]
     start = tl.load(begin + bag, mask=here, other=0).to(tl.int64)
-    stop = tl.load(begin + bag + 1, mask=bag + 1 < bags, other=pairs).to(tl.int64)
+    followed = here
+    if LISTED:
+        followed = bag + 1 < bags
+    stop = tl.load(begin + bag + 1, mask=followed, other=pairs).to(tl.int64)
     size = tl.where(here, stop - start, 0)
     total = tl.zeros([BLOCK, COLUMNS], out.dtype.element_ty)
     for j in range(tl.max(size, 0)):

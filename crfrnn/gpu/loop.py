@@ -23,7 +23,7 @@ class Model(NamedTuple):
 
     slice_index: Tensor  # [N, P] the vertices of every point
     part_begin: Tensor  # [parts] where each part of a bag begins among the sorted pairs
-    first_part: Tensor  # [V] that of every vertex
+    part_start: Tensor  # [V + 1] where the parts of every vertex begin, and end
     pair_point: Tensor  # [N * P] the point of every sorted pair
     neighbors: Tensor  # [A, V, 3]
     splat_weights: Tensor  # [N, P]
@@ -89,8 +89,8 @@ class Loop:
 
     def _splat(self, rows: Tensor, weights: Tensor) -> Tensor:
         parts = launch.sum_bags(self.model.part_begin, self.model.pair_point, rows, weights)
-        whole = len(self.model.first_part) == len(parts)
-        return parts if whole else launch.sum_bags(self.model.first_part, None, parts, None)
+        whole = len(self.model.part_start) == len(parts) + 1
+        return parts if whole else launch.sum_parts(self.model.part_start, parts)
 
     def _blur(self, vertices: Tensor, axes: range) -> Tensor:
         for axis in axes:
