@@ -7,30 +7,15 @@ slices, subtracts and normalizes in one more. So does its derivative, in reverse
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from crfrnn.gpu import launch
+from crfrnn.gpu.model import Model
 
 MOST_MULTIPLIED = 32
 """labels that the blur multiplies by their matrix; more are a matter for a matrix product"""
-
-
-class Model(NamedTuple):
-    """What every iteration reads, for N points with P pairs each, V vertices of M kernels, and A axes."""
-
-    slice_index: Tensor  # [N, P] the vertices of every point
-    part_begin: Tensor  # [parts] where each part of a bag begins among the sorted pairs
-    part_start: Tensor  # [V + 1] where the parts of every vertex begin, and end
-    pair_point: Tensor  # [N * P] the point of every sorted pair
-    neighbors: Tensor  # [A, V, 3]
-    splat_weights: Tensor  # [N, P]
-    slice_weights: Tensor  # [N, P]
-    sorted_splat: Tensor  # [N * P] as the pairs are sorted
-    sorted_slice: Tensor  # [N * P]
-    stops: Tensor  # [M] where the vertices of every kernel end
 
 
 class Loop:
