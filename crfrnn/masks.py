@@ -63,10 +63,15 @@ def _gray_levels(name: str, values: Tensor, how: str) -> Tensor:
         return values.float()
     if not values.is_floating_point():
         raise TypeError(f"{name} is {values.dtype}; wanted uint8, or floating point in 0..1 or 0..255")
-    low, high = (float(end) for end in values.aminmax())
+    low, high = _range(values)
     if not (low >= 0 and high <= 255):
         raise ValueError(f"{name} lies in {low:.3g}..{high:.3g}; wanted 0..1 or 0..255: {how}")
     return values.float() * (255 if high <= 1 else 1)
+
+
+def _range(values: Tensor) -> list[float]:
+    """The least and the largest number, fetched at once; NaN where any is."""
+    return torch.stack([values.amin(), values.amax()]).tolist()
 
 
 def read_probabilities(name: str, given: Any, size: tuple[int, ...]) -> Probabilities:
@@ -154,7 +159,7 @@ def _in_0_to_1(name: str, rows: Tensor) -> Tensor:
         return rows.float() / 255
     if not rows.is_floating_point():
         raise TypeError(f"{name} are {rows.dtype}; wanted floating point in 0..1, uint8 in 0..255, or bool")
-    low, high = (float(end) for end in rows.aminmax())
+    low, high = _range(rows)
     if not (low >= -ROUNDING and high <= 1 + ROUNDING):
         raise ValueError(f"{name} lie in {low:.3g}..{high:.3g}; wanted 0..1: take the sigmoid or softmax of logits")
     return rows.float().clamp(0, 1)

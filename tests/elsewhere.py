@@ -1,8 +1,8 @@
 """A pretended device: tensors that say they are elsewhere and compute in hidden tensors on the CPU.
 
 What would need a hidden transfer on a GPU raises here: an operation on tensors of both sides. Transfers that are asked for,
-and other waits for the device, are counted by name. To torch's own code the tensors are on its device "meta", so that
-memory it allocates for them is elsewhere, too.
+to the device ("copy") and from it, and other waits for it, are counted by name. To torch's own code the tensors are on its
+device "meta", so that memory it allocates for them is elsewhere, too.
 """
 
 from collections import Counter
@@ -28,6 +28,9 @@ WAITS = {
     aten.unique_dim.default: "unique",
     aten.repeat_interleave.Tensor: "repeat_interleave",
 }
+
+MISSING = (aten._embedding_bag.default, aten.searchsorted.Tensor, aten.aminmax.default)
+"""operations that a device may lack, as releases of torch do on MPS"""
 
 
 class FarTensor(Tensor):
@@ -120,6 +123,8 @@ class Elsewhere(TorchDispatchMode):
             isinstance(each, Tensor) and each.dtype in (torch.bool, torch.uint8) for each in args[1]
         ):
             self.waits["mask"] += 1
+        elif to_far and tensors and not far:
+            self.waits["copy"] += 1
         if target is not None:
             kwargs["device"] = torch.device("cpu")
         out = func(*tree_map(_near, args), **tree_map(_near, kwargs))

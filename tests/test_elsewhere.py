@@ -1,7 +1,7 @@
 """On a device that is not the CPU, nothing is left behind, nothing comes over unasked, and the host rarely waits."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
@@ -9,16 +9,13 @@ from torch import Tensor
 
 import crfrnn
 from crfrnn import CRFRNN, appearance_kernel, feature_kernel, grid_kernel, native, smoothness_kernel
-from crfrnn.data import Sample
 from crfrnn.densecrf import DenseCRF2D
 from crfrnn.lattice import Lattice, fallback
 from crfrnn.nets import build_model, infer
-from crfrnn.weak import annotated_labels
 from eval.scoring.evaluate import evaluate
 from eval.scoring.methods import network_alone, with_crf
-from tests.elsewhere import Elsewhere, FarTensor, elsewhere, near
-from train.recipes import EStep, Source
-from train.steps.loss import StageLoss
+from tests.elsewhere import MISSING, Elsewhere, FarTensor, elsewhere, near
+from tests.small_training import Photos, batch_of_three, training_step
 
 
 @pytest.fixture
@@ -39,6 +36,8 @@ def test_the_device_refuses_what_a_gpu_would(there: Elsewhere) -> None:
         far + torch.ones(3)
     assert type(torch.zeros_like(far)) is type(torch.arange(3, device=far.device)) is FarTensor
     assert not there.waits
+    assert type(torch.ones(3).to(far.device)) is type(torch.tensor([1.0], device=far.device)) is FarTensor
+    assert there.waits.pop("copy") == 2
     assert (far.sum().item(), far.tolist(), type(far.cpu())) == (3.0, [1.0, 1.0, 1.0], Tensor)
     assert far[far > 0].sum()
     assert there.waits == {"item": 2, "transfer": 2, "mask": 1}
@@ -82,9 +81,6 @@ def test_a_layer_computes_there(options: dict[str, Any], waits: int, there: Else
         assert (each.grad is None) == (expected is None)
         if expected is not None:
             torch.testing.assert_close(near(each.grad), expected)
-
-
-MISSING = [torch.ops.aten._embedding_bag.default, torch.ops.aten.searchsorted.Tensor, torch.ops.aten.aminmax.default]
 
 
 @pytest.mark.parametrize(
@@ -186,20 +182,6 @@ def test_a_model_computes_there(there: Elsewhere) -> None:
     torch.testing.assert_close(near(got), wanted)
 
 
-class Photos:
-    """A set of two photographs."""
-
-    classes, num_labels = ("background", "cat", "dog"), 3
-
-    def __len__(self) -> int:
-        return 2
-
-    def __getitem__(self, index: int) -> Sample:
-        draw = torch.Generator().manual_seed(index)
-        image = torch.randint(256, (3, 17, 25), generator=draw, dtype=torch.uint8)
-        return Sample(image, torch.randint(3, (17, 25), generator=draw), f"photo {index}")
-
-
 def test_a_set_is_evaluated_there(there: Elsewhere) -> None:
     """Only labels come back."""
     model, own = build_model(num_labels=3, width=0.02, crf=None), crf()
@@ -209,38 +191,9 @@ def test_a_set_is_evaluated_there(there: Elsewhere) -> None:
     assert evaluate(model, Photos(), methods) == wanted  # type: ignore[arg-type]
 
 
-SOURCES = [
-    Source(count=1, split=""),
-    Source(count=1, split="", annotation="image"),
-    Source(count=1, split="", annotation="boxes", e_step=EStep("em-fixed", 6.0, 5.0)),
-]
-
-
-class Step(NamedTuple):
-    sums: Tensor
-    gradients: list[Tensor]
-
-
-def training_step(model: torch.nn.Module, batch: list[Tensor]) -> Step:
-    """The loss of one picture of each source, and all gradients."""
-    model.zero_grad()
-    sums = StageLoss(model, 4, SOURCES).train()(*batch)  # type: ignore[arg-type]
-    sums.sum().backward()
-    return Step(sums.detach(), [p.grad for p in model.parameters() if p.grad is not None])
-
-
 def test_a_training_step_runs_there(there: Elsewhere) -> None:
     model = build_model(num_labels=3, width=0.02, dropout=0.0, crf=crf())
-    labels = torch.randint(3, (3, 17, 25))
-    allowed = torch.ones(3, 255, dtype=torch.bool)
-    batch = [
-        255 * torch.rand(3, 3, 17, 25),
-        labels,
-        annotated_labels(labels, 255),
-        allowed,
-        torch.arange(3),
-        torch.arange(3),
-    ]
+    batch = batch_of_three()
     wanted = training_step(model, batch)
     model.to(there.device)
     got = training_step(model, [there.put(each) for each in batch])

@@ -38,12 +38,21 @@ def run(
     if torch.is_grad_enabled() and any(each.requires_grad for each in given):
         logits = _MeanField.apply(*given, loop)
     else:
-        logits = loop.forward(rows, matrices)
+        logits = _inferred(loop, rows, matrices)
     return rearrange(logits, "(b h w) l -> b l h w", b=len(unary), h=unary.shape[2])
 
 
+def _inferred(loop: Loop, rows: Tensor, matrices: Tensor) -> Tensor:
+    from crfrnn.gpu import graph
+    from crfrnn.gpu.loop import MOST_MULTIPLIED
+
+    replayed = gpu.choice() == "graph" and rows.shape[1] <= MOST_MULTIPLIED
+    return graph.forward(loop, rows, matrices) if replayed else loop.forward(rows, matrices)
+
+
 def _loop(kernels: LatticeKernels, iterations: int) -> Loop:
-    from crfrnn.gpu.loop import Loop, Model  # needs Triton
+    from crfrnn.gpu.loop import Loop  # needs Triton
+    from crfrnn.gpu.model import Model
 
     stack = kernels.stack
     tables = stack.tables

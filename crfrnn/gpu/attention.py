@@ -33,7 +33,7 @@ def _squared_distances(
     return total
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["points"])
 def filter_exactly(
     features, values, out, points, channels,
     EXCLUDE_SELF: tl.constexpr, DIMENSIONS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
@@ -57,7 +57,7 @@ def filter_exactly(
     tl.store(out + i[:, None] * channels + c[None, :], total, mask=rows[:, None] & shown[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["points"])
 def pull_features(
     features, left, right, out, points, channels,
     EXCLUDE_SELF: tl.constexpr, DIMENSIONS: tl.constexpr, PADDED: tl.constexpr, ROWS: tl.constexpr,

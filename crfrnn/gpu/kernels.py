@@ -1,6 +1,9 @@
 """The Triton kernels. Every sum runs in one fixed order, so that two runs are equal in every bit; there are no atomics.
 
 A program takes BLOCK rows and COLUMNS of their columns. Rows are counted in 64 bits, for batches of many images.
+
+Triton specializes neither on numbers of rows nor on where the table of an axis begins, which differ from image to image: it
+would compile again.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def sum_rows(
     index, weights, rows, out, count, columns, WIDTH: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr
 ):
@@ -26,7 +29,7 @@ def sum_rows(
     tl.store(out + row[:, None] * columns + column[None, :], total, mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def pair_products(
     index, rows, values, out, count, columns,
     ADD: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
@@ -47,21 +50,24 @@ def pair_products(
         tl.store(out + row * WIDTH + k, total, mask=here)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["bags", "pairs"])
 def sum_bags(
     begin, members, weights, rows, out, bags, pairs, columns,
     LISTED: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """out_b = the sum of weights_j rows_members(j) over begin_b <= j < begin_(b+1), the last bag ending at `pairs`.
 
-    Without LISTED, member j is row j with weight 1.
+    Without LISTED, member j is row j with weight 1, and `begin` has an entry more, where the last bag ends.
     """
     bag = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     here = bag < bags
     shown = (column < columns)[None, :]
     start = tl.load(begin + bag, mask=here, other=0).to(tl.int64)
-    stop = tl.load(begin + bag + 1, mask=bag + 1 < bags, other=pairs).to(tl.int64)
+    followed = here
+    if LISTED:
+        followed = bag + 1 < bags
+    stop = tl.load(begin + bag + 1, mask=followed, other=pairs).to(tl.int64)
     size = tl.where(here, stop - start, 0)
     total = tl.zeros([BLOCK, COLUMNS], out.dtype.element_ty)
     for j in range(tl.max(size, 0)):
@@ -77,7 +83,7 @@ def sum_bags(
     tl.store(out + bag[:, None] * columns + column[None, :], total, mask=here[:, None] & shown)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"], do_not_specialize_on_alignment=["neighbors"])
 def blur_axis(neighbors, vertices, out, count, columns, BLOCK: tl.constexpr, COLUMNS: tl.constexpr):
     """out_v = in_v + (in_next(v) + in_previous(v)) / 2, for neighbors [count, 3]: v, next, previous; v for a missing one."""
     row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -97,7 +103,7 @@ def blur_axis(neighbors, vertices, out, count, columns, BLOCK: tl.constexpr, COL
     tl.store(out + row[:, None] * columns + column[None, :], total, mask=here[:, None] & shown)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"], do_not_specialize_on_alignment=["neighbors"])
 def blur_and_multiply(
     neighbors, vertices, stops, matrices, out, count, labels,
     KERNELS: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
@@ -126,7 +132,7 @@ def blur_and_multiply(
     tl.store(out + row[:, None] * labels + column[None, :], total, mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def update(
     index, weights, vertices, unary, logits, beliefs, count, labels,
     LAST: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
@@ -154,7 +160,7 @@ def update(
         tl.store(beliefs + row[:, None] * labels + column[None, :], likelihood, mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def update_backward(
     index, weights, vertices, beliefs, negated, total, to_weights, count, labels,
     LEARNED: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,

@@ -39,19 +39,25 @@ def pair_products(index: Tensor, rows: Tensor, values: Tensor, total: Tensor | N
     return out
 
 
-def sum_bags(begin: Tensor, members: Tensor | None, rows: Tensor, weights: Tensor | None) -> Tensor:
-    """The sums of weights_j rows_members(j) between neighboring entries of `begin`: [bags] -> [bags, C].
+def sum_bags(begin: Tensor, members: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    """The sums of weights_j rows_members(j) from each entry of `begin` to the next: [bags], [pairs] -> [bags, C]."""
+    return _sum_bags(begin, members, rows, weights, bags=len(begin), pairs=len(members), listed=True)
 
-    `members` and `weights` [pairs] come together, or not at all: then bags hold the rows themselves.
-    """
-    out = rows.new_empty(begin.shape[0], rows.shape[1])
+
+def sum_parts(start: Tensor, rows: Tensor) -> Tensor:
+    """The sums of the rows from each entry of `start` to the next: [bags + 1], [parts, C] -> [bags, C]."""
+    return _sum_bags(start, start, rows, rows, bags=len(start) - 1, pairs=len(rows), listed=False)
+
+
+def _sum_bags(
+    begin: Tensor, members: Tensor, rows: Tensor, weights: Tensor, bags: int, pairs: int, listed: bool
+) -> Tensor:
+    out = rows.new_empty(bags, rows.shape[1])
     block, columns, grid = _blocks(out)
-    pairs = len(rows) if members is None else len(members)
-    listed = members is not None
     with on_device(rows):
         kernels.sum_bags[grid](
-            begin, members if listed else begin, weights if listed else rows, rows.contiguous(), out, out.shape[0], pairs,
-            out.shape[1], LISTED=listed, BLOCK=block, COLUMNS=columns,
+            begin, members, weights, rows.contiguous(), out, bags, pairs, out.shape[1],
+            LISTED=listed, BLOCK=block, COLUMNS=columns,
         )  # fmt: skip
     return out
 

@@ -7,30 +7,15 @@ slices, subtracts and normalizes in one more. So does its derivative, in reverse
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from crfrnn.gpu import launch
+from crfrnn.gpu.model import Model
 
 MOST_MULTIPLIED = 32
 """labels that the blur multiplies by their matrix; more are a matter for a matrix product"""
-
-
-class Model(NamedTuple):
-    """What every iteration reads, for N points with P pairs each, V vertices of M kernels, and A axes."""
-
-    slice_index: Tensor  # [N, P] the vertices of every point
-    part_begin: Tensor  # [parts] where each part of a bag begins among the sorted pairs
-    first_part: Tensor  # [V] that of every vertex
-    pair_point: Tensor  # [N * P] the point of every sorted pair
-    neighbors: Tensor  # [A, V, 3]
-    splat_weights: Tensor  # [N, P]
-    slice_weights: Tensor  # [N, P]
-    sorted_splat: Tensor  # [N * P] as the pairs are sorted
-    sorted_slice: Tensor  # [N * P]
-    stops: Tensor  # [M] where the vertices of every kernel end
 
 
 class Loop:
@@ -89,8 +74,8 @@ class Loop:
 
     def _splat(self, rows: Tensor, weights: Tensor) -> Tensor:
         parts = launch.sum_bags(self.model.part_begin, self.model.pair_point, rows, weights)
-        whole = len(self.model.first_part) == len(parts)
-        return parts if whole else launch.sum_bags(self.model.first_part, None, parts, None)
+        whole = len(self.model.part_start) == len(parts) + 1
+        return parts if whole else launch.sum_parts(self.model.part_start, parts)
 
     def _blur(self, vertices: Tensor, axes: range) -> Tensor:
         for axis in axes:

@@ -41,7 +41,8 @@ class Packing:
         key = image.mul_(self.strides[0])
         for i in range(dimensions):
             key += simplex.corner[i].long().sub_(self.origin[i]).mul_(self.strides[i + 1])
-        steps = torch.tensor(self.strides[1:], device=key.device)
+        # Filled in on the device: the host would wait for a copy.
+        steps = torch.stack([key.new_full((), stride) for stride in self.strides[1:]])
         keys = torch.empty(points, dimensions + 1, dtype=self.dtype, device=key.device)
         keys[:, 0] = key
         for k in range(dimensions):

@@ -118,6 +118,6 @@ def _sum_bags(tables: Tables, values: Tensor, sorted_weights: Tensor, *, in_part
 
     A vertex in a flat sky has thousands of pairs, and a GPU sums each bag in one thread: there, first in short parts.
     """
-    begin, first_part = tables.parts if in_parts else (tables.bag_start, None)
+    begin, part_start = tables.parts if in_parts else (tables.bag_start, None)
     parts = sums.sum_bags(begin, tables.pair_point, values, sorted_weights)
-    return parts if first_part is None or len(first_part) == len(parts) else sums.sum_parts(first_part, parts)
+    return parts if part_start is None or len(parts) == tables.num_vertices else sums.sum_parts(part_start, parts)

@@ -41,15 +41,15 @@ def sum_bags(begin: Tensor, members: Tensor, rows: Tensor, weights: Tensor) -> T
     return _weighted(members, rows.contiguous(), begin, weights)
 
 
-def sum_parts(begin: Tensor, rows: Tensor) -> Tensor:
-    """The sums of the rows from each entry of `begin` to the next: [bags], [parts, C] -> [bags, C]."""
+def sum_parts(start: Tensor, rows: Tensor) -> Tensor:
+    """The sums of the rows from each entry of `start` to the next: [bags + 1], [parts, C] -> [bags, C]."""
     if gpu.runs(rows):
         from crfrnn.gpu import launch
 
-        return launch.sum_bags(begin, None, rows, None)
-    every_part = torch.arange(rows.shape[0], dtype=begin.dtype, device=begin.device)
+        return launch.sum_parts(start, rows)
+    every_part = torch.arange(rows.shape[0], dtype=start.dtype, device=start.device)
     with missing_on_cpu(rows.device):
-        return embedding_bag(every_part, rows, begin, mode="sum")
+        return embedding_bag(every_part, rows, start, mode="sum", include_last_offset=True)
 
 
 def blur_axis(neighbors: Tensor, weights: Tensor, vertices: Tensor) -> Tensor:

@@ -41,19 +41,20 @@ class Tables:
 
     @cached_property
     def parts(self) -> tuple[Tensor, Tensor]:
-        """Bags cut into parts of at most PART_PAIRS pairs: where the parts begin, and the first part of every vertex.
+        """Bags cut into parts of at most PART_PAIRS pairs: where each begins, and [V + 1] where those of each vertex begin.
 
-        There are as many parts as there can be, so that the host need not wait for their number. The last vertex has
-        those that are left over, which are empty.
+        There are as many parts as there can be, so that the host need not wait for their number. Those that are left over
+        are empty, and belong to no vertex: thousands of them would keep one program of a GPU busy long after the others.
         """
         pairs, vertices = self.pair_point.shape[0], self.num_vertices
         sizes = torch.diff(self.bag_start, append=self.bag_start.new_full((1,), pairs))
         counts = ((sizes + PART_PAIRS - 1) // PART_PAIRS).clamp_(min=1)
-        first_part = counts.cumsum(0, dtype=counts.dtype) - counts
+        ends = counts.cumsum(0, dtype=counts.dtype)
+        part_start = torch.cat([ends.new_zeros(1), ends])
         part = torch.arange(vertices + pairs // PART_PAIRS, dtype=counts.dtype, device=counts.device)
-        vertex = torch.searchsorted(first_part, part, right=True) - 1
-        begin = self.bag_start[vertex] + PART_PAIRS * (part - first_part[vertex])
-        return begin.clamp_(max=pairs), first_part
+        vertex = torch.searchsorted(ends, part, right=True).clamp_(max=vertices - 1)
+        begin = self.bag_start[vertex] + PART_PAIRS * (part - part_start[vertex])
+        return begin.clamp_(max=pairs), part_start
 
     def sorted_weights(self, weights: Tensor) -> Tensor:
         """Pair weights [M, P] in the order of the splat [M * P], without gradient.

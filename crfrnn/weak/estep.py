@@ -145,10 +145,10 @@ def _largest(f: Tensor, present: Tensor) -> Tensor:
 
 def _turns(order: Tensor, present: Tensor) -> list[Tensor]:
     """The labels in order of their turns, background first, [B, most labels of an image] for every round."""
-    order = order.to(present.device, torch.float64)
-    order = order.index_fill(2, torch.zeros(1, dtype=torch.long, device=order.device), float("-inf"))
-    order = order.masked_fill(~present[:, None], float("inf"))
-    return list(order.argsort(2)[..., : int(present.sum(1).max())].unbind(1))
+    places = order.argsort(stable=True, dim=2).argsort(dim=2).to(present.device)
+    places[..., 0] = -1
+    places = places.masked_fill(~present[:, None], order.shape[2])
+    return list(places.argsort(dim=2)[..., : int(present.sum(1).max())].unbind(1))
 
 
 @torch.no_grad()

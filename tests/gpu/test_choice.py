@@ -11,7 +11,7 @@ from crfrnn import gpu
 
 def test_an_unknown_choice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRFRNN_GPU", "cuda")
-    with pytest.raises(ValueError, match=r"CRFRNN_GPU is 'cuda'; wanted one of triton, torch"):
+    with pytest.raises(ValueError, match=r"CRFRNN_GPU is 'cuda'; wanted one of triton, graph, torch"):
         gpu.runs(torch.zeros(1))
 
 

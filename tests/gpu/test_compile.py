@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from crfrnn import gpu
 
@@ -18,7 +19,8 @@ if gpu.INTERPRETED:
     )
 
 from triton.backends.compiler import GPUTarget  # noqa: E402
-from triton.compiler import ASTSource  # noqa: E402
+from triton.compiler import ASTSource, make_backend  # noqa: E402
+from triton.runtime.jit import create_function_from_signature  # noqa: E402
 
 from crfrnn.gpu import attention, kernels  # noqa: E402
 
@@ -30,6 +32,7 @@ NEVER = {("filter_exactly", "fp64"), ("pull_features", "fp64")}  # plain torch c
 BLOCK = {"BLOCK": 16, "COLUMNS": 32}
 TILE = {"ROWS": attention.ROWS, "COLUMNS": attention.COLUMNS}
 WARPS = {"filter_exactly": attention.WARPS, "pull_features": attention.WARPS}
+NUMBERS_OF_ROWS = ("count", "bags", "pairs", "points")
 COUNTS = {"count": "i32", "columns": "i32"}
 # The types of all arguments but for the constants, of which each case has its own; R stands for the type of numbers.
 CASES = {
@@ -112,6 +115,23 @@ def spilled(compiled: Any, target: GPUTarget, folder: Path) -> set[int]:
         listed = subprocess.run([tool, "-res-usage", binary], capture_output=True, text=True, check=True).stdout
         found = re.findall(r"STACK:(\d+)", listed)
     return {int(count) for count in found}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_another_number_of_rows_compiles_nothing(name: str) -> None:
+    """Triton compiles anew for an integer of 1, or a multiple of 16, and for pointers that are aligned or not."""
+    kernel, (types, constants) = KERNELS[name], CASES[name]
+    bind = create_function_from_signature(kernel.signature, kernel.params, make_backend(TARGETS[0]))
+
+    def variant(rows: int) -> list[Any]:
+        found = {"neighbors": torch.empty(2, rows, 3, dtype=torch.int32)[1]}
+        for argument, kind in types.items():
+            tensor = torch.empty(64, dtype=torch.int32 if kind == "*i32" else torch.float32)
+            found.setdefault(argument, tensor if kind.startswith("*") else rows if argument in NUMBERS_OF_ROWS else 21)
+        _, specialization, _ = bind(*(found[argument] for argument in types), **constants)
+        return specialization
+
+    assert variant(1) == variant(16) == variant(33)
 
 
 def test_all_kernels_are_here() -> None:

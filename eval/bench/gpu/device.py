@@ -1,12 +1,13 @@
-"""Time the CRF on a GPU, after checking that Triton kernels, plain torch and the CPU give the same labels.
+"""Time the CRF on a GPU, after checking that Triton kernels, plain torch and the CPU give the same labels, and that a
+CUDA graph of the kernels gives the same logits.
 
 python -m eval.bench.gpu.device --images A.jpg B.jpg --out FILE.json
 
 For every pair of bandwidths and batch size it builds the lattices and runs T = 10 iterations over 21 labels at 500 x 375,
-with Triton's kernels and with plain torch; then a training step of the CRF alone, T = 5, and one of deeplab-largefov under
-bfloat16, with the CRF and without. The share is that of the bandwidth of copying on this device, where every launch reads
-and writes each of its tensors once. Without --images it draws a scene; where there are fewer images than a batch takes,
-they come again.
+with Triton's kernels, with a graph of them and with plain torch; then a training step of the CRF alone, T = 5, and one of
+deeplab-largefov under bfloat16, with the CRF and without. The share is that of the bandwidth of copying on this device,
+where every launch reads and writes each of its tensors once. Without --images it draws a scene; where there are fewer images
+than a batch takes, they come again.
 """
 
 import argparse
@@ -113,7 +114,7 @@ def measure(
 
     image, unary = inputs(photos, batch, SIZE)
     crf = layer(thetas)
-    for code in ("triton", "torch"):
+    for code in ("triton", "graph", "torch"):
         with chosen(code), torch.no_grad():
             if batch == 1:
                 check(crf, unary, image, code)
@@ -177,10 +178,20 @@ def joint_step(photos: "list[Tensor]", repeats: int) -> dict[str, float]:
 
 
 def check(crf: "CRFRNN", unary: "Tensor", image: "Tensor", code: str) -> None:
-    """Raise ValueError where labels are not those that the CPU finds, but for one in ten thousand that rounding decides."""
+    """Raise ValueError where labels are not those that the CPU finds, but for one in ten thousand that rounding decides.
+
+    Also where a graph's logits are not those of the kernels in it, to the last bit.
+    """
+    import torch
+
     from crfrnn.native import disabled
 
-    got = crf(unary, image).argmax(1).cpu()
+    logits = crf(unary, image)
+    if code == "graph":
+        with chosen("triton"):
+            if not torch.equal(logits, crf(unary, image)):
+                raise ValueError("CRFRNN_GPU=graph gives other logits than CRFRNN_GPU=triton on this GPU")
+    got = logits.argmax(1).cpu()
     with disabled():
         wanted = crf.cpu()(unary.cpu(), image.cpu()).argmax(1)
     crf.cuda()

@@ -83,15 +83,22 @@ def cells(thetas: tuple[float, float], batch: int, vertices: int) -> list[str]:
 
 
 def bytes_of_an_iteration(vertices: int, points: int, corners: Sequence[int]) -> int:
-    """Splat, blur along as many axes as the widest kernel has corners, label matrices, and the update; float32, int32."""
-    rows, pixels, pairs = 4 * LABELS * vertices, 4 * LABELS * points, 8 * points * sum(corners)
-    blur = max(corners) * (2 * rows + 8 * vertices)
-    return (pixels + pairs + rows) + blur + 2 * rows + (rows + 2 * pixels + pairs)
+    """Splat, blur along as many axes as the widest kernel has corners, and the update; float32, int32.
+
+    The splat sums parts of bags first. The last step of the blur multiplies by the label matrices, which weigh nothing.
+    """
+    from crfrnn.lattice.tables import PART_PAIRS
+
+    pairs, parts = points * sum(corners), vertices + points * sum(corners) // PART_PAIRS
+    row, pixels, listed = 4 * LABELS, 4 * LABELS * points, 8 * pairs
+    splat = (pixels + listed + (row + 4) * parts) + (row * parts + (row + 4) * vertices)
+    blur = max(corners) * (2 * row + 8) * vertices
+    return splat + blur + (row * vertices + listed + 2 * pixels)
 
 
 def launches_of_an_iteration(corners: Sequence[int]) -> int:
-    """Two for the splat, one for each axis of the blur and for each label matrix, one for the update."""
-    return 2 + max(corners) + len(corners) + 1
+    """Two for the splat, one for each axis of the blur, one for the update."""
+    return 2 + max(corners) + 1
 
 
 if __name__ == "__main__":
