@@ -167,8 +167,8 @@ def build_methods(options: Options, model: SegmentationModel, num_labels: int) -
         untrained = CRFRNN(num_labels).to(device)
         rows = {t: f"network + untrained CRF-RNN T={t}" for t in options.iterations}
         methods.append(with_crf(untrained, rows))
-    if model.crf is not None:
-        methods.append(with_crf(model.crf, {t: f"CRF-RNN T={t}" for t in options.iterations}))
+    if model.layer is not None:
+        methods.append(with_crf(model.layer, {t: f"CRF-RNN T={t}" for t in options.iterations}))
     return methods
 
 

@@ -96,9 +96,9 @@ def compare(run: Run) -> tuple[dict[str, Scores], Album]:
 
 def rows(model: SegmentationModel, title: str) -> Method:
     """The rows of a stage's model: of its network, or of its CRF-RNN where it has one."""
-    if model.crf is None:
+    if model.layer is None:
         return network_alone(title)
-    return with_crf(model.crf, {t: f"{title}, T = {t}" for t in ITERATIONS})
+    return with_crf(model.layer, {t: f"{title}, T = {t}" for t in ITERATIONS})
 
 
 def finished(run: Run) -> dict[str, Stage]:
@@ -121,14 +121,14 @@ def load(run: Run, name: str) -> SegmentationModel:
 def write_beliefs(run: Run, name: str) -> None:
     """TensorBoard pages of a model's mean field, iteration by iteration, on some images; on one in a rehearsal."""
     model, dataset = load(run, name), run.validation
-    assert model.crf is not None
+    assert model.layer is not None
     with SummaryWriter(str(run.out / BOARD / f"{name}-iterations"), purge_step=0) as writer:
         for index in some(len(dataset), BELIEFS if run.final_images is None else 1):
             photo, truth, title = dataset[index]
             labels = run.recipe.belief_labels or largest_labels(truth, dataset.classes, 3)
             image = photo[None].to(run.device, torch.float32)
             unary = restrict(infer(model, image, 0), allowed_labels(dataset, index))
-            seen = watch(model.crf, unary, image, dataset.classes, labels, max(ITERATIONS), truth)
+            seen = watch(model.layer, unary, image, dataset.classes, labels, max(ITERATIONS), truth)
             write_iterations(writer, title, photo, seen)
 
 

@@ -64,6 +64,7 @@ class Run:
             "input_scale": self.recipe.input_scale,
             "input_side": self.recipe.input_side,
             "extra_labels": self.recipe.extra_labels,
+            "guide_channels": 0 if stage.trains == "network" else self.recipe.crf.guide_channels,
         }
 
 

@@ -24,7 +24,7 @@ from train.state import Progress, Run
 from train.steps.crf_loss import regularized
 from train.steps.loss import QUOTAS, StageLoss, counted, quotas, term_weights
 from train.steps.mixture import sources
-from train.steps.optimizer import build_optimizer, clip_gradients, rates, set_rates
+from train.steps.optimizer import build_optimizer, clip_gradients, pull, rates, set_rates
 from train.steps.stream import Batch, step_seed, stream
 from train.validation import validate
 
@@ -41,10 +41,17 @@ class Training:
     def __init__(self, run: Run, name: str, model: SegmentationModel, last: Mapping[str, Any] | None) -> None:
         self.run, self.name, self.stage, self.model = run, name, run.recipe.stages[name], model
         self.number = list(run.recipe.stages).index(name)
-        self.optimizer = build_optimizer(model, self.stage, name)
         self.scaler = torch.amp.GradScaler(run.device.type, enabled=run.recipe.autocast == "fp16")
         self.first_step = run.first_step(name)
         self.start = None if model.crf is None else model.crf.cell.compatibility.detach().clone()
+        learned = (each for part in (model.crf, model.guide) if part is not None for each in part.parameters())
+        self.anchors = {each: each.detach().clone() for each in learned if each.requires_grad and self.stage.crf_decay}
+        named = sources(run.recipe, self.stage)
+        self.source_names, self.sources = list(named), list(named.values())
+        fixed_norms = run.recipe.batch_norm == "fixed"
+        self.loss = StageLoss(model, self.stage.loss_stride, self.sources, fixed_norms, self.stage.loss).to(run.device)
+        temperature = [self.loss.log_temperature] if self.stage.loss.learn_temperature else []
+        self.optimizer = build_optimizer(model, self.stage, name, temperature)
         self.average = None
         if self.stage.ema:
             self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(self.stage.ema))
@@ -53,10 +60,7 @@ class Training:
             with continuing(run.out / LAST):
                 self.restore(last)
         self.clock = time.perf_counter()
-        named = sources(run.recipe, self.stage)
-        self.source_names, self.sources = list(named), list(named.values())
         self.sets = run.sets.get(name) or [run.dataset]
-        self.loss = StageLoss(model, self.stage.loss_stride, self.sources, run.recipe.batch_norm == "fixed")
         self.shared: StageLoss | DistributedDataParallel = self.loss
         if run.group.world > 1:
             self.shared = DistributedDataParallel(self.loss, broadcast_buffers=False)
@@ -72,6 +76,7 @@ class Training:
         self.model.load_state_dict(last["model"])
         self.optimizer.load_state_dict(training["optimizer"])
         self.scaler.load_state_dict(training["scaler"])
+        self.loss.log_temperature.data.copy_(training["log_temperature"])
         self.progress = Progress(**training["progress"])
         if self.progress.validated == self.progress.step:
             self.progress.validated -= 1  # TensorBoard drops what it has of this step, so that it comes again
@@ -156,6 +161,7 @@ class Training:
         mean = float((means * weights).sum())
         self.check(mean, "the loss", passes)
         self.scaler.unscale_(self.optimizer)
+        pull(self.anchors, stage.crf_decay)
         norms = clip_gradients(self.optimizer, stage.clip)
         if not self.scaler.is_enabled():  # which meets such gradients by a smaller scale
             self.check(sum(norms.values()), "the norm of the gradient", passes)
@@ -286,6 +292,7 @@ class Training:
                 "progress": asdict(self.progress),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
+                "log_temperature": self.loss.log_temperature.detach(),
                 "average": None if self.average is None else self.average.state_dict(),
             }
         model = self.model if resumable else self.result
