@@ -31,11 +31,16 @@ class Differences:
     reference: str
     rows: Mapping[str, Mapping[str, Difference | None]]
 
+    @property
+    def of_seeds(self) -> bool:
+        """Whether there are intervals over seeds."""
+        every = [difference for row in self.rows.values() for difference in row.values()]
+        return any(difference is not None and difference.seeds is not None for difference in every)
+
     def table(self) -> Table:
         """A line per row: points, with the interval over images, and over seeds where there are several runs."""
         measures = list(next(iter(self.rows.values()), {}))
-        every = [difference for row in self.rows.values() for difference in row.values() if difference is not None]
-        of_seeds = any(difference.seeds is not None for difference in every)
+        of_seeds = self.of_seeds
         header = [textwrap.fill(f"points over {self.reference}", 36, break_long_words=False)]
         for measure in measures:
             header += [measure, "over\nseeds"] if of_seeds else [measure]
@@ -46,15 +51,6 @@ class Differences:
                 cells += [show(difference), show_seeds(difference)] if of_seeds else [show(difference)]
             lines.append(cells)
         return Table(header, lines)
-
-    def note(self) -> str:
-        """What the brackets in the table mean."""
-        every = [difference for row in self.rows.values() for difference in row.values()]
-        seeds = any(difference is not None and difference.seeds is not None for difference in every)
-        return f"{NOTE} {OF_SEEDS}" if seeds else NOTE
-
-    def __str__(self) -> str:
-        return f"{self.table()}\n\n{textwrap.fill(self.note(), 120)}"
 
     def plain(self) -> dict[str, Any]:
         """For a JSON file."""
@@ -68,6 +64,17 @@ class Differences:
                 for name, row in self.rows.items()
             },
         }
+
+
+def difference_tables(compared: Sequence[Differences]) -> dict[str, Table]:
+    """The tables by their names in files."""
+    return {f"over {each.reference}": each.table() for each in compared}
+
+
+def difference_text(compared: Sequence[Differences]) -> str:
+    """The tables as text, followed by what their brackets mean."""
+    notes = [NOTE, *([OF_SEEDS] if any(each.of_seeds for each in compared) else [])]
+    return "\n\n".join([*(str(each.table()) for each in compared), textwrap.fill(" ".join(notes), 120)])
 
 
 def differences(systems: Mapping[str, Runs], reference: str, subset: Sequence[str] = ()) -> Differences:

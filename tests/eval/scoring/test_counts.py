@@ -10,7 +10,7 @@ import torch
 from crfrnn.data import Sample
 from eval.scoring.borders import Trimap
 from eval.scoring.counts import BAND, ImageCounts, counts_path, matrices
-from eval.scoring.differences import differences, measures, of_rows
+from eval.scoring.differences import difference_text, differences, measures, of_rows
 from eval.scoring.metrics import Confusion
 
 CLASSES = ("background", "cat", "dog")
@@ -124,10 +124,10 @@ def test_a_table_of_differences_states_its_reference(counts: ImageCounts) -> Non
     low, high = difference.images
     assert (name, whole) == ("CRF", f"{difference.points:+.2f} [{low:.2f}, {high:.2f}]")
     assert json.loads(json.dumps(found.plain()))["rows"]["CRF"]["mean IoU"]["images"] == [low, high]
-    assert "Student" not in str(found)
+    assert "Student" not in difference_text([found])
     seeds = differences({"a": [(counts, "CRF")] * 2, "b": [(counts, "network")] * 2}, "b")
     assert list(seeds.table().header)[1:3] == ["mean IoU", "over\nseeds"]
-    assert "Student" in str(seeds)
+    assert "Student" in difference_text([found, seeds])
     with pytest.raises(ValueError, match="there is no row 'GRF'; the rows are 'network', 'CRF'"):
         of_rows(counts, "GRF", rows=["network", "CRF"])
 
