@@ -40,7 +40,7 @@ class Training:
 
     def __init__(self, run: Run, name: str, model: SegmentationModel, last: Mapping[str, Any] | None) -> None:
         self.run, self.name, self.stage, self.model = run, name, run.recipe.stages[name], model
-        self.number = list(run.recipe.stages).index(name)
+        self.number = run.chain(name)
         self.optimizer = build_optimizer(model, self.stage, name)
         self.scaler = torch.amp.GradScaler(run.device.type, enabled=run.recipe.autocast == "fp16")
         self.first_step = run.first_step(name)
