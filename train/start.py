@@ -22,6 +22,7 @@ from crfrnn.nets import (
     start_from,
 )
 from train.recipes import Crf, Stage
+from train.recipes.order import previous
 from train.state import Run
 from train.validation import some
 
@@ -53,7 +54,7 @@ def origin(run: Run, name: str, init: str | None) -> Path | None:
 
     Raises FileNotFoundError where another stage has none.
     """
-    before = previous(run, name)
+    before = previous(run.recipe.stages, name)
     own = None if before is None else run.out / f"{before}.pt"
     if own is not None and own.exists():
         return own
@@ -65,18 +66,6 @@ def origin(run: Run, name: str, init: str | None) -> Path | None:
             "checkpoint (FILE.pt) as --init"
         )
     return None
-
-
-def previous(run: Run, name: str) -> str | None:
-    """The stage that stage `name` begins from; None for the first. Raises ValueError where `start` names none before it."""
-    stages = list(run.recipe.stages)
-    earlier = stages[: stages.index(name)]
-    start = run.recipe.stages[name].start
-    if start is not None and start not in earlier:
-        raise ValueError(
-            f"--stages.{name}.start is {start!r}; wanted one of the stages before it ({', '.join(earlier) or 'none'})"
-        )
-    return start or (earlier[-1] if earlier else None)
 
 
 def continue_from(

@@ -15,6 +15,7 @@ from train.distributed import Processes
 from train.interrupt import Stop
 from train.options import own_networks
 from train.recipes import Recipe, Stage
+from train.recipes.order import previous
 
 
 @dataclass
@@ -41,6 +42,14 @@ class Run:
         """The step of the run at which stage `name` begins: the steps of all stages before it in the recipe."""
         stages = self.recipe.stages
         return sum(stages[other].steps for other in list(stages)[: list(stages).index(name)])
+
+    def chain(self, name: str) -> int:
+        """What the random numbers of stage `name` follow from, beside seed and step: the stage that it begins from.
+
+        So a control sees the same dropout as the joint training that it stands beside.
+        """
+        before = previous(self.recipe.stages, name)
+        return 0 if before is None else 1 + list(self.recipe.stages).index(before)
 
     def build(self, stage: Stage, crf: CRFRNN | None) -> SegmentationModel:
         """The model of a stage with new weights. Raises as `build_model`."""

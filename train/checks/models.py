@@ -9,7 +9,8 @@ import torch
 from crfrnn.nets import SegmentationModel
 from crfrnn.nets.functions import is_own
 from train.recipes import Stage
-from train.start import build_crf, freeze, origin, previous, take_over
+from train.recipes.order import previous
+from train.start import build_crf, freeze, origin, take_over
 from train.state import Run
 from train.steps.mixture import shares
 from train.steps.optimizer import build_optimizer
@@ -38,7 +39,7 @@ def check_models(run: Run, names: Sequence[str], init: str | None) -> dict[str, 
     for name in names:
         stage = run.recipe.stages[name]
         shares(stage, run.group.world, name)
-        before = previous(run, name)
+        before = previous(run.recipe.stages, name)
         foreign = is_own(stage.network or run.recipe.network)
         with nullcontext() if foreign else torch.device("meta"):  # code of others may not know tensors without memory
             crf = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from crfrnn.parts import Parts
 from crfrnn.presets import FixedCRF
+from train.recipes.order import check_likes
 from train.recipes.schema import Crf, CrfLoss, EStep, Loss, Recipe, Source, Stage
 
 
@@ -119,6 +120,7 @@ def check_recipe(recipe: Recipe) -> None:
         for source in stage.mixture:
             if not re.fullmatch(r"\w[\w-]*", source):
                 raise ValueError(f"a source of stage {name!r} is called {source!r}; wanted letters, digits, - and _")
+    check_likes(recipe.stages)
     check_numbers(recipe)
     for name, stage in recipe.stages.items():
         if stage.scale[0] > stage.scale[1]:

@@ -93,6 +93,9 @@ class Stage:
     """the network without a CRF, the parameters of the CRF on a frozen network, or both"""
     start: str | None = None
     """the earlier stage this one begins from; None for the one before it"""
+    like: str | None = None
+    """the stage that this one is like: it has all fields of that one but trains, start and this. One that trains the network
+    alone and is like one that trains jointly is its control: it differs in nothing but the CRF"""
     network: str | None = None
     """network of this stage; None for that of the recipe"""
     mixture: Mapping[str, Source] = field(default_factory=dict)

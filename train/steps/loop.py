@@ -24,7 +24,7 @@ from train.state import Progress, Run
 from train.steps.crf_loss import regularized
 from train.steps.loss import QUOTAS, StageLoss, counted, quotas, term_weights
 from train.steps.mixture import sources
-from train.steps.optimizer import build_optimizer, clip_gradients, pull, rates, set_rates
+from train.steps.optimizer import anchors, build_optimizer, clip_gradients, pull, rates, set_rates
 from train.steps.stream import Batch, step_seed, stream
 from train.validation import validate
 
@@ -40,18 +40,15 @@ class Training:
 
     def __init__(self, run: Run, name: str, model: SegmentationModel, last: Mapping[str, Any] | None) -> None:
         self.run, self.name, self.stage, self.model = run, name, run.recipe.stages[name], model
-        self.number = list(run.recipe.stages).index(name)
+        self.number, self.first_step = run.chain(name), run.first_step(name)
         self.scaler = torch.amp.GradScaler(run.device.type, enabled=run.recipe.autocast == "fp16")
-        self.first_step = run.first_step(name)
         self.start = None if model.crf is None else model.crf.cell.compatibility.detach().clone()
-        learned = (each for part in (model.crf, model.guide) if part is not None for each in part.parameters())
-        self.anchors = {each: each.detach().clone() for each in learned if each.requires_grad and self.stage.crf_decay}
+        self.anchors = anchors(model) if self.stage.crf_decay else {}
         named = sources(run.recipe, self.stage)
         self.source_names, self.sources = list(named), list(named.values())
-        fixed_norms = run.recipe.batch_norm == "fixed"
-        self.loss = StageLoss(model, self.stage.loss_stride, self.sources, fixed_norms, self.stage.loss).to(run.device)
-        temperature = [self.loss.log_temperature] if self.stage.loss.learn_temperature else []
-        self.optimizer = build_optimizer(model, self.stage, name, temperature)
+        stride, fixed_norms = self.stage.loss_stride, run.recipe.batch_norm == "fixed"
+        self.loss = StageLoss(model, stride, self.sources, fixed_norms, self.stage.loss).to(run.device)
+        self.optimizer = build_optimizer(model, self.stage, name, self.loss.learned)
         self.average = None
         if self.stage.ema:
             self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(self.stage.ema))
@@ -217,10 +214,7 @@ class Training:
             return
         step += self.first_step
         self.writer.add_scalar(TRAINING, loss, step)
-        for group, norm in norms.items():
-            self.writer.add_scalar(f"gradient norm/{group}", norm, step)
-        for group, rate in rates(self.optimizer).items():
-            self.writer.add_scalar(f"rate/{group}", rate, step)
+        curves.write_groups(self.writer, norms, rates(self.optimizer), step)
         if self.model.crf is not None and self.start is not None:
             curves.write_parameters(self.writer, self.model.crf, self.start, step)
 
@@ -237,8 +231,7 @@ class Training:
             self.writer.add_scalar(f"{LOSS}/CRF loss of {self.source_names[number]}", mean, step)
         if self.progress.step % self.stage.save_every == 0:
             for number, target in self.loss.estimated.items():
-                index = int(torch.nonzero(batch.source_of == number)[0])
-                name = self.source_names[number]
+                index, name = int(torch.nonzero(batch.source_of == number)[0]), self.source_names[number]
                 classes = self.run.dataset.classes
                 pictures.write_estimate(self.writer, name, batch, index, target[0].cpu(), classes, step)
 

@@ -124,6 +124,11 @@ class StageLoss(nn.Module):
         self.estimated: dict[int, Tensor] = {}
         self.frozen = not any(parameter.requires_grad for parameter in model.network.parameters())
 
+    @property
+    def learned(self) -> list[nn.Parameter]:
+        """What is learned beside the model."""
+        return [self.log_temperature] if self.settings.learn_temperature else []
+
     def train(self, mode: bool = True) -> "StageLoss":
         super().train(mode)
         if self.frozen:

@@ -48,6 +48,12 @@ def build_optimizer(
     return torch.optim.SGD(settings, lr=stage.lr, momentum=stage.momentum)
 
 
+def anchors(model: SegmentationModel) -> dict[nn.Parameter, Tensor]:
+    """The values of the parameters of the CRF and the guide that require a gradient, as they are now."""
+    learned = (each for part in (model.crf, model.guide) if part is not None for each in part.parameters())
+    return {each: each.detach().clone() for each in learned if each.requires_grad}
+
+
 def pull(anchors: Mapping[nn.Parameter, Tensor], decay: float) -> None:
     """Add to the gradient of each parameter `decay` times its distance from its anchor."""
     for parameter, anchor in anchors.items():
