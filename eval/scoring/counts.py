@@ -69,13 +69,16 @@ class ImageCounts:
         """All counts that are not zero, int64 [K, 6] with the columns `COLUMNS`."""
         return np.concatenate([np.zeros((0, len(COLUMNS)), np.int64), *self._cells])
 
+    def total(self, row: str) -> Tensor:
+        """Pixels of all images by true and predicted label, int64 [L, L]. Raises ValueError where there is no such row."""
+        cells = self._of(row, "image")
+        total = np.zeros((len(self.classes), len(self.classes)), np.int64)
+        np.add.at(total, (cells[:, 3], cells[:, 4]), cells[:, 5])
+        return torch.from_numpy(total)
+
     def areas(self, row: str, region: str = "image") -> Areas:
         """What the IoU of a row is made of. Raises ValueError where there is no such row."""
-        if row not in self.rows:
-            raise ValueError(f"there is no row {row!r}; the rows are {', '.join(map(repr, self.rows))}")
-        cells = self.cells()
-        own = (cells[:, 0] == self.rows.index(row)) & (cells[:, 1] == REGIONS.index(region))
-        _, _, image, true, predicted, pixels = cells[own].T
+        _, _, image, true, predicted, pixels = self._of(row, region).T
         shape = (len(self.images), len(self.classes))
         hits, truths, predictions = (np.zeros(shape) for _ in range(3))
         right = true == predicted
@@ -83,6 +86,13 @@ class ImageCounts:
         np.add.at(truths, (image, true), pixels)
         np.add.at(predictions, (image, predicted), pixels)
         return Areas(tuple(self.images), self.classes, hits, truths + predictions - hits, truths)
+
+    def _of(self, row: str, region: str) -> np.ndarray:
+        """The cells of a row in a region. Raises ValueError where there is no such row."""
+        if row not in self.rows:
+            raise ValueError(f"there is no row {row!r}; the rows are {', '.join(map(repr, self.rows))}")
+        cells = self.cells()
+        return cells[(cells[:, 0] == self.rows.index(row)) & (cells[:, 1] == REGIONS.index(region))]
 
     @classmethod
     def joined(cls, parts: Sequence["ImageCounts"]) -> "ImageCounts":
