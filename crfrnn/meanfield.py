@@ -83,10 +83,6 @@ class MeanFieldCell(nn.Module):
             messages = message_passing(beliefs, kernels, self.kernel_weights.to(beliefs))
             return compatibility_transform(messages, self.compatibility.to(beliefs))
 
-    def forward(self, unary: Tensor, beliefs: Tensor, kernels: AnyKernels) -> Tensor:
-        """x = U - mu sum_m W_m K_m Q, the logits that `normalize` makes the next beliefs of: [B, N, L] -> [B, N, L]."""
-        return local_update(unary, self.penalty(beliefs, kernels))
-
 
 class CRFRNN(Described):
     """A fully connected CRF as a recurrent layer: `logits = crf(unary, image)`. One cell serves every iteration.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from crfrnn._numbers import usable_device
 from crfrnn.masks import Probabilities, read_photo, read_probabilities, read_volume
+from crfrnn.meanfield import CRFRNN
 from crfrnn.presets import MASKS, PUBLISHED, FixedCRF
 
 UNCERTAIN = 0.01
@@ -22,7 +24,7 @@ IMAGES_AT_ONCE = 16
 def refine(
     image: Any,
     probabilities: Any,
-    crf: FixedCRF | str = MASKS,
+    crf: FixedCRF | CRFRNN | str = MASKS,
     device: str | torch.device | None = None,
     spacing: Sequence[float] | None = None,
 ) -> Any:
@@ -40,7 +42,8 @@ def refine(
         probabilities: of one class, [H, W], [1, H, W] or [H, W, 1], or of L labels, [L, H, W] or [H, W, L]: floating point
             in 0..1, uint8 in 0..255, or bool. As many as there are images.
         crf: the numbers of the CRF, or the name of a set in `crfrnn.presets.PUBLISHED`. The default suits masks that a
-            network computed at every 4th to 16th pixel.
+            network computed at every 4th to 16th pixel. Or a layer, with a solver and kernels of its own: over L labels, or
+            over 2 for probabilities of one class.
         device: where to compute; by default where the probabilities are.
         spacing: says that the image is a volume, by three numbers: the distance of voxels along each axis, in whose unit the
             thetas of positions then are. The image is an array or tensor [D, H, W] or [C, D, H, W], the probabilities are
@@ -50,30 +53,42 @@ def refine(
 
     Raises TypeError or ValueError where the two do not fit, or numbers are no probabilities.
     """
-    numbers, device = _numbers(crf), usable_device(device)
+    chosen, device = _chosen(crf), usable_device(device)
     axes = 2 if spacing is None else _axes(spacing)
     if not _are_many(image, probabilities, axes):
         photo, given = _pair(image, probabilities, "", axes)
-        return given.like(_refined([(photo, given)], numbers, device, spacing)[0])
+        return given.like(_refined([(photo, given)], chosen, device, spacing)[0])
     pairs = [
         _pair(photo, given, f" {number}", axes)
         for number, (photo, given) in enumerate(zip(image, probabilities, strict=True))
     ]
-    found = _refined(pairs, numbers, device, spacing)
+    found = _refined(pairs, chosen, device, spacing)
     refined = [given.like(values) for (_, given), values in zip(pairs, found, strict=True)]
     if isinstance(probabilities, Tensor):
         return torch.stack(refined)
     return np.stack(refined) if isinstance(probabilities, np.ndarray) else type(probabilities)(refined)
 
 
-def _numbers(crf: FixedCRF | str) -> FixedCRF:
+def _chosen(crf: FixedCRF | CRFRNN | str) -> FixedCRF | CRFRNN:
     if isinstance(crf, str):
         if crf not in PUBLISHED:
-            raise ValueError(f"crf is {crf!r}; wanted one of {', '.join(map(repr, PUBLISHED))}, or a FixedCRF")
+            raise ValueError(f"crf is {crf!r}; wanted one of {', '.join(map(repr, PUBLISHED))}, a FixedCRF or a CRFRNN")
         return PUBLISHED[crf]
-    if not isinstance(crf, FixedCRF):
-        raise TypeError(f"crf is a {type(crf).__name__}; wanted crfrnn.presets.FixedCRF or the name of a published one")
+    if not isinstance(crf, FixedCRF | CRFRNN):
+        raise TypeError(
+            f"crf is a {type(crf).__name__}; wanted a crfrnn.presets.FixedCRF, the name of a published one, or a CRFRNN"
+        )
     return crf
+
+
+def _layer(crf: FixedCRF | CRFRNN, labels: int, device: torch.device) -> CRFRNN:
+    """The layer over so many labels, on a device. Raises ValueError where a given one has another number of them."""
+    if isinstance(crf, FixedCRF):
+        return crf.build(labels).to(device)
+    if crf.num_labels != labels:
+        one = "; those of one class make 2: the rest and the object" if labels == 2 else ""
+        raise ValueError(f"crf has num_labels={crf.num_labels}, and the probabilities are over {labels} labels{one}")
+    return copy.deepcopy(crf).to(device)
 
 
 def _axes(spacing: Sequence[float]) -> int:
@@ -109,7 +124,7 @@ def _pair(image: Any, probabilities: Any, which: str, axes: int) -> tuple[Tensor
 
 def _refined(
     pairs: Sequence[tuple[Tensor, Probabilities]],
-    numbers: FixedCRF,
+    crf: FixedCRF | CRFRNN,
     device: torch.device | None,
     spacing: Sequence[float] | None,
 ) -> list[Tensor]:
@@ -123,16 +138,20 @@ def _refined(
             chosen = members[first : first + IMAGES_AT_ONCE]
             values = torch.stack([pairs[number][1].values for number in chosen])
             photos = torch.stack([pairs[number][0].to(values.device) for number in chosen])
-            found |= zip(chosen, _beliefs(photos, values, numbers, device, spacing), strict=True)
+            found |= zip(chosen, _beliefs(photos, values, crf, device, spacing), strict=True)
     return [found[number] for number in range(len(pairs))]
 
 
 @torch.no_grad()
 def _beliefs(
-    photos: Tensor, values: Tensor, numbers: FixedCRF, device: torch.device | None, spacing: Sequence[float] | None
+    photos: Tensor,
+    values: Tensor,
+    crf: FixedCRF | CRFRNN,
+    device: torch.device | None,
+    spacing: Sequence[float] | None,
 ) -> Tensor:
     home = values.device
     photos, values = photos.to(device or home), values.to(device or home)
     logits = values.clamp(min=UNCERTAIN / (values.shape[1] - 1)).log()
-    crf = numbers.build(values.shape[1]).to(values.device)
-    return crf(logits, photos, spacing=spacing).softmax(1).to(home)
+    layer = _layer(crf, values.shape[1], values.device)
+    return layer(logits, photos, spacing=spacing).softmax(1).to(home)

@@ -39,6 +39,7 @@ class Options:
     noise: float = 1.0
     """standard deviation of what is added to the logits of every block"""
     seed: int = 0
+    """of the noise"""
     dense_crf: FixedCRF = field(default_factory=lambda: FixedCRF(4.0, 12.0, 6.0, 0.5, 2.0, 5))
     """thetas of positions in the unit of the file, millimeters"""
     out: Path = Path()

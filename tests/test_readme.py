@@ -41,6 +41,17 @@ def the_layer(variables: dict, output: str) -> None:
     assert output.count("\n") == 11
 
 
+def solvers(variables: dict, output: str) -> None:
+    assert all(variables[name].shape == (1, 4, 60, 80) for name in ("damped", "sparse", "settled"))
+    assert variables["scores"].grad.any()
+
+
+def a_band(variables: dict, output: str) -> None:
+    ball, mask = variables["ball"], variables["mask"]
+    assert 0.1 < variables["band"].float().mean() < 0.5
+    assert (mask & ball).sum() / (mask | ball).sum() > 0.97
+
+
 def a_volume(variables: dict, output: str) -> None:
     assert variables["logits"].shape == (1, 3, 33, 41, 25)
     changed = variables["logits"].argmax(1) != variables["unary"].argmax(1)
@@ -71,7 +82,18 @@ def parameters(variables: dict, output: str) -> None:
 # What the blocks that run have to leave behind, in the order of the page.
 EXPECTED: dict[str, list[Callable[[dict, str], None]]] = {
     "README.md": [three_lines],
-    "crfrnn/README.md": [a_mask, the_layer, a_volume, points, a_loss, pydensecrf, pydensecrf, parameters],
+    "crfrnn/README.md": [
+        a_mask,
+        the_layer,
+        solvers,
+        a_band,
+        a_volume,
+        points,
+        a_loss,
+        pydensecrf,
+        pydensecrf,
+        parameters,
+    ],
 }
 
 

@@ -109,6 +109,23 @@ def test_labels() -> None:
     np.testing.assert_allclose(crfrnn.refine(PHOTO, levels, NUMBERS) / 255, wanted, atol=2e-2)
 
 
+@pytest.mark.parametrize("labels", [2, 3])
+def test_a_layer_with_another_solver(labels: int) -> None:
+    """It is called as it is, and stays as it is."""
+    kernels = [smoothness_kernel(2.0, 1.0), appearance_kernel(5.0, 60.0, 2.0)]
+    crf = CRFRNN(labels, kernels, 4, solver="frank_wolfe", step="line_search").double()
+    probabilities = RANDOM.dirichlet([1] * labels, (HEIGHT, WIDTH)).transpose(2, 0, 1)
+    image = torch.from_numpy(PHOTO).permute(2, 0, 1)[None].double()
+    logits = torch.from_numpy(probabilities)[None].clamp(min=0.01 / (labels - 1)).log()
+    wanted = crf(logits, image).softmax(1)[0].detach().numpy()
+    assert wanted.max() > 1 - 1e-6  # beliefs of l2 are sparse
+    np.testing.assert_allclose(crfrnn.refine(PHOTO, probabilities, crf), wanted, atol=1e-4)
+    if labels == 2:
+        np.testing.assert_allclose(crfrnn.refine(PHOTO, probabilities[1], crf), wanted[1], atol=1e-4)
+    assert crf.cell.kernel_weights.dtype == torch.float64
+    assert crf.cell.kernel_weights.requires_grad
+
+
 def test_lists_of_several_sizes_are_single_calls() -> None:
     photos = [PHOTO, PHOTO[:4], PHOTO, PHOTO.transpose(1, 0, 2)]
     masks: list[Any] = [MASK, torch.from_numpy(MASK[:4]), MASK[::-1].copy(), MASK.T[None]]
@@ -167,7 +184,13 @@ def test_a_blurred_mask_gets_its_border_back() -> None:
         ([PHOTO, PHOTO], [MASK, MASK - 1], {}, r"probabilities 1 lie in"),
         (PHOTO, MASK, {"crf": "deeplab"}, r"crf is 'deeplab'; wanted one of 'Kraehenbuehl"),
         (PHOTO, MASK, {"device": "gpu"}, r"device is 'gpu', which torch cannot use"),
-        (PHOTO, MASK, {"crf": 3}, r"crf is a int; wanted crfrnn\.presets\.FixedCRF"),
+        (
+            PHOTO,
+            MASK,
+            {"crf": CRFRNN(3)},
+            r"crf has num_labels=3, and the probabilities are over 2 labels; those of one",
+        ),
+        (PHOTO, MASK, {"crf": 3}, r"crf is a int; wanted a crfrnn\.presets\.FixedCRF"),
         (
             PHOTO,
             np.ma.masked_less(MASK, 0.1),

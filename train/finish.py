@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -110,7 +111,8 @@ def compare(run: Run) -> tuple[dict[str, Scores], Album, ImageCounts]:
 def fixed(run: Run, dense: str, untrained: str) -> list[Method]:
     """The recipe's fixed dense CRF and its CRF-RNN before training; both rows begin with the words given."""
     settings = run.recipe.dense_crf
-    begin = build_crf(run.recipe.crf, run.dataset).to(run.device)
+    colors = replace(run.recipe.crf, guide_channels=0)  # a learned guide begins as them
+    begin = build_crf(colors, run.dataset).to(run.device)
     return [
         with_crf(
             settings.build(run.validation.num_labels).to(run.device),

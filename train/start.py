@@ -150,6 +150,9 @@ def build_crf(settings: Crf, dataset: SegmentationSet) -> CRFRNN:
         kernel_weights=settings.kernel_weights,
         compatibility="potts" if settings.compatibility == "potts" else touching_penalties(dataset),
         learn_bandwidths=settings.learn_bandwidths,
+        solver=settings.solver,
+        damping=settings.damping,
+        gradient=settings.gradient,
     )
 
 

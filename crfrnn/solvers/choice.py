@@ -11,7 +11,7 @@ from torch import Tensor
 from crfrnn.fused.mean_field import label_matrices
 from crfrnn.kernels import AnyKernels
 from crfrnn.solvers import Beliefs, Operator, Update, mean_field
-from crfrnn.solvers.damped import Rate, damped, rates
+from crfrnn.solvers.damped import damped, rates
 from crfrnn.solvers.frank_wolfe import frank_wolfe, target_of
 from crfrnn.state import full_precision, hidden_labels, to_pixels
 
@@ -24,7 +24,6 @@ class Solver:
     adjoint: Operator
     to_beliefs: Beliefs
     update: Update
-    rate: Rate = 1.0
 
 
 def choose(layer: Any, unary: Tensor, kernels: AnyKernels) -> Solver:
@@ -43,15 +42,14 @@ def choose(layer: Any, unary: Tensor, kernels: AnyKernels) -> Solver:
     if layer.damping == 0:
         return Solver(penalty, adjoint, to_beliefs, mean_field(to_beliefs))
     if layer.damping != "auto":
-        rate = 1 - layer.damping
-        return Solver(penalty, adjoint, to_beliefs, damped(rate, to_beliefs), rate)
+        return Solver(penalty, adjoint, to_beliefs, damped(1 - layer.damping, to_beliefs))
 
     def symmetric(beliefs: Tensor) -> Tensor:
         return (penalty(beliefs) + adjoint(beliefs)) / 2
 
     with full_precision(unary):
         steps = rates(kernels, label_matrices(mu, weights), unary)
-    return Solver(symmetric, symmetric, to_beliefs, damped(steps, to_beliefs), steps)
+    return Solver(symmetric, symmetric, to_beliefs, damped(steps, to_beliefs))
 
 
 def adjoint_penalty(values: Tensor, kernels: AnyKernels, kernel_weights: Tensor, compatibility: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 python -m eval.tuning.ablate --unaries SCORES.npz --data VOCdevkit --train-iterations 1 3 5 10 --seeds 0 1 2 --out DIR
 python -m eval.tuning.ablate --unaries SCORES.npz --data VOCdevkit --kernels grid both --kernel-weights matrix --out DIR
+python -m eval.tuning.ablate --unaries SCORES.npz --data VOCdevkit --train-iterations 5 converged --damping 0 auto --out DIR
 python -m eval.tuning.ablate --checkpoints runs/*/crf.pt runs/*/joint.pt --data VOCdevkit --out DIR
 
 The parameters of each cell are learned on the images that --sample and --draw choose from the list, and scored on the
@@ -17,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from tqdm import tqdm
@@ -34,16 +35,19 @@ from eval.tuning.ablation_cells import Cells, Learned, Ready, Running
 from eval.tuning.ablation_report import write_report
 from eval.tuning.fit import Learning, check_learning
 from eval.tuning.scored_images import ScoredImages, ScoreSource
-from eval.tuning.variants import Bandwidths, Compatibility, KernelNames, KernelWeights, Variant
+from eval.tuning.variants import Bandwidths, Compatibility, Damping, KernelNames, KernelWeights, Solver, Variant
 from eval.tuning.workers import Workers
+
+MOST_ITERATIONS = 1000
+"""where mean field has to have converged"""
 
 
 @dataclass(frozen=True)
 class Axes:
     """The settings to vary; every combination is a cell."""
 
-    train_iterations: tuple[int, ...] = (5,)
-    """mean-field iterations T while learning"""
+    train_iterations: tuple[int | Literal["converged"], ...] = (5,)
+    """mean-field iterations T while learning; converged: as many as it takes, with the gradient of the fixed point"""
     kernels: tuple[KernelNames, ...] = ("both",)
     """smoothness, appearance or both; grid, between the 8 nearest pixels, is for the normalization none"""
     kernel_weights: tuple[KernelWeights, ...] = ("scalar",)
@@ -54,6 +58,10 @@ class Axes:
     """where the kernels are normalized"""
     bandwidths: tuple[Bandwidths, ...] = ("fixed",)
     """whether they are learned, too"""
+    solver: tuple[Solver, ...] = ("mean_field",)
+    """mean field, or regularized Frank-Wolfe (l2, whole steps), which has cells without damping and with numbers T only"""
+    damping: tuple[Damping, ...] = (0.0,)
+    """of mean field: the share of the old logits that stays in each iteration; auto never raises the free energy"""
     seeds: tuple[int, ...] = (0,)
     """seeds of the order of the images in learning; error bars are over these"""
 
@@ -65,19 +73,26 @@ class Axes:
                 raise ValueError(
                     f"{flag} is {' '.join(map(str, values)) or 'empty'}; wanted one or more different values"
                 )
-        return [
-            Learned(
-                Variant(
-                    kernels, weights, compatibility, bandwidths,
-                    replace(start, num_iterations=iterations, normalization=normalization),
-                ),
-                seed,
+        axes = (
+            self.kernels, self.kernel_weights, self.compatibility, self.bandwidths, self.solver, self.damping,
+            self.normalization, self.train_iterations, self.seeds,
+        )  # fmt: skip
+        cells = []
+        for *values, normalization, iterations, seed in itertools.product(*axes):
+            variant = Variant(*values)
+            if iterations == "converged":
+                variant = replace(variant, gradient="implicit")
+            if variant.solver == "frank_wolfe" and (variant.damping != 0 or variant.gradient == "implicit"):
+                continue
+            most = MOST_ITERATIONS if iterations == "converged" else iterations
+            crf = replace(start, num_iterations=most, normalization=normalization)
+            cells.append(Learned(replace(variant, start=crf), seed))
+        if {cell.variant.solver for cell in cells} != set(self.solver):
+            raise ValueError(
+                "--solver frank_wolfe has cells with --damping 0 and with numbers as --train-iterations only; wanted them "
+                "among the values"
             )
-            for kernels, weights, compatibility, normalization, bandwidths, iterations, seed in itertools.product(
-                self.kernels, self.kernel_weights, self.compatibility, self.normalization, self.bandwidths,
-                self.train_iterations, self.seeds,
-            )
-        ]  # fmt: skip
+        return cells
 
 
 @dataclass(frozen=True)
@@ -140,9 +155,12 @@ def check_options(options: Options) -> None:
     check_learning(options.learning)
     check_fixed_crf("start.", options.start)
     check_counts(0, seeds=options.axes.seeds)
+    for damping in options.axes.damping:
+        if damping != "auto" and not 0 <= damping < 1:
+            raise ValueError(f"--damping is {damping}; wanted a share of at least 0 and below 1, or auto")
     check_counts(
         1,
-        train_iterations=options.axes.train_iterations,
+        train_iterations=[value for value in options.axes.train_iterations if value != "converged"] or None,
         test_iterations=options.test_iterations,
         test_images=options.test_images,
         workers=options.workers,

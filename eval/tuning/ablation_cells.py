@@ -37,19 +37,24 @@ class Learned:
         """The value on every axis except the seeds."""
         variant, start = self.variant, self.variant.start
         return {
-            "train T": start.num_iterations,
+            "train T": start.num_iterations if variant.gradient == "unrolled" else "converged",
             "kernels": variant.kernels,
             "kernel_weights": variant.kernel_weights,
             "compatibility": variant.compatibility,
             "normalization": start.normalization,
             "bandwidths": variant.bandwidths,
+            "solver": variant.solver,
+            "damping": str(variant.damping),
         }
 
     @property
     def key(self) -> str:
         """The name of its files."""
-        start = "-".join(f"{value:g}" for value in numbers(self.variant.start))
-        return "-".join([f"T{self.values['train T']}", *list(self.values.values())[1:], start, f"seed{self.seed}"])
+        iterations, *others = self.values.values()
+        start = [f"{value:g}" for value in numbers(self.variant.start)]
+        # What was learned before there were solvers to choose from keeps its name.
+        others = [value for value in others if value not in ("mean_field", "0.0")]
+        return "-".join([f"T{iterations}", *others, *start, f"seed{self.seed}"])
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,20 @@
 """Published, searched and learned CRF parameters side by side, on images that they were not found on.
 
 python -m eval.tuning.table --unaries SCORES.npz --data VOCdevkit --crf searched=A/crf.json matrix=B/crf.json --out OUT
+python -m eval.tuning.table --unaries SCORES.npz --data VOCdevkit --solvers --out OUT
 
 Scores every image of the list that the search and the learning leave over, given the same --sample and --draw. Paired
 differences show what every row has over the network, and every row of --crf over the best published one. Writes OUT.json,
 OUT-counts.npz for `eval.differences`, OUT.txt and OUT.png. "seconds": processor time of one thread per image, from the
 lattices to the logits.
+
+--solvers has a row for every solver of one CRF instead of the published sets, with the free energy that each reaches and the
+share of labels that are those of mean field.
 """
 
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +28,9 @@ from tqdm import tqdm
 from crfrnn import CRFRNN
 from crfrnn._command import description, exit_code, exit_with
 from crfrnn._files import replacing
-from crfrnn.presets import PUBLISHED
+from crfrnn.presets import PUBLISHED, FixedCRF
 from eval.inputs.crf_file import read_crf
-from eval.inputs.flags import check_counts, check_folder, check_min_belief, check_not_negative
+from eval.inputs.flags import check_counts, check_fixed_crf, check_folder, check_min_belief, check_not_negative
 from eval.pictures.figures import save_figure
 from eval.pictures.formats import FigureFormat
 from eval.scoring.counts import ImageCounts, matrices
@@ -34,6 +39,7 @@ from eval.scoring.metrics import Scores, check_classes, comparable_scores, most_
 from eval.scoring.record import origin, write_json
 from eval.scoring.tables import Table, TableFile, check_table, write_tables
 from eval.tuning.scored_images import ScoredImages, ScoreSource
+from eval.tuning.solver_rows import COLUMNS, CRF, REFERENCE, Comparison, solver_layers
 from eval.tuning.workers import Workers
 
 NETWORK = "network alone"
@@ -48,6 +54,10 @@ class Options:
     """files of parameters, as NAME=FILE"""
     iterations: int | None = None
     """mean-field iterations T of the --crf rows; by default those of each file"""
+    solvers: bool = False
+    """rows for the solvers of the CRF below, instead of the published sets"""
+    dense_crf: FixedCRF = CRF
+    """the CRF of --solvers"""
     min_belief: float = 0.0
     """see CRFRNN: 0.02 saves time for next to no difference"""
     message_tolerance: float = 0.0
@@ -79,24 +89,29 @@ def run(options: Options, argv: Sequence[str]) -> int:
     images = ScoredImages(options.source, rest=True)
     check_min_belief(options.min_belief, len(images.classes))
     check_classes(options.subset, images.classes)
-    layers = {name: fixed.build(len(images.classes)) for name, fixed in PUBLISHED.items()}
+    check_fixed_crf("dense-crf.", options.dense_crf)
+    if options.solvers:
+        layers = solver_layers(options.dense_crf, len(images.classes))
+    else:
+        layers = {name: fixed.build(len(images.classes)) for name, fixed in PUBLISHED.items()}
     layers |= read_layers(options.crf, options.iterations, len(images.classes), taken=[NETWORK, *layers])
     for layer in layers.values():
         layer.min_belief, layer.message_tolerance = options.min_belief, options.message_tolerance
-    labeling = Labeling(images, layers)
-    seconds = dict.fromkeys((NETWORK, *layers), 0.0)
+    labeling = Labeling(images, layers, layers[REFERENCE] if options.solvers else None)
+    means: dict[str, dict[str, float]] = {name: defaultdict(float) for name in (NETWORK, *layers)}
     counts = ImageCounts(images.classes)
     with Workers(labeling, options.workers) as workers:
         found = tqdm(workers.map(range(len(images))), "images", len(images), unit="image")
         for image, results in zip(images.names, found, strict=True):
             counts.add(image, {name: matrix for name, (matrix, _) in results.items()})
-            for name, (_, time_taken) in results.items():
-                seconds[name] += time_taken / len(images)
-    scores = {name: comparable_scores(counts.total(name), images.classes) for name in seconds}
-    rows, compared = table(scores, seconds, options.subset), differences(scores, counts, options.subset)
+            for name, (_, figures) in results.items():
+                for figure, value in figures.items():
+                    means[name][figure] += value / len(images)
+    scores = {name: comparable_scores(counts.total(name), images.classes) for name in means}
+    rows, compared = table(scores, means, options.subset), differences(scores, counts, options.subset)
     facts = origin("eval.tuning.table", argv) | {
         "images": images.names,
-        "rows": {name: plain(row, options.subset) | {"seconds": seconds[name]} for name, row in scores.items()},
+        "rows": {name: plain(row, options.subset) | means[name] for name, row in scores.items()},
         "differences": [each.plain() for each in compared],
     }
     record = options.out.with_name(options.out.name + ".json")
@@ -129,33 +144,41 @@ def read_layers(
 
 
 class Labeling:
-    """Labels an image in every way; counts pixels by true and predicted label and takes the time."""
+    """Labels an image in every way; counts pixels by true and predicted label and takes the time.
 
-    def __init__(self, images: ScoredImages, layers: Mapping[str, CRFRNN]) -> None:
-        self.images, self.layers = images, layers
+    With a `reference`, the free energy of that layer is taken, too, and the share of labels that are its.
+    """
+
+    def __init__(self, images: ScoredImages, layers: Mapping[str, CRFRNN], reference: CRFRNN | None = None) -> None:
+        self.images, self.layers, self.reference = images, layers, reference
 
     @torch.no_grad()
-    def __call__(self, number: int) -> dict[str, tuple[torch.Tensor, float]]:
+    def __call__(self, number: int) -> dict[str, tuple[torch.Tensor, dict[str, float]]]:
         scored = self.images[number]
+        comparison = Comparison(self.reference, scored.unary, scored.image) if self.reference is not None else None
         results = {}
         for name in (NETWORK, *self.layers):
             began = time.process_time()
             logits = scored.unary if name == NETWORK else self.layers[name](scored.unary, scored.image)
             seconds = time.process_time() - began
             counted = matrices({name: most_likely(logits)}, scored.truth, len(self.images.classes))
-            results[name] = (counted[name], seconds)
+            results[name] = (counted[name], {"seconds": seconds})
+            if comparison is not None:
+                results[name][1].update(comparison.figures(logits))
         return results
 
 
-def table(scores: Mapping[str, Scores], seconds: Mapping[str, float], classes: Sequence[str]) -> Table:
+def table(scores: Mapping[str, Scores], means: Mapping[str, Mapping[str, float]], classes: Sequence[str]) -> Table:
     """A row for every way."""
     subset = [f"mean IoU\nof {len(classes)}"] if classes else []
     header = ["percent", "mean\nIoU", *subset, "pixel\naccuracy", "class\naccuracy", "seconds"]
+    header += [title for figure, (title, _) in COLUMNS.items() if figure in means[NETWORK]]
     rows = []
     for name, row in scores.items():
         numbers = [row.mean_iou, *([row.mean_over(classes)] if classes else [])]
         cells = [f"{number:.2f}" for number in (*numbers, row.pixel_accuracy, row.class_accuracy)]
-        rows.append([name, *cells, "-" if name == NETWORK else f"{seconds[name]:.3f}"])
+        more = [f"{means[name][figure]:.{digits}f}" for figure, (_, digits) in COLUMNS.items() if figure in means[name]]
+        rows.append([name, *cells, "-" if name == NETWORK else f"{means[name]['seconds']:.3f}", *more])
     return Table(header, rows)
 
 
@@ -172,13 +195,12 @@ def plain(row: Scores, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def differences(scores: Mapping[str, Scores], counts: ImageCounts, classes: Sequence[str]) -> list[Differences]:
-    """Of all rows from the network alone, and of the rows of --crf from the best published one."""
-    own = [name for name in scores if name not in (NETWORK, *PUBLISHED)]
+    """Of all rows from the network alone, and of the others from the best published one, or from mean field."""
+    published = [name for name in PUBLISHED if name in scores]
+    best = max(published, key=lambda name: scores[name].mean_iou) if published else REFERENCE
+    own = [name for name in scores if name not in (NETWORK, best, *published)]
     found = [of_rows(counts, NETWORK, classes)]
-    if own:
-        best = max(PUBLISHED, key=lambda name: scores[name].mean_iou)
-        found.append(of_rows(counts, best, classes, own))
-    return found
+    return [*found, of_rows(counts, best, classes, own)] if own else found
 
 
 def bars(compared: Differences) -> Figure:

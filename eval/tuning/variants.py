@@ -10,6 +10,8 @@ KernelNames = Literal["smoothness", "appearance", "both", "grid"]
 KernelWeights = Literal["scalar", "diagonal", "matrix"]
 Compatibility = Literal["potts", "symmetric", "free"]
 Bandwidths = Literal["fixed", "learned"]
+Solver = Literal["mean_field", "frank_wolfe"]
+Damping = float | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,12 @@ class Variant:
     """Potts as it is, or learned from there: symmetric, or any matrix"""
     bandwidths: Bandwidths = "fixed"
     """whether they are learned, too"""
+    solver: Solver = "mean_field"
+    """mean field, or regularized Frank-Wolfe (l2, whole steps)"""
+    damping: Damping = 0.0
+    """of mean field: the share of the old logits that stays in each iteration; auto never raises the free energy"""
+    gradient: Literal["unrolled", "implicit"] = "unrolled"
+    """through all iterations, or at the fixed point of mean field, T being a limit then"""
     start: FixedCRF = CRF_RNN
     """weights and bandwidths to start from, and what stays as it is: T while learning, normalization"""
 
@@ -46,6 +54,9 @@ class Variant:
             normalization=self.start.normalization,
             kernel_weights=self.kernel_weights,
             learn_bandwidths=self.bandwidths == "learned",
+            solver=self.solver,
+            damping=self.damping,
+            gradient=self.gradient,
         )
         crf.cell.compatibility.requires_grad_(self.compatibility != "potts")
         return crf

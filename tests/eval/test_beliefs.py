@@ -65,6 +65,19 @@ def test_a_checkpoint_without_truth(
     assert "mean IoU" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("chosen", [{"solver": "frank_wolfe", "step": "line_search"}, {"damping": "auto"}])
+def test_beliefs_of_another_solver(
+    chosen: dict, photo: Path, make_checkpoint: Callable, gentle_crf: CRFRNN, tmp_path: Path
+) -> None:
+    crf = CRFRNN.from_settings(gentle_crf.settings() | chosen)
+    arguments = f"{photo} --label cat --checkpoint {make_checkpoint(crf)} --iterations 3 --out {tmp_path / 'out'}"
+    assert main([*arguments.split(), "--table", str(tmp_path / "curves.csv")]) == 0
+    header, *rows = cells(tmp_path / "curves.csv")
+    energies = [float(row[header.index("free energy per pixel")]) for row in rows]
+    assert len(energies) == 4
+    assert energies[-1] < energies[0]
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

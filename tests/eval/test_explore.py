@@ -257,8 +257,15 @@ def test_what_cannot_be_done(
     assert not Path("other.html").exists()
 
 
-def test_a_theta_for_each_axis_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("crf", "message"),
+    [
+        (CRFRNN(3, [smoothness_kernel((2.0, 3.0))]), "a bandwidth for each axis or channel; wanted one for all"),
+        (CRFRNN(3, solver="frank_wolfe"), "has solver='frank_wolfe' .* the page explains undamped mean field only"),
+        (CRFRNN(3, damping="auto"), "damping='auto', and the page explains undamped mean field only"),
+    ],
+)
+def test_what_a_page_cannot_show_is_refused(crf: CRFRNN, message: str) -> None:
     photo, unary = torch.zeros(3, 4, 5, dtype=torch.uint8), torch.zeros(1, 3, 4, 5)
-    crf = CRFRNN(3, [smoothness_kernel((2.0, 3.0))])
-    with pytest.raises(ValueError, match="a bandwidth for each axis or channel; wanted one for all"):
+    with pytest.raises(ValueError, match=message):
         content(ScoredPhoto(photo, unary, crf, CLASSES, None), 2)

@@ -9,13 +9,15 @@ from crfrnn.solvers.frank_wolfe import sparsemax
 from tests.solvers.problems import KERNELS, LABELS, attracting, dense_pair_term, photograph, problem, rows, scores
 
 
-def projection(row: Tensor) -> Tensor:
-    """The distribution nearest to a row, by bisection for the threshold that makes the rest sum to 1."""
-    low, high = row.max() - 1, row.max()
+def projection(values: Tensor) -> Tensor:
+    """The distribution nearest to each row, by bisection for the threshold that makes the rest sum to 1."""
+    high = values.amax(-1, keepdim=True)
+    low = high - 1
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if (row - middle).clamp(min=0).sum() > 1 else (low, middle)
-    return (row - low).clamp(min=0)
+        more = (values - middle).clamp(min=0).sum(-1, keepdim=True) > 1
+        low, high = torch.where(more, middle, low), torch.where(more, high, middle)
+    return (values - low).clamp(min=0)
 
 
 @pytest.mark.parametrize("labels", [2, 7])
@@ -24,7 +26,7 @@ def test_sparsemax_is_the_nearest_distribution(labels: int, spread: float) -> No
     values = spread * torch.randn(50, labels, dtype=torch.float64)
     values[0] = 0
     found = sparsemax(values)
-    torch.testing.assert_close(found, torch.stack([projection(row) for row in values]), rtol=0, atol=1e-12)
+    torch.testing.assert_close(found, projection(values), rtol=0, atol=1e-12)
 
 
 def test_sparsemax_of_large_and_of_hidden_scores() -> None:
@@ -62,7 +64,7 @@ def dense(crf: CRFRNN, unary: Tensor, image: Tensor, iterations: int) -> Tensor:
     q = u.softmax(1)
     for t in range(iterations):
         x = (u - penalty(q)) / crf.regularizer_weight
-        way = (torch.stack([projection(row) for row in x]) if crf.regularizer == "l2" else x.softmax(1)) - q
+        way = (projection(x) if crf.regularizer == "l2" else x.softmax(1)) - q
         if crf.step == "line_search":
             steps = torch.linspace(0, 1, 1_000_001, dtype=torch.float64)
             constant, slope = (q * (penalty(q) / 2 - u)).sum(), (q * penalty(way) + way * penalty(q)).sum() / 2

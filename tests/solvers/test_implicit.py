@@ -8,10 +8,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from crfrnn import CRFRNN, feature_kernel
-from tests.solvers.problems import KERNELS, LABELS, attracting, dense_pair_term, photograph, problem, rows, scores
+from crfrnn import CRFRNN, appearance_kernel, feature_kernel, smoothness_kernel
+from crfrnn.solvers.bicgstab import solve
+from tests.solvers.problems import (
+    ALPHA,
+    BETA,
+    GAMMA,
+    KERNELS,
+    LABELS,
+    attracting,
+    dense_pair_term,
+    photograph,
+    problem,
+    rows,
+    scores,
+)
 
-FEATURES = [*KERNELS, feature_kernel("depth", 0.5, 0.4)]
+# Weak ones, so that fifty iterations are very many.
+FEATURES = [smoothness_kernel(GAMMA, 0.3), appearance_kernel(ALPHA, BETA, 0.5), feature_kernel("depth", 0.5, 0.2)]
 LAYERS: dict[str, dict[str, Any]] = {
     "lattice": {},
     "exact": {"filter": "exact"},
@@ -53,8 +67,8 @@ def test_gradients_are_those_of_very_many_iterations(name: str) -> None:
     crf = layer(**LAYERS[name])
     implicit = copy.deepcopy(crf)
     implicit.gradient = "implicit"
-    wanted = outcome(crf, unary, image, direction, num_iterations=100)
-    found = outcome(implicit, unary, image, direction, num_iterations=100, tolerance=1e-9)
+    wanted = outcome(crf, unary, image, direction, num_iterations=50)
+    found = outcome(implicit, unary, image, direction, num_iterations=50, tolerance=1e-9)
     for key, reference in wanted.items():
         assert reference.abs().max() > 0, key
         torch.testing.assert_close(
@@ -73,6 +87,23 @@ def test_the_gradient_to_the_unary_solves_a_linear_system() -> None:
     system = torch.eye(len(pair), dtype=torch.float64) + pair @ softmax
     wanted = torch.linalg.solve(system.T, rows(direction)[0].flatten())
     torch.testing.assert_close(rows(found)[0].flatten(), wanted, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [0.5, 3.0])
+def test_linear_systems(size: float) -> None:
+    """Against dense matrices, 1 + M for M below and above 1: only the first could be found by summing powers of M."""
+    matrix = torch.randn(40, 40, dtype=torch.float64)
+    matrix = torch.eye(40, dtype=torch.float64) + size * matrix / torch.linalg.matrix_norm(matrix, 2)
+    wanted = torch.randn(40, dtype=torch.float64)
+    found, missing = solve(lambda x: matrix @ x, wanted, 1e-10)
+    assert missing <= 1e-10
+    torch.testing.assert_close(found, torch.linalg.solve(matrix, wanted), rtol=0, atol=1e-7)
+
+
+def test_a_linear_system_without_solution_is_left_unsolved() -> None:
+    matrix = torch.diag(torch.tensor([1.0, 2.0, 0.0], dtype=torch.float64))
+    _, missing = solve(lambda x: matrix @ x, torch.ones(3, dtype=torch.float64), 1e-10)
+    assert missing >= 1
 
 
 def test_it_is_found_where_the_parallel_update_goes_back_and_forth() -> None:

@@ -156,6 +156,12 @@ def test_the_compatibility_starts_from_what_touches(root: Path) -> None:
     assert torch.equal(build_crf(Crf(), dataset).cell.compatibility, 1 - torch.eye(9))
 
 
+def test_a_recipe_chooses_the_solver(root: Path) -> None:
+    dataset = open_set(root, "own", Parts(classes=("cat", "cow"), merge="coarse", side=24))
+    for chosen in ({"solver": "frank_wolfe"}, {"damping": "auto", "gradient": "implicit"}):
+        assert build_crf(Crf(**chosen), dataset).solver_settings() == chosen
+
+
 @pytest.mark.parametrize("name", ["parts_person", "parts_animal", "parts_aeroplane"])
 def test_recipes_have_the_bandwidth_of_parts(name: str) -> None:
     recipe = RECIPES[name]

@@ -93,6 +93,7 @@ LIMITS: dict[type, dict[str, Limits]] = {
         "smoothness_weight": WEIGHT,
         "num_iterations": Limits(1, 1000),
         "guide_channels": Limits(0, 5),
+        "damping": SHARE,
     },
     FixedCRF: {
         "appearance_weight": WEIGHT,
@@ -104,7 +105,7 @@ LIMITS: dict[type, dict[str, Limits]] = {
     },
     Parts: {"side": PIXELS, "margin": Limits(0, 100), "smallest": Limits(0, 100_000)},
 }
-"""By type, the numbers among its fields; where a field may be None, that is no number."""
+"""By type, the numbers among its fields; where a field may be None or a word, that is no number."""
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -122,6 +123,10 @@ def check_recipe(recipe: Recipe) -> None:
                 raise ValueError(f"a source of stage {name!r} is called {source!r}; wanted letters, digits, - and _")
     check_likes(recipe.stages)
     check_numbers(recipe)
+    for name, usual in (("damping", 0), ("gradient", "unrolled")):
+        value = getattr(recipe.crf, name)
+        if recipe.crf.solver == "frank_wolfe" and value != usual:
+            raise ValueError(f"--crf.{name} is {value}, and --crf.solver frank_wolfe has none; leave one of them out")
     for name, stage in recipe.stages.items():
         if stage.scale[0] > stage.scale[1]:
             raise ValueError(f"{flag(f'stages.{name}.scale')} is {show(stage.scale)}; wanted the lower number first")
@@ -158,7 +163,7 @@ def numbers(settings: Any, prefix: str = "") -> Iterator[tuple[type, str, str, A
         elif isinstance(value, Mapping):
             for key, inner in value.items():
                 yield from numbers(inner, f"{name}.{key}.")
-        elif own.name in LIMITS[type(settings)] and value is not None:
+        elif own.name in LIMITS[type(settings)] and value is not None and not isinstance(value, str):
             yield type(settings), own.name, name, value
 
 

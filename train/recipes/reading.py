@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from crfrnn._files import read_json
 from train.recipes.schema import Recipe
@@ -30,10 +30,8 @@ def build(kind: Any, value: Any, name: str) -> Any:
     origin, choices = get_origin(kind), get_args(kind)
     if isinstance(kind, type) and is_dataclass(kind):
         return record(kind, value, name)
-    if origin is UnionType:
-        return (
-            None if value is None else build(next(choice for choice in choices if choice is not NoneType), value, name)
-        )
+    if origin in (UnionType, Union):
+        return one_of(choices, value, name)
     if origin is Literal and isinstance(value, str) and value in choices:
         return value
     if origin is Mapping and isinstance(value, dict):
@@ -43,6 +41,19 @@ def build(kind: Any, value: Any, name: str) -> Any:
     if type(value) is kind or (kind is float and type(value) is int and abs(value) < 2**53):
         return kind(value)
     raise ValueError(f"{name} is {short(value)}; wanted {words(kind)}")
+
+
+def one_of(choices: tuple[Any, ...], value: Any, name: str) -> Any:
+    """A value of one of several types, such as a number or None, or a number or a word."""
+    if value is None and NoneType in choices:
+        return None
+    kinds = [choice for choice in choices if choice is not NoneType]
+    if len(kinds) == 1:
+        return build(kinds[0], value, name)
+    word = next((kind for kind in kinds if get_origin(kind) is Literal and value in get_args(kind)), None)
+    if word is None and isinstance(value, str):
+        raise ValueError(f"{name} is {short(value)}; wanted {' or '.join(map(words, kinds))}")
+    return value if word is not None else build(kinds[0], value, name)
 
 
 def record(kind: type, value: Any, name: str) -> Any:

@@ -187,6 +187,12 @@ class Crf:
     0: at the colors. See crfrnn.nets.guide"""
     compatibility: Literal["potts", "adjacency"] = "potts"
     """what the label compatibility starts from: Potts, or less for labels that touch in the masks of the training list"""
+    solver: Literal["mean_field", "frank_wolfe"] = "mean_field"
+    """mean field, or regularized Frank-Wolfe (l2, whole steps)"""
+    damping: float | Literal["auto"] = 0.0
+    """of mean field: the share of the old logits that stays in each iteration; auto never raises the free energy"""
+    gradient: Literal["unrolled", "implicit"] = "unrolled"
+    """through all iterations, or at the fixed point of mean field: then T is a limit, and has to be large (200)"""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ def content(scored: ScoredPhoto, num_iterations: int, labels: Sequence[str] = ()
 
 
 def checked(scored: ScoredPhoto, num_iterations: int) -> CRFRNN:
-    """The CRF. Raises ValueError for what is too large for a page, and for kernels that a page cannot draw."""
+    """The CRF. Raises ValueError for what is too large for a page, and for solvers and kernels that a page
+    cannot show."""
     if num_iterations > MOST_ITERATIONS:
         raise ValueError(
             f"--iterations is {num_iterations}; wanted at most {MOST_ITERATIONS}, as a page holds them all"
@@ -63,6 +64,11 @@ def checked(scored: ScoredPhoto, num_iterations: int) -> CRFRNN:
         raise ValueError(
             f"the photograph has {width} x {height} pixels; wanted at most {MOST_PIXELS}, as a page holds all their "
             "beliefs: shrink it first"
+        )
+    if scored.crf.solver != "mean_field" or scored.crf.damping != 0:
+        raise ValueError(
+            f"the CRF has solver={scored.crf.solver!r} and damping={scored.crf.damping!r}, and the page explains undamped "
+            "mean field only; eval.beliefs draws the beliefs of every solver"
         )
     for kernel in scored.crf.kernels:
         if kernel.neighbors is not None or kernel.guide not in (None, IMAGE):

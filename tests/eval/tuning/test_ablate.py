@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from crfrnn import CRFRNN, smoothness_kernel
@@ -80,6 +81,27 @@ def test_scores_of_every_number_of_iterations(
     assert [event.value for event in board.Scalars("mean IoU")] == pytest.approx(cells[3]["mean_iou"])
 
 
+def test_solvers_and_the_limit_of_many_iterations(arguments: Callable, voc: Path, tmp_path: Path) -> None:
+    """Learning at the fixed point is learning through very many iterations; Frank-Wolfe has no cells of its own there."""
+    axes = (
+        "--train-iterations 60 converged --damping 0 0.3 --solver mean_field frank_wolfe --seeds 0 --test-iterations 2"
+    )
+    assert main([*arguments("out", "--start.appearance-weight", "0.3"), *axes.split()]) == 0
+    cells = content(tmp_path / "out")
+    mean_field = [("mean_field", damping, t) for damping in ("0.0", "0.3") for t in (60, "converged")]
+    found = [(cell["solver"], cell["damping"], cell["train T"]) for cell in cells]
+    assert found == [*mean_field, ("frank_wolfe", "0.0", 60)]
+    files = sorted((tmp_path / "out" / "cells").glob("*.crf"))
+    crfs = {(crf.solver, crf.damping, crf.gradient): crf for crf in map(read_crf, files)}
+    assert len(crfs) == 5
+    assert crfs["frank_wolfe", 0.0, "unrolled"].step == 1.0
+    for damping in (0.0, 0.3):
+        unrolled, implicit = (crfs["mean_field", damping, gradient] for gradient in ("unrolled", "implicit"))
+        learned = [crf.cell.kernel_weights for crf in (unrolled, implicit)]
+        assert (learned[0] - 0.3).abs().max() > 0.01
+        torch.testing.assert_close(learned[1], learned[0], rtol=0, atol=1e-3)
+
+
 def test_a_killed_ablation_goes_on(
     arguments: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -140,6 +162,9 @@ def test_trained_models(
         (["--seeds"], "--seeds has no value"),
         (["--kernels", "both", "both"], "--kernels is both both; wanted one or more different"),
         (["--train-iterations", "0"], "--train-iterations is 0"),
+        (["--train-iterations", "converged", "0"], "--train-iterations is 0"),
+        (["--damping", "1"], "--damping is 1.0; wanted a share"),
+        (["--solver", "frank_wolfe", "--damping", "auto"], "--solver frank_wolfe has cells with --damping 0"),
     ],
 )
 def test_bad_settings(arguments: Callable, capsys: pytest.CaptureFixture, more: list[str], message: str) -> None:

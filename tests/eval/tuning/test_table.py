@@ -1,10 +1,12 @@
 import json
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from crfrnn import CRFRNN
 from crfrnn.presets import PUBLISHED, FixedCRF
 from eval.inputs.crf_file import write_crf
 from eval.scoring.counts import ImageCounts
@@ -66,6 +68,29 @@ def test_rows_are_scored_on_what_is_left_over(
         "reference": best,
         "rows": {"mine": {name: over_best["rows"]["mine"][name] for name in ("mean IoU", "within\n5 px of void")}},
     }
+
+
+def test_solvers_of_one_crf(arguments: Callable, voc: Path, tmp_path: Path) -> None:
+    more = "--solvers --dense-crf.theta-alpha 5 --dense-crf.theta-beta 60 --dense-crf.num-iterations 3"
+    assert main(arguments(*more.split(), "--table", str(tmp_path / "table.csv"))) == 0
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert not set(rows) & set(PUBLISHED)
+    fixed = FixedCRF(4, 5, 60, 3, 3, 3, "symmetric")
+    settings = fixed.build(3).settings() | {"solver": "frank_wolfe", "step": "line_search"}
+    layers = {"mean field": fixed.build(3), "Frank-Wolfe, l2, line search": CRFRNN.from_settings(settings)}
+    for name, layer in layers.items():
+        energies, shares = [], []
+        for scored in ScoredImages(ScoreSource(voc, tmp_path / "scores", sample=1), rest=True):
+            *_, state = layer.iterate(scored.unary, scored.image)
+            *_, plain = layers["mean field"].iterate(scored.unary, scored.image)
+            energies.append(float(state.free_energy().detach()) / scored.truth.numel())
+            shares.append(100 * float((state.logits.argmax(1) == plain.logits.argmax(1)).double().mean()))
+        assert rows[name]["free_energy"] == pytest.approx(statistics.mean(energies), rel=1e-5)
+        assert rows[name]["equal_labels"] == pytest.approx(statistics.mean(shares))
+    assert rows["mean field"]["equal_labels"] == 100
+    header, network, mean_field, *_ = cells(tmp_path / "table.csv")
+    assert header[-2:] == ["free energy per pixel", "labels of mean field"]
+    assert (network[0], mean_field[-1]) == ("network alone", "100.00")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ MAY_BE_ZERO = {
     "dropout", "extra_labels", "seed", "workers", "power", "warmup", "new_layers_multiplier", "last_layer_multiplier",
     "kernel_weight_multiplier", "compatibility_multiplier", "bandwidth_multiplier", "momentum", "weight_decay", "ema",
     "keep_every", "validate_every", "foreground_bias", "background_bias", "foreground_portion", "background_portion",
-    "rounds", "appearance_weight", "smoothness_weight", "margin", "smallest", "patience",
+    "rounds", "appearance_weight", "smoothness_weight", "margin", "smallest", "patience", "damping",
 }  # fmt: skip
 MAY_BE_NEGATIVE = {"appearance_weight", "smoothness_weight"}
 
@@ -65,6 +65,12 @@ def test_no_number_is_forgotten() -> None:
             field.name for field in fields(kind) if {int, float} & {types[field.name], *get_args(types[field.name])}
         }
         assert set(LIMITS[kind]) == wanted
+
+
+@pytest.mark.parametrize("other", ["--crf.damping=auto", "--crf.gradient=implicit"])
+def test_frank_wolfe_by_itself(other: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--crf.solver", "frank_wolfe", other]) == 2
+    assert "and --crf.solver frank_wolfe has none; leave one of them out" in capsys.readouterr().err
 
 
 def test_a_range_begins_with_its_lower_end(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,9 @@ from train.run import main
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_survives_its_file(name: str, tmp_path: Path) -> None:
     recipe = RECIPES[name]
-    recipe = replace(recipe, belief_labels=("cat", "potted plant"), crf=replace(recipe.crf, learn_bandwidths=True))
+    recipe = replace(
+        recipe, belief_labels=("cat", "potted plant"), crf=replace(recipe.crf, learn_bandwidths=True, damping="auto")
+    )
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(plain(recipe)), encoding="utf-8-sig")  # as editors on Windows begin their files
     assert read_recipe(path) == recipe
@@ -45,6 +47,8 @@ CHANGES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda it: it.update(autocast="bf8"), "autocast is 'bf8'; wanted 'off' or 'bf16' or 'fp16'"),
     (lambda it: it["stages"]["joint"].update(scale=[1]), "scale is [1]; wanted a list of 2, each a number"),
     (lambda it: it.update(belief_labels="cat"), "belief_labels is 'cat'; wanted a list, each a text"),
+    (lambda it: it["crf"].update(damping="much"), "crf.damping is 'much'; wanted a number or 'auto'"),
+    (lambda it: it["crf"].update(damping=None), "crf.damping is None; wanted a number"),
     (lambda it: it.update(stages=[1]), "stages is [1]; wanted an object"),
     (lambda it: it["stages"].update(joint=1), "stages.joint is 1; wanted an object with the fields of Stage"),
 ]
