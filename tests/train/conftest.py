@@ -84,8 +84,9 @@ def assert_same_run() -> Callable[[Path, Path], None]:
             assert [key for key in theirs["model"] if not torch.equal(ours["model"][key], theirs["model"][key])] == []
         momentum, expected = (content["training"]["optimizer"]["state"] for content in (ours, theirs))
         assert momentum.keys() == expected.keys()
-        for key in expected:
-            assert torch.equal(momentum[key]["momentum_buffer"], expected[key]["momentum_buffer"])
+        for key, wanted_state in expected.items():
+            assert momentum[key].keys() == wanted_state.keys()
+            assert all(torch.equal(momentum[key][kind], tensor) for kind, tensor in wanted_state.items())
         assert lines(got) == lines(wanted)
 
     return check

@@ -55,8 +55,9 @@ def check_models(run: Run, names: Sequence[str], init: str | None) -> dict[str, 
         freeze(models[name], stage, name)
         optimizer = build_optimizer(models[name], stage, name)
         learned = sum(number_of_bytes(group["params"]) for group in optimizer.param_groups)
+        moments = 2 if stage.optimizer == "adam" else int(stage.momentum > 0)
         own = number_of_bytes(models[name].state_dict().values())
-        sizes[name] = Size(own, own + (learned if stage.momentum else 0) + (own if stage.ema else 0))
+        sizes[name] = Size(own, own + moments * learned + (own if stage.ema else 0))
     return sizes
 
 

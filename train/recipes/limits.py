@@ -133,7 +133,8 @@ def check_recipe(recipe: Recipe) -> None:
         terms = stage.loss
         if not any((terms.cross_entropy, terms.jaccard, terms.lovasz)):
             raise ValueError(
-                f"{flag(f'stages.{name}.loss')} has no term above 0; wanted cross_entropy, jaccard or lovasz"
+                f"{flag(f'stages.{name}.loss.cross_entropy')} is 0, and so are jaccard and lovasz beside it; wanted one "
+                "of them above 0"
             )
         if stage.patience and not stage.validate_every:
             raise ValueError(

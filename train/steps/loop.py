@@ -73,7 +73,7 @@ class Training:
         self.model.load_state_dict(last["model"])
         self.optimizer.load_state_dict(training["optimizer"])
         self.scaler.load_state_dict(training["scaler"])
-        self.loss.log_temperature.data.copy_(training["log_temperature"])
+        self.loss.log_temperature.data.fill_(training["log_temperature"])
         self.progress = Progress(**training["progress"])
         if self.progress.validated == self.progress.step:
             self.progress.validated -= 1  # TensorBoard drops what it has of this step, so that it comes again
@@ -285,7 +285,7 @@ class Training:
                 "progress": asdict(self.progress),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
-                "log_temperature": self.loss.log_temperature.detach(),
+                "log_temperature": float(self.loss.log_temperature.detach()),
                 "average": None if self.average is None else self.average.state_dict(),
             }
         model = self.model if resumable else self.result
