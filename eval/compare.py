@@ -5,8 +5,9 @@ python -m eval.compare --checkpoints FCN-8s=A.pt DeepLab=B.pt --data VOCdevkit -
                        --columns "FCN-8s: network alone" "DeepLab: network + dense CRF"  two networks
 python -m eval.compare --scores FILE.npz --data VOCdevkit --out DIR                      stored scores and a dense CRF
 
-Into --out it writes index.html, one page with all pictures in it; best.png, median.png and worst.png, the same for papers;
-and compare.json, the scores of every image. Each image has a close-up of where the columns differ most near its borders.
+Into --out it writes index.html, one page with all pictures in it; best.png, median.png and worst.png, the same for
+papers; and compare.json, the scores of every image, with compare-counts.npz for `eval.differences`. Each image has a
+close-up of where the columns differ most near its borders.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from crfrnn.data import SegmentationSet
     from eval.gains import Result
     from eval.pictures.comparison import Comparison
+    from eval.scoring.differences import Differences
     from eval.scoring.metrics import Scores
     from eval.scoring.systems import System
 
@@ -78,6 +80,7 @@ def run(options: Options, argv: list[str]) -> int:
     """Label, compare and save. Raises OSError or ValueError where the options cannot be followed."""
     from eval.gains import label_set, pick
     from eval.inputs.flags import check_counts, check_fixed_crf, check_folder
+    from eval.scoring.differences import of_rows
     from eval.scoring.record import origin, write_json
     from eval.scoring.report import report, report_tables
     from eval.scoring.systems import check_columns
@@ -93,18 +96,21 @@ def run(options: Options, argv: list[str]) -> int:
     before, after = options.before or columns[0], options.after or columns[-1]
     check_columns(systems, [before, after])
     scored = list(dict.fromkeys([*columns, before, after]))
-    results, scores = label_set(systems, dataset, range(0, len(dataset), options.every), scored)
+    results, scores, counts = label_set(systems, dataset, range(0, len(dataset), options.every), scored)
     by_name = {result.name: result for result in results}
     gains = {result.name: result.mean_iou[after] - result.mean_iou[before] for result in results}
     sections = {
         kind: [comparison(by_name[name], dataset, columns, before, after) for name in names]
         for kind, names in pick(gains, options.count).items()
     }
-    print(f"\n{len(results)} images of the list {options.split}, percent\n\n{report(scores)}\n")
-    write_tables(options.table, report_tables(scores))
+    over = of_rows(counts, before)
+    print(f"\n{len(results)} images of the list {options.split}, percent\n\n{report(scores, compared=[over])}\n")
+    write_tables(options.table, report_tables(scores, compared=[over]))
     facts = origin("eval.compare", argv)
-    save(options.out, sections, dataset.classes, scores, facts, (before, after), len(results), options.figures)
-    write_json(options.out / "compare.json", facts | as_json(results, gains, scores, before, after))
+    save(options.out, sections, dataset.classes, scores, over, facts, (before, after), len(results), options.figures)
+    record = options.out / "compare.json"
+    counts.write(record)
+    write_json(record, facts | as_json(results, gains, scores, before, after) | {"differences": [over.plain()]})
     return 0
 
 
@@ -159,6 +165,7 @@ def save(
     sections: dict[str, list[Comparison]],
     classes: Sequence[str],
     scores: dict[str, Scores],
+    over: Differences,
     facts: dict[str, Any],
     between: tuple[str, str],
     count: int,
@@ -169,6 +176,7 @@ def save(
     from eval.pictures.comparison import comparison_figure
     from eval.pictures.figures import save_figure
     from eval.pictures.page import comparison_page
+    from eval.scoring.differences import show
 
     for kind, comparisons in sections.items():
         heading = f"{NAMES[kind]}: {between[1]} over {between[0]}, mean IoU of the single image in percent"
@@ -179,6 +187,7 @@ def save(
         {NAMES[kind]: comparisons for kind, comparisons in sections.items()},
         classes,
         scores,
+        differences={name: show(row["mean IoU"]) for name, row in over.rows.items()},
         title=f"{between[1]} and {between[0]}",
         count=count,
         before=between[0],

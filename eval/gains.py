@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from crfrnn.data import VOID, SegmentationSet
 from eval.pictures.figures import edges
-from eval.scoring.metrics import Confusion, Scores, image_mean_iou
+from eval.scoring.counts import ImageCounts, matrices
+from eval.scoring.metrics import Confusion, Scores, comparable_scores
 from eval.scoring.systems import System
 
 CLOSE_UP = 0.35  # side of a close-up, as a part of the shorter side of its image
@@ -39,25 +40,31 @@ class Result:
 
 def label_set(
     systems: Sequence[System], dataset: SegmentationSet, indices: Sequence[int], columns: Sequence[str]
-) -> tuple[list[Result], dict[str, Scores]]:
-    """Label every image with every system; returns the results by image, and the scores of the columns over all images.
+) -> tuple[list[Result], dict[str, Scores], ImageCounts]:
+    """Label every image with every system.
+
+    Returns the results by image, the scores of the columns over all images, and the counts of every image.
 
     Leaves out images whose truth is void everywhere. Raises as reading an image and the systems do.
     """
     results = []
     total = {column: Confusion(dataset.classes) for column in columns}
+    counts = ImageCounts(dataset.classes)
     for index in tqdm(indices, desc="labeling", unit="image"):
         sample = dataset[index]
         if not (sample.labels != VOID).any():
             continue
         found = {column: labels for system in systems for column, labels in system.labels(sample).items()}
-        mean_iou = {}
         for column in columns:
             total[column].update(found[column], sample.labels)
-            mean_iou[column] = image_mean_iou(found[column], sample.labels, dataset.classes)
+        counted = matrices({column: found[column] for column in columns}, sample.labels, dataset.num_labels)
+        counts.add(sample.name, counted)
+        mean_iou = {
+            column: comparable_scores(whole, dataset.classes).mean_iou for column, (whole, _) in counted.items()
+        }
         packed = {column: zlib.compress(found[column].numpy().tobytes()) for column in columns}
         results.append(Result(index, sample.name, mean_iou, packed))
-    return results, {column: confusion.scores() for column, confusion in total.items()}
+    return results, {column: confusion.scores() for column, confusion in total.items()}, counts
 
 
 def pick(gains: Mapping[str, float], count: int) -> dict[str, list[str]]:

@@ -21,11 +21,8 @@ from eval.pictures.formats import FigureFormat
 from eval.scoring.tables import TableFile
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from crfrnn.data import Sample, SegmentationSet
+    from crfrnn.data import SegmentationSet
     from crfrnn.nets import SegmentationModel
-    from eval.scoring.evaluate import Observer
     from eval.scoring.methods import Method
 
 
@@ -51,7 +48,7 @@ class Options:
     crf_untrained: tyro.conf.FlagCreatePairsOff[bool] = False
     """score a CRF-RNN with its initial parameters too; done anyway where the checkpoint has no CRF"""
     out: Path | None = None
-    """folder for scores.json and scores.txt; without it, tables are only printed"""
+    """folder for scores.json, scores.txt and the counts of single images; without it, tables are only printed"""
     table: TableFile = None
     figures: FigureFormat = "png"
     every: int = 1
@@ -77,9 +74,11 @@ def run(options: Options, command: str) -> int:
     from eval.inputs.checkpoints import check_labels, load_model, open_for, parts_of
     from eval.pictures.figures import Album, panel, save_figure
     from eval.scoring.borders import NO_BANDS, Borders, border_numbers, border_table, trimap_figure
-    from eval.scoring.evaluate import evaluate, evenly_spaced
+    from eval.scoring.counts import ImageCounts
+    from eval.scoring.differences import of_rows
+    from eval.scoring.evaluate import all_of, evaluate, evenly_spaced
     from eval.scoring.metrics import check_classes
-    from eval.scoring.report import report_tables, save_report
+    from eval.scoring.report import report, report_tables, save_report
     from eval.scoring.tables import write_tables
 
     check_options(options)
@@ -96,34 +95,26 @@ def run(options: Options, command: str) -> int:
         evenly_spaced([dataset.names[index] for index in indices], options.pictures), [m.rows[-1] for m in methods]
     )
     borders = Borders([row for method in methods for row in method.rows] if options.borders else [], dataset.classes)
-    scores = evaluate(model, dataset, methods, indices=indices, observer=both(album, borders))
+    counts = ImageCounts(dataset.classes)
+    scores = evaluate(model, dataset, methods, indices=indices, observer=all_of(album, borders, counts))
+    compared = [of_rows(counts, methods[0].rows[0], subset)]
     print(f"{options.checkpoint} on {len(indices)} of the {len(dataset)} images in {options.split}, percent\n")
-    tables = report_tables(scores, subset)
+    tables = report_tables(scores, subset, compared)
     facts = describe(options, command, subset, model, dataset, len(indices))
     if options.borders:
         tables["borders"] = border_table(borders)
         facts["borders"] = border_numbers(borders)
-    print("\n\n".join(map(str, tables.values())))
+    print("\n\n".join([report(scores, subset, compared), *([str(tables["borders"])] if options.borders else [])]))
     if options.borders and not borders.bands():
         print(f"\n{NO_BANDS}")
     write_tables(options.table, tables)
     if options.out is not None:
-        save_report(options.out, scores, subset, facts)
+        save_report(options.out, scores, subset, facts, counts, compared)
         if options.borders and borders.bands():
             save_figure(trimap_figure(borders.bands()), options.out / f"trimap.{options.figures}")
         if options.pictures:
             save_figure(panel(album.examples, dataset.classes), options.out / f"pictures.{options.figures}")
     return 0
-
-
-def both(first: Observer, second: Observer) -> Observer:
-    """An observer that calls two others."""
-
-    def observer(sample: Sample, unary: Tensor, labels: dict[str, Tensor]) -> None:
-        first(sample, unary, labels)
-        second(sample, unary, labels)
-
-    return observer
 
 
 def check_options(options: Options) -> None:
@@ -167,8 +158,8 @@ def build_methods(options: Options, model: SegmentationModel, num_labels: int) -
         untrained = CRFRNN(num_labels).to(device)
         rows = {t: f"network + untrained CRF-RNN T={t}" for t in options.iterations}
         methods.append(with_crf(untrained, rows))
-    if model.crf is not None:
-        methods.append(with_crf(model.crf, {t: f"CRF-RNN T={t}" for t in options.iterations}))
+    if model.layer is not None:
+        methods.append(with_crf(model.layer, {t: f"CRF-RNN T={t}" for t in options.iterations}))
     return methods
 
 

@@ -46,7 +46,7 @@ ALLOWED = {
     "crfrnn.data": {"crfrnn._torchvision", "crfrnn._files", "crfrnn._command", "crfrnn.parts", "crfrnn.folders"},
     "crfrnn.nets": {
         "crfrnn.data", "crfrnn.convert", "crfrnn.presets", "crfrnn.kernels", "crfrnn.lattice", "crfrnn.meanfield",
-        "crfrnn._torchvision", "crfrnn._files", "crfrnn._command",
+        "crfrnn.state", "crfrnn._torchvision", "crfrnn._files", "crfrnn._command",
     },
     "crfrnn.weak": {"crfrnn._numbers", "crfrnn.data", "crfrnn.kernels", "crfrnn.meanfield", "crfrnn.presets"},
     "crfrnn": {"crfrnn.kernels", "crfrnn.meanfield", "crfrnn.refinement", "crfrnn.state", "crfrnn.native"},

@@ -1,6 +1,8 @@
 """What a finished run shows: one table of its models on the validation list, pictures, and where they are."""
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +13,9 @@ from crfrnn.nets import SegmentationModel, infer, load_checkpoint, model_from_ch
 from eval.pictures.belief_maps import write_iterations
 from eval.pictures.figures import Album, matrices_figure, panel, save_figure
 from eval.pictures.iterations import largest_labels, watch
-from eval.scoring.evaluate import evaluate, evenly_spaced
+from eval.scoring.counts import ImageCounts
+from eval.scoring.differences import Differences, of_rows
+from eval.scoring.evaluate import all_of, evaluate, evenly_spaced
 from eval.scoring.methods import Method, network_alone, with_crf
 from eval.scoring.metrics import Scores
 from eval.scoring.record import commit, hardware
@@ -20,7 +24,8 @@ from eval.scoring.tables import write_tables
 from train.board.overview import write_results
 from train.folder import BOARD, OVERVIEW, command, plain
 from train.recipes import Stage
-from train.start import build_crf, previous
+from train.recipes.order import begins_from_control, is_control, previous
+from train.start import build_crf
 from train.state import Run
 from train.validation import some
 
@@ -28,32 +33,35 @@ ITERATIONS = (5, 10)
 PICTURES = 6
 BELIEFS = 2  # images whose beliefs are shown per iteration
 KINDS = {"network": "network alone", "crf": "CRF parameters alone", "joint": "CRF-RNN"}
-DENSE_CRF = "network + dense CRF"
+CONTROL = "control"
+DENSE_CRF = "dense CRF"
 UNTRAINED = "CRF-RNN, untrained"
 
 
 def finish(run: Run, argv: list[str]) -> None:
     """Compare the models of a run, print the table, and write scores.txt, scores.json and pictures into its folder."""
-    scores, album = compare(run)
+    scores, album, counts = compare(run)
     examples = run.group.gather(album.examples)
+    counts = ImageCounts.joined(run.group.gather([counts]))
     if not run.group.is_main:
         return
     dataset, out, parts = run.validation, run.out, part_names(run.validation)
     facts = describe(run, argv)
-    save_report(out, scores, parts, facts)
-    write_tables(run.table, report_tables(scores, parts))
+    compared = differences(run, scores, counts, parts)
+    save_report(out, scores, parts, facts, counts, compared)
+    write_tables(run.table, report_tables(scores, parts, compared))
     pictures = out / f"pictures.{run.figures}"
     save_figure(panel(examples, dataset.classes), pictures)
     mean_iou = {row: values.mean_iou for row, values in scores.items()}
     steps = sum(stage.steps for stage in run.recipe.stages.values())
     write_results(run.out / BOARD / OVERVIEW, run.recipe, mean_iou, str(out), steps)
     for name, stage in finished(run).items():
-        if stage.trains != "network":
+        if stage.trains != "network" and not begins_from_control(run.recipe.stages, name):
             write_beliefs(run, name)
             if parts:
                 write_compatibility(run, name)
     print(
-        f"\n{facts['images']} images of the list {run.recipe.val_list}, percent\n\n{report(scores, parts)}\n",
+        f"\n{facts['images']} images of the list {run.recipe.val_list}, percent\n\n{report(scores, parts, compared)}\n",
         file=sys.stdout,
     )
     for name, why in facts["stopped"].items():
@@ -65,40 +73,73 @@ def finish(run: Run, argv: list[str]) -> None:
     print(f"TensorBoard  tensorboard --samples_per_plugin images=100 --logdir {out / BOARD}")
 
 
-def compare(run: Run) -> tuple[dict[str, Scores], Album]:
-    """Scores on the validation list of every stage's model, as far as the run has it.
+def compare(run: Run) -> tuple[dict[str, Scores], Album, ImageCounts]:
+    """Scores on the validation list of every stage's model, as far as the run has it, and the counts of this process.
 
-    The last network that was trained alone is scored with the recipe's fixed dense CRF and untrained CRF-RNN, too.
+    The last network that was trained alone and the controls of joint training are scored with the recipe's fixed dense CRF
+    and untrained CRF-RNN, too. Models that were trained jointly come last.
     """
     stages = finished(run)
     networks = [name for name, stage in stages.items() if stage.trains == "network"]
+    controls = [name for name in networks if is_control(run.recipe.stages, name)]
+    with_fixed = [*[name for name in networks if name not in controls][-1:], *controls]
     scores: dict[str, Scores] = {}
     indices = some(len(run.validation), run.final_images)
     titles = {name: row_name(run, name, list(stages)) for name in stages}
-    shown = [*titles.values(), DENSE_CRF, *(f"{title}, T = {ITERATIONS[0]}" for title in titles.values())]
+    names = [title for title in titles.values() if not title.startswith(CONTROL)]
+    shown = [*names, f"network + {DENSE_CRF}", *(f"{title}, T = {ITERATIONS[0]}" for title in names)]
     album = Album(evenly_spaced([run.validation.names[i] for i in indices], PICTURES), shown)
-    for name, stage in stages.items():
-        if stage.trains == "crf" and previous(run, name) in networks:
+    counts = ImageCounts(run.validation.classes)
+    for name, stage in sorted(stages.items(), key=lambda item: item[1].trains == "joint"):
+        if stage.trains == "crf" and previous(run.recipe.stages, name) in networks:
             continue  # scored with the network it is on
         model = load(run, name)
         methods: list[Method] = [rows(model, titles[name])]
-        if name in networks[-1:]:
-            dense = run.recipe.dense_crf.build(run.validation.num_labels).to(run.device)
-            methods.append(with_crf(dense, {dense.num_iterations: DENSE_CRF}))
-            begin = build_crf(run.recipe.crf, run.dataset).to(run.device)
-            methods.append(with_crf(begin, {t: f"{UNTRAINED}, T = {t}" for t in ITERATIONS}))
+        if name in with_fixed:
+            methods += fixed(run, *(f"{CONTROL} + ",) * 2) if name in controls else fixed(run, "network + ", "")
         if name in networks:
-            on_top = [other for other, it in stages.items() if it.trains == "crf" and previous(run, other) == name]
+            on_top = [
+                other
+                for other, it in stages.items()
+                if it.trains == "crf" and previous(run.recipe.stages, other) == name
+            ]
             methods += [rows(load(run, other), titles[other]) for other in on_top]
-        scores |= evaluate(model, run.validation, methods, indices=indices, observer=album)
-    return scores, album
+        scores |= evaluate(model, run.validation, methods, indices=indices, observer=all_of(album, counts))
+    return scores, album, counts
+
+
+def fixed(run: Run, dense: str, untrained: str) -> list[Method]:
+    """The recipe's fixed dense CRF and its CRF-RNN before training; both rows begin with the words given."""
+    settings = run.recipe.dense_crf
+    colors = replace(run.recipe.crf, guide_channels=0)  # a learned guide begins as them
+    begin = build_crf(colors, run.dataset).to(run.device)
+    return [
+        with_crf(
+            settings.build(run.validation.num_labels).to(run.device),
+            {settings.num_iterations: f"{dense}{DENSE_CRF}"},
+        ),
+        with_crf(begin, {t: f"{untrained}{UNTRAINED}, T = {t}" for t in ITERATIONS}),
+    ]
+
+
+def differences(run: Run, scores: dict[str, Scores], counts: ImageCounts, subset: Sequence[str]) -> list[Differences]:
+    """Of all rows from the first; and of joint training from the best row without it, which is what joint training gains."""
+    stages = finished(run)
+    titles = [row_name(run, name, list(stages)) for name, stage in stages.items() if stage.trains == "joint"]
+    joint = [f"{title}, T = {t}" for title in titles for t in ITERATIONS]
+    others = [row for row in scores if row not in joint]
+    found = [of_rows(counts, next(iter(scores)), subset)]
+    if joint and others:
+        best = max(others, key=lambda row: scores[row].mean_iou)
+        found.append(of_rows(counts, best, subset, joint))
+    return found
 
 
 def rows(model: SegmentationModel, title: str) -> Method:
     """The rows of a stage's model: of its network, or of its CRF-RNN where it has one."""
-    if model.crf is None:
+    if model.layer is None:
         return network_alone(title)
-    return with_crf(model.crf, {t: f"{title}, T = {t}" for t in ITERATIONS})
+    return with_crf(model.layer, {t: f"{title}, T = {t}" for t in ITERATIONS})
 
 
 def finished(run: Run) -> dict[str, Stage]:
@@ -108,9 +149,16 @@ def finished(run: Run) -> dict[str, Stage]:
 
 def row_name(run: Run, name: str, stages: list[str]) -> str:
     """What the rows of a stage are called: by what it trained, with its name where others trained the same."""
-    trains = run.recipe.stages[name].trains
-    alike = [other for other in stages if run.recipe.stages[other].trains == trains]
-    return KINDS[trains] + (f" ({name})" if len(alike) > 1 else "")
+    alike = [other for other in stages if kind(run, other) == kind(run, name)]
+    return kind(run, name) + (f" ({name})" if len(alike) > 1 else "")
+
+
+def kind(run: Run, name: str) -> str:
+    """What a stage trained, in words."""
+    if is_control(run.recipe.stages, name):
+        return f"{CONTROL} alone"
+    trained = KINDS[run.recipe.stages[name].trains]
+    return f"{CONTROL} + {trained}" if begins_from_control(run.recipe.stages, name) else trained
 
 
 def load(run: Run, name: str) -> SegmentationModel:
@@ -121,14 +169,14 @@ def load(run: Run, name: str) -> SegmentationModel:
 def write_beliefs(run: Run, name: str) -> None:
     """TensorBoard pages of a model's mean field, iteration by iteration, on some images; on one in a rehearsal."""
     model, dataset = load(run, name), run.validation
-    assert model.crf is not None
+    assert model.layer is not None
     with SummaryWriter(str(run.out / BOARD / f"{name}-iterations"), purge_step=0) as writer:
         for index in some(len(dataset), BELIEFS if run.final_images is None else 1):
             photo, truth, title = dataset[index]
             labels = run.recipe.belief_labels or largest_labels(truth, dataset.classes, 3)
             image = photo[None].to(run.device, torch.float32)
             unary = restrict(infer(model, image, 0), allowed_labels(dataset, index))
-            seen = watch(model.crf, unary, image, dataset.classes, labels, max(ITERATIONS), truth)
+            seen = watch(model.layer, unary, image, dataset.classes, labels, max(ITERATIONS), truth)
             write_iterations(writer, title, photo, seen)
 
 

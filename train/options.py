@@ -14,6 +14,7 @@ from eval.pictures.formats import FigureFormat
 from eval.scoring.tables import TableFile
 from train.recipes import RECIPES, Recipe
 from train.recipes.limits import check_recipe
+from train.recipes.order import follow
 from train.recipes.reading import read_recipe
 
 RECIPE = "recipe.json"  # in the folder of a run
@@ -59,6 +60,7 @@ def parse(argv: Sequence[str], about: str | None = None) -> tuple[str, Options]:
     default = Options(recipe=recipe)
     text = f"{description(about)}\n\n{FIELDS}"
     options = tyro.cli(Options, args=rest, default=default, prog="python -m train.run", description=text)
+    options = replace(options, recipe=follow(options.recipe, recipe))
     check_recipe(options.recipe)
     check_networks(options.recipe, rest)
     return name, options

@@ -1,6 +1,7 @@
 """The model as it enters a stage."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
 from crfrnn.data import SegmentationSet
 from crfrnn.data.parts import adjacency, adjacency_penalties
 from crfrnn.nets import (
+    LEARNED,
     NetworkFunction,
     SegmentationModel,
     label_groups,
@@ -20,6 +22,7 @@ from crfrnn.nets import (
     start_from,
 )
 from train.recipes import Crf, Stage
+from train.recipes.order import previous
 from train.state import Run
 from train.validation import some
 
@@ -51,7 +54,7 @@ def origin(run: Run, name: str, init: str | None) -> Path | None:
 
     Raises FileNotFoundError where another stage has none.
     """
-    before = previous(run, name)
+    before = previous(run.recipe.stages, name)
     own = None if before is None else run.out / f"{before}.pt"
     if own is not None and own.exists():
         return own
@@ -63,18 +66,6 @@ def origin(run: Run, name: str, init: str | None) -> Path | None:
             "checkpoint (FILE.pt) as --init"
         )
     return None
-
-
-def previous(run: Run, name: str) -> str | None:
-    """The stage that stage `name` begins from; None for the first. Raises ValueError where `start` names none before it."""
-    stages = list(run.recipe.stages)
-    earlier = stages[: stages.index(name)]
-    start = run.recipe.stages[name].start
-    if start is not None and start not in earlier:
-        raise ValueError(
-            f"--stages.{name}.start is {start!r}; wanted one of the stages before it ({', '.join(earlier) or 'none'})"
-        )
-    return start or (earlier[-1] if earlier else None)
 
 
 def continue_from(
@@ -102,17 +93,17 @@ def take_over(model: SegmentationModel, trained: SegmentationModel, without_crf:
     """Give `model` the weights of `trained`, as `continue_from` says. Raises ValueError where they do not fit."""
     tensors = trained.state_dict()
     if without_crf:
-        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("crf.")}
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(("crf.", "guide."))}
     if trained.network.variant != model.network.variant:
         start_from(model.network, trained.network)
         tensors = {
             **{f"network.{name}": tensor for name, tensor in model.network.state_dict().items()},
-            **{name: tensor for name, tensor in tensors.items() if name.startswith("crf.")},
+            **{name: tensor for name, tensor in tensors.items() if name.startswith(("crf.", "guide."))},
         }
     elif trained.extra_labels != model.extra_labels:
         for name in label_groups(model)[0]:
             tensors[name] = grafted(tensors[name], model.state_dict()[name])
-    load_tensors(model, tensors, accept_missing=["crf"], accept_left_over=["crf"])
+    load_tensors(model, tensors, accept_missing=["crf", "guide"], accept_left_over=["crf", "guide"])
 
 
 def grafted(theirs: Tensor, ours: Tensor) -> Tensor:
@@ -149,10 +140,13 @@ def build_crf(settings: Crf, dataset: SegmentationSet) -> CRFRNN:
             theta_alpha=settings.theta_alpha, theta_beta=settings.theta_beta, weight=settings.appearance_weight
         ),
     ]
+    if settings.guide_channels:
+        kernels[1] = replace(kernels[1], guide=LEARNED)
     return CRFRNN(
         dataset.num_labels,
         kernels=kernels,
         num_iterations=settings.num_iterations,
+        normalization=settings.normalization,
         kernel_weights=settings.kernel_weights,
         compatibility="potts" if settings.compatibility == "potts" else touching_penalties(dataset),
         learn_bandwidths=settings.learn_bandwidths,

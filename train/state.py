@@ -15,6 +15,7 @@ from train.distributed import Processes
 from train.interrupt import Stop
 from train.options import own_networks
 from train.recipes import Recipe, Stage
+from train.recipes.order import previous
 
 
 @dataclass
@@ -42,6 +43,14 @@ class Run:
         stages = self.recipe.stages
         return sum(stages[other].steps for other in list(stages)[: list(stages).index(name)])
 
+    def chain(self, name: str) -> int:
+        """What the random numbers of stage `name` follow from, beside seed and step: the stage that it begins from.
+
+        So a control sees the same dropout as the joint training that it stands beside.
+        """
+        before = previous(self.recipe.stages, name)
+        return 0 if before is None else 1 + list(self.recipe.stages).index(before)
+
     def build(self, stage: Stage, crf: CRFRNN | None) -> SegmentationModel:
         """The model of a stage with new weights. Raises as `build_model`."""
         given = stage.network or self.recipe.network
@@ -64,6 +73,7 @@ class Run:
             "input_scale": self.recipe.input_scale,
             "input_side": self.recipe.input_side,
             "extra_labels": self.recipe.extra_labels,
+            "guide_channels": 0 if stage.trains == "network" else self.recipe.crf.guide_channels,
         }
 
 

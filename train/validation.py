@@ -26,8 +26,8 @@ IMAGES_PER_SHEET = 25  # a sheet takes as long as one or two images
 def validate(run: Run, model: SegmentationModel, writer: SummaryWriter | None, step: int) -> tuple[float, str]:
     """Mean IoU in percent of the model as a whole, and all rows as text; TensorBoard gets scores and pictures."""
     methods: list[Method] = [network_alone(NETWORK)]
-    if model.crf is not None:
-        methods.append(with_crf(model.crf, {model.crf.num_iterations: CRF_RNN}))
+    if model.layer is not None:
+        methods.append(with_crf(model.layer, {model.layer.num_iterations: CRF_RNN}))
     dataset = run.validation
     indices = some(len(dataset), run.recipe.val_images)
     sheets = Sheets(run, model, chosen([dataset.names[i] for i in indices]))
@@ -60,7 +60,7 @@ class Sheets:
         if sample.name in self.names:
             shown = self.labels or largest_labels(sample.labels, self.classes, 3)
             prediction = list(labels.values())[-1]
-            self.drawn[sample.name] = sheet(sample, unary, prediction, self.model.crf, self.classes, shown)
+            self.drawn[sample.name] = sheet(sample, unary, prediction, self.model.layer, self.classes, shown)
 
 
 def chosen(names: list[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,13 +56,7 @@ def checked(
     check_map("probabilities", probabilities)
     guides = {**({} if image is None else {IMAGE: image}), **named(features)}
     check_guides("probabilities", probabilities, guides, kernels)
-    scores = widened(probabilities)
-    detached = scores.detach()
-    if detached.min() < -SLACK or detached.max() > 1 + SLACK or (detached.sum(1) - 1).abs().max() > SLACK:
-        raise ValueError(
-            "the probabilities are not all in 0..1 with a sum of 1 over the labels; pass logits.softmax(1), and one mask p "
-            "as torch.stack([1 - p, p], 1)"
-        )
+    scores = checked_probabilities(probabilities)
     for message in slips_of_image(guides, kernels):
         warnings.warn(message, stacklevel=3)
     return Inputs(
@@ -72,6 +66,43 @@ def checked(
         checked_bandwidths(bandwidths, kernels, scores),
         checked_mask("mask", mask, scores),
     )
+
+
+def checked_probabilities(probabilities: Tensor, axes: Iterable[int] = (2,)) -> Tensor:
+    """Probabilities [B, L, *space] of so many `axes` of space, float32 or wider. Raises where they are none."""
+    check_map("probabilities", probabilities, axes)
+    scores = widened(probabilities)
+    detached = scores.detach()
+    if detached.min() < -SLACK or detached.max() > 1 + SLACK or (detached.sum(1) - 1).abs().max() > SLACK:
+        raise ValueError(
+            "the probabilities are not all in 0..1 with a sum of 1 over the labels; pass logits.softmax(1), and one mask p "
+            "as torch.stack([1 - p, p], 1)"
+        )
+    return scores
+
+
+def checked_labels(labels: Tensor, like: Tensor, void: int) -> Tensor:
+    """True labels [B, *space] as int64. Raises TypeError or ValueError where they do not fit `like` [B, L, *space]."""
+    wanted = [len(like), *like.shape[2:]]
+    if (
+        not isinstance(labels, Tensor)
+        or labels.is_floating_point()
+        or labels.is_complex()
+        or labels.dtype == torch.bool
+    ):
+        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise TypeError(f"the labels are {kind}; wanted a tensor of integers, and {void} where the label is unknown")
+    if list(labels.shape) != wanted:
+        raise ValueError(f"the labels have shape {list(labels.shape)}; wanted {wanted}, one for each pixel")
+    if labels.device != like.device:
+        raise ValueError(f"the labels are on {labels.device}, the probabilities on {like.device}; move one of them")
+    labels = labels.long()
+    strange = labels[(labels != void) & ((labels < 0) | (labels >= like.shape[1]))]
+    if len(strange):
+        raise ValueError(
+            f"the labels hold {int(strange[0])}; wanted 0 to {like.shape[1] - 1}, or {void} where the label is unknown"
+        )
+    return labels
 
 
 def checked_bandwidths(bandwidths: Sequence[Tensor] | None, kernels: Sequence[Kernel], like: Tensor) -> list[Tensor]:

@@ -4,6 +4,7 @@ from crfrnn.nets.assembly import NETWORKS, SegmentationModel, build_model
 from crfrnn.nets.deeplab import DeepLab, DeepLabMSc
 from crfrnn.nets.fcn import FCN
 from crfrnn.nets.functions import NetworkFunction
+from crfrnn.nets.guide import LEARNED, GuidedCRF
 from crfrnn.nets.inference import infer, restrict
 from crfrnn.nets.mobilenet import DeepLabV3MobileNetV2
 from crfrnn.nets.own import OwnNetwork
@@ -21,10 +22,12 @@ from crfrnn.nets.weights import (
 
 __all__ = [
     "FCN",
+    "LEARNED",
     "NETWORKS",
     "DeepLab",
     "DeepLabMSc",
     "DeepLabV3MobileNetV2",
+    "GuidedCRF",
     "NetworkFunction",
     "OwnNetwork",
     "SegmentationModel",

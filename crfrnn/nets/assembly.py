@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn as nn
@@ -12,6 +13,7 @@ from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.deeplab import DeepLab, DeepLabMSc
 from crfrnn.nets.fcn import FCN
 from crfrnn.nets.functions import NetworkFunction, is_own
+from crfrnn.nets.guide import GuidedCRF, LearnedGuide
 from crfrnn.nets.mobilenet import DeepLabV3MobileNetV2
 from crfrnn.nets.own import OwnNetwork
 from crfrnn.nets.variants import VARIANTS, DeepLabVariant, FCNVariant
@@ -29,6 +31,9 @@ fill: [1, 3, 1, 1], the color that images are padded with.
 variant: equal for networks of the same layers.
 padded_size(n): the smallest length of at least n at which the scores cover an image side as in the released files.
 family(name): the group of rates a parameter belongs to: "trunk", "new layers" or "last layer".
+
+DeepLab and DeepLabV3MobileNetV2 also have early(image), the maps that a `LearnedGuide` is made of, early_channels and
+early_strides.
 """
 
 
@@ -42,6 +47,7 @@ class SegmentationModel(nn.Module):
             trades localization, which the CRF can restore, for time (1/4 of it at 0.5).
         input_side: at test time, images are first resampled until their longer side has this many pixels, for the network
             alone; None leaves them as they are.
+        guide_channels: of a `LearnedGuide` for the `feature_kernel` of the CRF that looks at "learned"; 0 for none.
         extra_labels: how many scores of the network follow those of the labels and count as background (label 0), such as
             classes that only another data set distinguishes. `aggregate` adds them to the background.
 
@@ -56,6 +62,7 @@ class SegmentationModel(nn.Module):
         input_scale: float = 1.0,
         extra_labels: int = 0,
         input_side: int | None = None,
+        guide_channels: int = 0,
     ) -> None:
         super().__init__()
         if input_side is not None and input_side < 1:
@@ -67,6 +74,7 @@ class SegmentationModel(nn.Module):
         self.input_scale = input_scale
         self.extra_labels = extra_labels
         self.input_side = input_side
+        self.guide = _build_guide(network, guide_channels) if guide_channels else None
 
     def scores(self, image: torch.Tensor) -> torch.Tensor:
         """Scores [B, L, h, w] of the network alone on the padded image (see `padded_size`).
@@ -112,17 +120,34 @@ class SegmentationModel(nn.Module):
 
     def upsample(self, scores: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         """Scores of an image of `size` (H, W) interpolated to its pixels, align-corners, the padding cut off."""
-        height, width = self._seen_size(size)
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        factor = self.network.output_stride / self.input_scale
-        if factor != 1:
-            full = [round((n - 1) * factor) + 1 for n in scores.shape[-2:]]
-            scores = F.interpolate(scores, size=full, mode="bilinear", align_corners=True)
         start = 0 if self.network.training else round(-self.network.origin / self.input_scale)
-        scores = scores[..., start : start + height, start : start + width]
+        return self._at_pixels(scores, self.network.output_stride, start, size)
+
+    def _at_pixels(self, values: torch.Tensor, stride: int, start: int, size: Sequence[int]) -> torch.Tensor:
+        """A map of `stride` over the network's input, at the pixels of an image of `size` that begins at pixel `start`."""
+        height, width = self._seen_size(size)
+        values = values.to(torch.promote_types(values.dtype, torch.float32))
+        factor = stride / self.input_scale
+        if factor != 1:
+            full = [round((n - 1) * factor) + 1 for n in values.shape[-2:]]
+            values = F.interpolate(values, size=full, mode="bilinear", align_corners=True)
+        values = values[..., start : start + height, start : start + width]
         if (height, width) != tuple(size):
-            scores = F.interpolate(scores, size=list(size), mode="bilinear")
-        return scores
+            values = F.interpolate(values, size=list(size), mode="bilinear")
+        return values
+
+    @property
+    def layer(self) -> CRFRNN | GuidedCRF | None:
+        """The CRF, to be called with unary and image alone; None without one."""
+        return self.crf if self.crf is None or self.guide is None else GuidedCRF(self.crf, self.learned_guide)
+
+    def learned_guide(self, image: torch.Tensor) -> torch.Tensor:
+        """The learned guide [B, C, H, W] of raw RGB images [B, 3, H, W], in gray levels. Early layers run for it alone."""
+        assert self.guide is not None
+        network = cast(DeepLab | DeepLabV3MobileNetV2, self.network)
+        embeddings = self.guide.embeddings(network.early(self.network_input(image)))
+        start, pairs = round(self._lead / self.input_scale), zip(embeddings, network.early_strides, strict=True)
+        return self.guide(image, [self._at_pixels(each, stride, start, image.shape[-2:]) for each, stride in pairs])
 
     def forward(self, image: torch.Tensor, num_iterations: int | None = None) -> torch.Tensor:
         """Logits [B, L, H, W] of raw RGB images [B, 3, H, W] in 0..255, any H and W.
@@ -134,8 +159,8 @@ class SegmentationModel(nn.Module):
 
     def refine(self, unary: torch.Tensor, image: torch.Tensor, num_iterations: int | None = None) -> torch.Tensor:
         """`unary` [B, L, H, W] after the CRF, if there is one; arguments as of `forward`."""
-        if self.crf is not None:
-            return self.crf(unary, image, num_iterations=num_iterations)
+        if self.layer is not None:
+            return self.layer(unary, image, num_iterations=num_iterations)
         if num_iterations:
             raise ValueError(
                 f"num_iterations is {num_iterations}, but this model has no CRF; build it with "
@@ -198,6 +223,7 @@ def build_model(
     output_stride: int | None = None,
     extra_labels: int = 0,
     input_side: int | None = None,
+    guide_channels: int = 0,
 ) -> SegmentationModel:
     """The network called `name`, with `crf` on top or (None) plain, randomly initialized.
 
@@ -211,7 +237,7 @@ def build_model(
         input_scale: see `SegmentationModel`.
         output_stride: None for the network as released; 32, 16 or 8 for another density of DeepLab's scores from the same
             weights, see `crfrnn.nets.deeplab.DeepLab`.
-        extra_labels, input_side: see `SegmentationModel`.
+        extra_labels, input_side, guide_channels: see `SegmentationModel`.
 
     Raises ValueError for an unknown name, fewer than two labels, extra labels below 0, or a CRF over other labels.
     """
@@ -227,7 +253,16 @@ def build_model(
             f"got num_labels={num_labels} and extra_labels={extra_labels}; wanted 2 labels or more, and 0 extra or more"
         )
     network = _build_network(name, num_labels + extra_labels, width, dropout, output_stride)
-    return SegmentationModel(network, crf, input_scale, extra_labels, input_side)
+    return SegmentationModel(network, crf, input_scale, extra_labels, input_side, guide_channels)
+
+
+def _build_guide(network: Network, channels: int) -> LearnedGuide:
+    if not isinstance(network, DeepLab | DeepLabV3MobileNetV2):
+        raise ValueError(
+            f"guide_channels is {channels}, but {network.variant if isinstance(network, OwnNetwork) else 'an FCN'} has no "
+            "early layers to learn a guide from; leave it out, or choose deeplabv3-mobilenetv2 or a deeplab network"
+        )
+    return LearnedGuide(network.early_channels, channels)
 
 
 def _build_network(

@@ -10,6 +10,8 @@ from crfrnn.nets.layers import Layer, origin, stride
 from crfrnn.nets.variants import BLOCKS, DeepLabVariant, deeplab_layers
 from crfrnn.nets.vgg import VGG16, scaled
 
+EARLY = {"pool1": 2, "pool2": 4, "pool3": 8}
+"""Poolings whose maps a learned guide is made of, and their strides."""
 BRANCHES = ("data", "pool1", "pool2", "pool3", "pool4")
 
 
@@ -29,6 +31,7 @@ class DeepLab(VGG16):
     """
 
     label_layers: tuple[str, ...] = ("fc8",)
+    early_strides = tuple(EARLY.values())
 
     def __init__(
         self,
@@ -69,6 +72,21 @@ class DeepLab(VGG16):
     def reset_scores(self) -> None:
         nn.init.normal_(self.fc8.weight, std=0.01)
         nn.init.zeros_(self.fc8.bias)  # type: ignore[arg-type]
+
+    @property
+    def early_channels(self) -> tuple[int, ...]:
+        last = (self.get_parameter(f"{layer}.bias") for layer in ("conv1_2", "conv2_2", "conv3_3"))
+        return tuple(len(bias) for bias in last)
+
+    def early(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """The maps `EARLY` of images [B, 3, H, W], (i, j) of stride s for pixel (s i, s j), to half a cell."""
+        x, kept = (image - self.mean).contiguous(memory_format=torch.channels_last), []
+        for layer in self.chain(self.training):
+            x = self.layer(layer, x)
+            kept += [x] if layer.name in EARLY else []
+            if len(kept) == len(EARLY):
+                break
+        return kept
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return self.fc8(self.features(image)["fc7"])

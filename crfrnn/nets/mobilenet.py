@@ -24,6 +24,8 @@ ROWS = (
     (1, 320, 1, 2),
 )
 
+EARLY = {1: 2, 3: 4, 6: 8}
+"""The last block of each stride below that of the scores, and the stride."""
 CANVAS = 513
 STRIDE = 16
 
@@ -70,6 +72,7 @@ class DeepLabV3MobileNetV2(nn.Module):
     has_tiles = False
     variant = "deeplabv3-mobilenetv2"
     label_layers = ("logits",)
+    early_strides = tuple(EARLY.values())
     fill: torch.Tensor
 
     def __init__(self, num_labels: int, width: float = 1.0, dropout: float = 0.1) -> None:
@@ -111,9 +114,24 @@ class DeepLabV3MobileNetV2(nn.Module):
         layer = parameter.split(".")[0]
         return {"features": "trunk", "logits": "last layer"}.get(layer, "new layers")
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    @property
+    def early_channels(self) -> tuple[int, ...]:
+        return tuple(len(self.get_parameter(f"features.{block}.project.bias")) for block in EARLY)
+
+    def early(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """What the blocks `EARLY` give for images [B, 3, H, W], score (i, j) of stride s for pixel (s i, s j)."""
+        x, kept = self.first(image), []
+        for block in range(1, max(EARLY) + 1):
+            x = self.features[block](x)
+            kept += [x] if block in EARLY else []
+        return kept
+
+    def first(self, image: torch.Tensor) -> torch.Tensor:
         x = (image / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-        x = self.features[1:](F.relu6(self.features[0](x)))
+        return F.relu6(self.features[0](x))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = self.features[1:](self.first(image))
         pooled = F.relu(self.pooling(x.mean((2, 3), keepdim=True))).expand(-1, -1, *x.shape[2:])
         x = F.relu(self.projection(torch.cat([pooled, F.relu(self.aspp(x))], 1)))
         return self.logits(F.dropout(x, self.dropout, self.training))

@@ -102,15 +102,16 @@ class VGG16(nn.Module):
         x = (image - self.mean).contiguous(memory_format=torch.channels_last)
         kept = {"data": x} if "data" in keep else {}
         for layer in self.chain(self.training):
-            if layer.is_pooling:
-                x = _pool(x, layer)
-                if layer.name in keep:
-                    kept[layer.name] = x
-            else:
-                x = F.relu(self.get_submodule(layer.name)(x), inplace=True)
+            x = self.layer(layer, x)
+            if layer.name in keep:
+                kept[layer.name] = x
         x = F.dropout(x, self.dropout, self.training)
         kept["fc7"] = F.dropout(F.relu(self.fc7(x), inplace=True), self.dropout, self.training)
         return kept
+
+    def layer(self, layer: Layer, x: torch.Tensor) -> torch.Tensor:
+        """`x` after a layer of the chain: a pooling, or a convolution and its ReLU."""
+        return _pool(x, layer) if layer.is_pooling else F.relu(self.get_submodule(layer.name)(x), inplace=True)
 
 
 def _pool(x: torch.Tensor, layer: Layer) -> torch.Tensor:

@@ -11,7 +11,7 @@ from crfrnn import CRFRNN
 from crfrnn.data import VOC_CLASSES, FolderSet, read_image, read_labels
 from crfrnn.data.folders import given_names, mask_of, read_folder_set, source_of
 from crfrnn.folders import Folders
-from crfrnn.nets import infer
+from crfrnn.nets import GuidedCRF, infer
 from crfrnn.presets import FixedCRF
 from eval.inputs.checkpoints import load_model
 from eval.inputs.photos import read_photo
@@ -31,7 +31,7 @@ class ScoredPhoto:
 
     photo: Tensor
     unary: Tensor
-    crf: CRFRNN
+    crf: CRFRNN | GuidedCRF
     classes: Sequence[str]
     truth: Tensor | None
 
@@ -75,7 +75,7 @@ def read_scored_photo(
         mask = read_truth(image.stem, truth, folders_of(data, folders, names), names, photo)
         device = next(model.parameters()).device
         unary = infer(model, photo[None].to(device, torch.float32), 0)
-        return ScoredPhoto(photo, unary, model.crf or dense_crf.build(len(names)).to(device), names, mask)
+        return ScoredPhoto(photo, unary, model.layer or dense_crf.build(len(names)).to(device), names, mask)
     source = folders_of(data, folders)
     labels = source.classes if source is not None else given_names(folders.classes) or VOC_CLASSES
     mask = read_truth(image.stem, truth, source, labels, photo)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from crfrnn import CRFRNN, MeanFieldState
 from crfrnn.data import Sample, voc_palette
+from crfrnn.nets import GuidedCRF
 from eval.pictures.figures import overlay
 from eval.scoring.metrics import most_likely
 
@@ -53,7 +54,7 @@ class Course:
 
 @torch.no_grad()
 def course(
-    crf: CRFRNN | None,
+    crf: CRFRNN | GuidedCRF | None,
     unary: Tensor,
     sample: Sample,
     classes: Sequence[str],
@@ -106,7 +107,7 @@ class _Start:
     previous: Tensor | None = None
 
 
-def _states(crf: CRFRNN | None, unary: Tensor, image: Tensor) -> Iterator[MeanFieldState | _Start]:
+def _states(crf: CRFRNN | GuidedCRF | None, unary: Tensor, image: Tensor) -> Iterator[MeanFieldState | _Start]:
     if crf is None:
         yield _Start(unary, unary.softmax(1))
         return

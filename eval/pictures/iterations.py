@@ -9,6 +9,7 @@ from torch import Tensor
 
 from crfrnn import CRFRNN, MeanFieldState
 from crfrnn.data import VOID
+from crfrnn.nets import GuidedCRF
 from eval.scoring.metrics import check_classes, image_mean_iou, most_likely
 
 
@@ -37,7 +38,7 @@ class Iterations:
 
 @torch.no_grad()
 def watch(
-    crf: CRFRNN,
+    crf: CRFRNN | GuidedCRF,
     unary: Tensor,
     image: Tensor,
     classes: Sequence[str],

@@ -32,7 +32,8 @@ def comparison_page(
         sections: headings and what stands below them; all comparisons have the same columns.
         classes: names of the labels.
         scores: of the columns over all images.
-        texts: title, count (of images), before and after (columns the gain is between), facts (names and words).
+        texts: title, differences (text by column), count (of images), before and after (columns the gain is between),
+            facts (names and words).
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     every = [each for comparisons in sections.values() for each in comparisons]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from crfrnn import CRFRNN
 from crfrnn.data import VOID, Sample, voc_palette
+from crfrnn.nets import GuidedCRF
 from eval.pictures.course import COLUMNS, Scale, Strip, course
 from eval.pictures.figures import overlay
 from eval.scoring.metrics import image_mean_iou
@@ -69,7 +70,7 @@ def sheet(
     sample: Sample,
     unary: Tensor,
     prediction: Tensor,
-    crf: CRFRNN | None,
+    crf: CRFRNN | GuidedCRF | None,
     classes: Sequence[str],
     shown: Sequence[str],
 ) -> Tensor:

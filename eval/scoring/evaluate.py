@@ -90,6 +90,16 @@ def _unary(model: SegmentationModel, image: Tensor, name: str, num_labels: int, 
     return restrict(unary, allowed)
 
 
+def all_of(*observers: Observer) -> Observer:
+    """An observer that calls others in their order."""
+
+    def observer(sample: Sample, unary: Tensor, labels: dict[str, Tensor]) -> None:
+        for each in observers:
+            each(sample, unary, labels)
+
+    return observer
+
+
 def evenly_spaced(names: Sequence[str], count: int) -> list[str]:
     """`count` of `names`, evenly spaced; all where there are fewer."""
     count = min(count, len(names))

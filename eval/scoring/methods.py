@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from crfrnn import CRFRNN
+from crfrnn.nets import GuidedCRF
 from eval.scoring.metrics import most_likely
 
 
@@ -27,7 +28,7 @@ def network_alone(name: str = "network") -> Method:
     return Method((name,), lambda unary, image: (unary,))
 
 
-def with_crf(crf: CRFRNN, rows: Mapping[int, str]) -> Method:
+def with_crf(crf: CRFRNN | GuidedCRF, rows: Mapping[int, str]) -> Method:
     """`crf` after every number of iterations T in `rows` (T -> name of its row).
 
     Many numbers of iterations share one run, step by step; for a few, one call for each is faster.

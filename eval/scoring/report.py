@@ -8,20 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from crfrnn._files import replacing
+from eval.scoring.counts import ImageCounts
+from eval.scoring.differences import Differences, difference_tables, difference_text
 from eval.scoring.metrics import Scores
 from eval.scoring.tables import Table
 
 JSON_NAME, TEXT_NAME = "scores.json", "scores.txt"
 
 
-def report(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> str:
-    """A table with a line per row of `scores` and one with a line per class; `subset` gets a column for its mean."""
-    return "\n\n".join(map(str, report_tables(scores, subset).values()))
+def report(scores: Mapping[str, Scores], subset: Sequence[str] = (), compared: Sequence[Differences] = ()) -> str:
+    """A table with a line per row of `scores`, those of `compared`, and one with a line per class.
+
+    `subset` gets a column for its mean.
+    """
+    between = [difference_text(compared)] if compared else []
+    return "\n\n".join([str(summary_table(scores, subset)), *between, str(class_table(scores))])
 
 
-def report_tables(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> dict[str, Table]:
+def report_tables(
+    scores: Mapping[str, Scores], subset: Sequence[str] = (), compared: Sequence[Differences] = ()
+) -> dict[str, Table]:
     """The tables of `report` by their names in files."""
-    return {"summary": summary_table(scores, subset), "classes": class_table(scores)}
+    return {"summary": summary_table(scores, subset), **difference_tables(compared), "classes": class_table(scores)}
 
 
 def summary_table(scores: Mapping[str, Scores], subset: Sequence[str] = ()) -> Table:
@@ -63,13 +71,26 @@ def _heading(name: str) -> str:
 
 
 def save_report(
-    folder: Path, scores: Mapping[str, Scores], subset: Sequence[str] = (), facts: Mapping[str, Any] | None = None
+    folder: Path,
+    scores: Mapping[str, Scores],
+    subset: Sequence[str] = (),
+    facts: Mapping[str, Any] | None = None,
+    counts: ImageCounts | None = None,
+    compared: Sequence[Differences] = (),
 ) -> None:
-    """Write the tables as scores.txt, and the `facts` of how they were made with all numbers as scores.json."""
-    plain = {name: _plain(row, subset) for name, row in scores.items()}
-    numbers = json.dumps({**(facts or {}), "unit": "percent", "scores": plain}, indent=2, allow_nan=False)
+    """Write the tables as scores.txt, and the `facts` of how they were made with all numbers as scores.json.
+
+    The counts of single images go beside it, to be compared with those of other records.
+    """
+    content: dict[str, Any] = {**(facts or {}), "unit": "percent"}
+    content["scores"] = {name: _plain(row, subset) for name, row in scores.items()}
+    if compared:
+        content["differences"] = [each.plain() for each in compared]
+    numbers = json.dumps(content, indent=2, allow_nan=False)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in ((TEXT_NAME, report(scores, subset)), (JSON_NAME, numbers)):
+    if counts is not None:
+        counts.write(folder / JSON_NAME)
+    for name, text in ((TEXT_NAME, report(scores, subset, compared)), (JSON_NAME, numbers)):
         with replacing(folder / name) as partial:
             partial.write_text(text + "\n", encoding="utf-8")
 

@@ -52,8 +52,8 @@ def from_checkpoint(
     check_labels(path, classes, dataset)
     device = next(model.parameters()).device
     methods = [network_alone(_title(name, "network alone")), _dense(name, dense, dataset.num_labels, device)]
-    if model.crf is not None:
-        methods.append(with_crf(model.crf, {10: _title(name, "CRF-RNN")}))
+    if model.layer is not None:
+        methods.append(with_crf(model.layer, {10: _title(name, "CRF-RNN")}))
     return System(lambda sample, image: infer(model, image, 0), tuple(methods), device)
 
 

@@ -9,7 +9,8 @@ The parameters of each cell are learned on the images that --sample and --draw c
 others; with `--steps 0` nothing is learned. --checkpoints scores finished models on the whole list instead; models whose
 files have the same name count as seeds of one row. Cells are kept in DIR: an interrupted command continues when it is given
 again, and a command for more cells keeps the old ones. "grid" is a kernel between the 8 nearest pixels, for
-`--normalization none`. Writes DIR/ablation.json, .txt and .png, and DIR/tensorboard.
+`--normalization none`. Paired differences show what every row has at the largest T at test over the network alone, and over
+the first row. Writes DIR/ablation.json, .txt and .png, and DIR/tensorboard; `eval.differences` takes the cells in DIR/cells.
 """
 
 import itertools
@@ -142,9 +143,9 @@ def run(options: Options, argv: Sequence[str]) -> int:
             progress.update()
         progress.close()
     facts = origin("eval.tuning.ablate", argv) | settings
-    text, table = write_report(options.out, cells, kept, facts, options.figures)
+    text, tables = write_report(options.out, cells, kept, facts, options.figures)
     print(text)
-    write_tables(options.table, {"ablation": table})
+    write_tables(options.table, tables)
     return 0
 
 

@@ -1,21 +1,21 @@
 """The cells of an ablation: what they are, how they are run, and where they are kept."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from crfrnn import CRFRNN
 from crfrnn._files import claim, read_json, replacing
 from eval.inputs.checkpoints import load_model
 from eval.inputs.crf_file import UNFIT, read_crf, write_crf
-from eval.scoring.metrics import Confusion, Scores, comparable_scores
+from eval.scoring.counts import ImageCounts, counts_path, matrices
+from eval.scoring.metrics import Scores, comparable_scores, most_likely
 from eval.scoring.record import fingerprint
 from eval.tuning.fit import Learning, fit
 from eval.tuning.scored_images import ScoredImages, ScoreSource
@@ -90,14 +90,21 @@ class Cells:
         return self.folder / f"{cell.key}.{ending}"
 
     def has(self, cell: AnyCell) -> bool:
-        """Whether the cell is finished."""
-        return self.path(cell, "json").exists()
+        """Whether the cell is finished, with counts of single images, which earlier versions did not keep."""
+        path = self.path(cell, "json")
+        return path.exists() and counts_path(path).exists()
 
-    def add(self, cell: AnyCell, classes: Sequence[str], counts: Sequence[Tensor]) -> None:
-        """Keep the confusion matrices after T = 0, 1, ... iterations."""
-        content = {"classes": list(classes), "counts": [matrix.tolist() for matrix in counts]}
-        with replacing(self.path(cell, "json")) as partial:
+    def add(self, cell: AnyCell, counts: ImageCounts) -> None:
+        """Keep the counts after T = 0, 1, ... iterations, which are their rows: of every image, and their sums."""
+        content = {"classes": list(counts.classes), "counts": [counts.total(row).tolist() for row in counts.rows]}
+        path = self.path(cell, "json")
+        counts.write(path)
+        with replacing(path) as partial:
             partial.write_text(json.dumps(content), encoding="utf-8")
+
+    def counts(self, cell: AnyCell) -> ImageCounts:
+        """Of every image. Raises as `ImageCounts.read`."""
+        return ImageCounts.read(self.path(cell, "json"))
 
     def scores(self, cell: AnyCell) -> list[Scores]:
         """Scores after T = 0, 1, ... iterations."""
@@ -133,7 +140,7 @@ class Running:
             assert model.crf is not None  # `planned` takes no others
             images = ScoredImages(replace(self.source, unaries=None, checkpoint=cell.checkpoint, sample=None))
             crf = model.crf.cpu()
-        self.kept.add(cell, images.classes, self.counts(crf, images))
+        self.kept.add(cell, self.counts(crf, images))
 
     def learned(self, cell: Learned) -> CRFRNN:
         """The CRF of a cell; from its file where only the scoring was interrupted."""
@@ -148,14 +155,20 @@ class Running:
         return read_crf(file)
 
     @torch.no_grad()
-    def counts(self, crf: CRFRNN, images: ScoredImages) -> list[Tensor]:
-        """Confusion matrices over the test images after T = 0, 1, ... iterations, from one run per image."""
+    def counts(self, crf: CRFRNN, images: ScoredImages) -> ImageCounts:
+        """Counts of the test images after T = 0, 1, ... iterations, from one run per image."""
         iterations = self.kept.settings["test_iterations"]
         total = len(images)
         count = total if self.test_images is None else min(self.test_images, total)
-        confusions = [Confusion(images.classes) for _ in range(iterations + 1)]
+        counts = ImageCounts(images.classes)
         for i in tqdm(range(count), "scoring", disable=self.quiet, leave=None, unit="image"):
             scored = images[i * total // count]
-            for state in crf.iterate(scored.unary, scored.image, num_iterations=iterations):
-                confusions[state.iteration].add_logits(state.logits, scored.truth)
-        return [confusion.counts for confusion in confusions]
+            states = crf.iterate(scored.unary, scored.image, num_iterations=iterations)
+            labels = {after(state.iteration): most_likely(state.logits) for state in states}
+            counts.add(scored.name, matrices(labels, scored.truth, len(images.classes)))
+        return counts
+
+
+def after(iterations: int) -> str:
+    """The row of the labels after so many iterations in the counts of a cell."""
+    return f"T = {iterations}"

@@ -1,4 +1,4 @@
-"""The results of an ablation: a table, a figure with error bars over seeds, TensorBoard pages and a JSON file."""
+"""The results of an ablation: tables, a figure with error bars over seeds, TensorBoard pages and a JSON file."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -12,27 +12,29 @@ from torch.utils.tensorboard import SummaryWriter
 
 from crfrnn._files import replacing
 from eval.pictures.figures import save_figure
+from eval.scoring.differences import Differences, Runs, difference_tables, difference_text, differences
 from eval.scoring.lines import NETWORK_ALONE, curve_style
 from eval.scoring.metrics import Scores
 from eval.scoring.record import write_json
 from eval.scoring.tables import Table
-from eval.tuning.ablation_cells import AnyCell, Cells, Ready
+from eval.tuning.ablation_cells import AnyCell, Cells, Ready, after
 
 NAME, COLUMNS = "ablation", 8
+NETWORK, ONLY = "network alone", "mean IoU"
 Group = dict[str, list[list[Scores]]]
 """scores by the name of a row, seed and T"""
 
 
 def write_report(
     folder: Path, cells: Sequence[AnyCell], kept: Cells, facts: Mapping[str, Any], figures: str
-) -> tuple[str, Table]:
-    """Write everything about `cells` into `folder`; returns what to print, and the table alone."""
+) -> tuple[str, dict[str, Table]]:
+    """Write everything about `cells` into `folder`; returns what to print, and the tables alone."""
     scores = {cell: kept.scores(cell) for cell in cells}
     rows: Group = {}
     for cell in cells:
         rows.setdefault(row_name(cell, cells), []).append(scores[cell])
-    found = table(rows)
-    text = f"{note(rows)}\n\n{found}"
+    found, over = table(rows), compared(cells, kept)
+    text = f"{note(rows)}\n\n{found}\n\n{difference_text(over)}"
     plain = [
         {
             **cell.values,
@@ -45,19 +47,34 @@ def write_report(
         }
         for cell in cells
     ]
-    write_json(folder / f"{NAME}.json", {**facts, "cells": plain})
+    write_json(folder / f"{NAME}.json", {**facts, "cells": plain, "differences": [each.plain() for each in over]})
     with replacing(folder / f"{NAME}.txt") as partial:
         partial.write_text(text + "\n", encoding="utf-8")
     save_figure(curves(rows), folder / f"{NAME}.{figures}")
     for cell in cells:
         write_board(folder / "tensorboard" / cell.key, cell, scores[cell])
-    return text, found
+    return text, {NAME: found, **difference_tables(over)}
+
+
+def compared(cells: Sequence[AnyCell], kept: Cells) -> list[Differences]:
+    """What every row has at the largest T over the network alone, which is that of the first row, and over the first row."""
+    last = after(kept.settings["test_iterations"])
+    counts = {cell: kept.counts(cell) for cell in cells}
+    rows: dict[str, Runs] = {}
+    for cell in cells:
+        name = row_name(cell, cells)
+        title = f"{name}, {last}" if name != ONLY else last
+        rows[title] = [*rows.get(title, []), (counts[cell], last)]
+    first = next(iter(rows))
+    networks: dict[str, Runs] = {NETWORK: [(counts, after(0)) for counts, _ in rows[first]]}
+    found = [differences(networks | rows, NETWORK)]
+    return [*found, differences(rows, first)] if len(rows) > 1 else found
 
 
 def row_name(cell: AnyCell, cells: Sequence[AnyCell]) -> str:
     """The name of a cell's row: its values on the axes that vary."""
     varied = [name for name in cell.values if len({str(other.values[name]) for other in cells}) > 1]
-    return ", ".join(f"{name} {cell.values[name]}" for name in varied) or "mean IoU"
+    return ", ".join(f"{name} {cell.values[name]}" for name in varied) or ONLY
 
 
 def mean_and_deviation(seeds: Sequence[Sequence[Scores]], iteration: int) -> tuple[float, float]:

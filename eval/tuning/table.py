@@ -3,8 +3,11 @@
 python -m eval.tuning.table --unaries SCORES.npz --data VOCdevkit --crf searched=A/crf.json matrix=B/crf.json --out OUT
 python -m eval.tuning.table --unaries SCORES.npz --data VOCdevkit --solvers --out OUT
 
-Scores every image of the list that the search and the learning leave over, given the same --sample and --draw. Writes
-OUT.json, OUT.txt and OUT.png. "seconds": processor time of one thread per image, from the lattices to the logits.
+Scores every image of the list that the search and the learning leave over, given the same --sample and --draw. Paired
+differences show what every row has over the network, and every row of --crf over the best published one. Writes OUT.json,
+OUT-counts.npz for `eval.differences`, OUT.txt and OUT.png. "seconds": processor time of one thread per image, from the
+lattices to the logits.
+
 --solvers has a row for every solver of one CRF instead of the published sets, with the free energy that each reaches and the
 share of labels that are those of mean field.
 """
@@ -30,7 +33,9 @@ from eval.inputs.crf_file import read_crf
 from eval.inputs.flags import check_counts, check_fixed_crf, check_folder, check_min_belief, check_not_negative
 from eval.pictures.figures import save_figure
 from eval.pictures.formats import FigureFormat
-from eval.scoring.metrics import Confusion, Scores, check_classes
+from eval.scoring.counts import ImageCounts, matrices
+from eval.scoring.differences import Differences, difference_tables, difference_text, of_rows
+from eval.scoring.metrics import Scores, check_classes, comparable_scores, most_likely
 from eval.scoring.record import origin, write_json
 from eval.scoring.tables import Table, TableFile, check_table, write_tables
 from eval.tuning.scored_images import ScoredImages, ScoreSource
@@ -93,26 +98,31 @@ def run(options: Options, argv: Sequence[str]) -> int:
     for layer in layers.values():
         layer.min_belief, layer.message_tolerance = options.min_belief, options.message_tolerance
     labeling = Labeling(images, layers, layers[REFERENCE] if options.solvers else None)
-    confusions = {name: Confusion(images.classes) for name in (NETWORK, *layers)}
-    means: dict[str, dict[str, float]] = {name: defaultdict(float) for name in confusions}
+    means: dict[str, dict[str, float]] = {name: defaultdict(float) for name in (NETWORK, *layers)}
+    counts = ImageCounts(images.classes)
     with Workers(labeling, options.workers) as workers:
-        for counts in tqdm(workers.map(range(len(images))), "images", len(images), unit="image"):
-            for name, (matrix, figures) in counts.items():
-                confusions[name].add(matrix)
+        found = tqdm(workers.map(range(len(images))), "images", len(images), unit="image")
+        for image, results in zip(images.names, found, strict=True):
+            counts.add(image, {name: matrix for name, (matrix, _) in results.items()})
+            for name, (_, figures) in results.items():
                 for figure, value in figures.items():
                     means[name][figure] += value / len(images)
-    scores = {name: confusion.scores() for name, confusion in confusions.items()}
-    rows = table(scores, means, options.subset)
+    scores = {name: comparable_scores(counts.total(name), images.classes) for name in means}
+    rows, compared = table(scores, means, options.subset), differences(scores, counts, options.subset)
     facts = origin("eval.tuning.table", argv) | {
         "images": images.names,
         "rows": {name: plain(row, options.subset) | means[name] for name, row in scores.items()},
+        "differences": [each.plain() for each in compared],
     }
-    write_json(options.out.with_name(options.out.name + ".json"), facts)
+    record = options.out.with_name(options.out.name + ".json")
+    counts.write(record)
+    write_json(record, facts)
+    text = f"{rows}\n\n{difference_text(compared)}"
     with replacing(options.out.with_name(options.out.name + ".txt")) as partial:
-        partial.write_text(f"{rows}\n", encoding="utf-8")
-    save_figure(gains(scores), options.out.with_name(f"{options.out.name}.{options.figures}"))
-    print(f"{len(images)} images, percent\n\n{rows}")
-    write_tables(options.table, {"table": rows})
+        partial.write_text(f"{text}\n", encoding="utf-8")
+    save_figure(bars(compared[0]), options.out.with_name(f"{options.out.name}.{options.figures}"))
+    print(f"{len(images)} images, percent\n\n{text}")
+    write_tables(options.table, {"table": rows, **difference_tables(compared)})
     return 0
 
 
@@ -151,23 +161,21 @@ class Labeling:
             began = time.process_time()
             logits = scored.unary if name == NETWORK else self.layers[name](scored.unary, scored.image)
             seconds = time.process_time() - began
-            confusion = Confusion(self.images.classes)
-            confusion.add_logits(logits, scored.truth)
-            results[name] = (confusion.counts, {"seconds": seconds})
+            counted = matrices({name: most_likely(logits)}, scored.truth, len(self.images.classes))
+            results[name] = (counted[name], {"seconds": seconds})
             if comparison is not None:
                 results[name][1].update(comparison.figures(logits))
         return results
 
 
 def table(scores: Mapping[str, Scores], means: Mapping[str, Mapping[str, float]], classes: Sequence[str]) -> Table:
-    """A row for every way, with its gain over the network alone."""
+    """A row for every way."""
     subset = [f"mean IoU\nof {len(classes)}"] if classes else []
-    header = ["percent", "mean\nIoU", "gain", *subset, "pixel\naccuracy", "class\naccuracy", "seconds"]
+    header = ["percent", "mean\nIoU", *subset, "pixel\naccuracy", "class\naccuracy", "seconds"]
     header += [title for figure, (title, _) in COLUMNS.items() if figure in means[NETWORK]]
     rows = []
     for name, row in scores.items():
-        numbers = [row.mean_iou, row.mean_iou - scores[NETWORK].mean_iou]
-        numbers += [row.mean_over(classes)] if classes else []
+        numbers = [row.mean_iou, *([row.mean_over(classes)] if classes else [])]
         cells = [f"{number:.2f}" for number in (*numbers, row.pixel_accuracy, row.class_accuracy)]
         more = [f"{means[name][figure]:.{digits}f}" for figure, (_, digits) in COLUMNS.items() if figure in means[name]]
         rows.append([name, *cells, "-" if name == NETWORK else f"{means[name]['seconds']:.3f}", *more])
@@ -186,17 +194,30 @@ def plain(row: Scores, classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def gains(scores: Mapping[str, Scores]) -> Figure:
-    """Bars: points of mean IoU over the network alone; published parameters in gray."""
-    rows = [(name, row.mean_iou - scores[NETWORK].mean_iou) for name, row in scores.items() if name != NETWORK]
-    names, points = zip(*reversed(rows), strict=True)
+def differences(scores: Mapping[str, Scores], counts: ImageCounts, classes: Sequence[str]) -> list[Differences]:
+    """Of all rows from the network alone, and of the others from the best published one, or from mean field."""
+    published = [name for name in PUBLISHED if name in scores]
+    best = max(published, key=lambda name: scores[name].mean_iou) if published else REFERENCE
+    own = [name for name in scores if name not in (NETWORK, best, *published)]
+    found = [of_rows(counts, NETWORK, classes)]
+    return [*found, of_rows(counts, best, classes, own)] if own else found
+
+
+def bars(compared: Differences) -> Figure:
+    """Points of mean IoU over the network alone, with their intervals; published parameters in gray."""
+    rows = [(name, found) for name, row in compared.rows.items() if (found := row["mean IoU"]) is not None]
+    names = [name for name, _ in reversed(rows)]
+    points = [found.points for _, found in reversed(rows)]
     figure = Figure(figsize=(8, 1.2 + 0.32 * len(rows)), dpi=130, layout="constrained")
     axes = figure.add_subplot()
-    bars = axes.barh(names, points, color=["0.6" if name in PUBLISHED else "tab:blue" for name in names])
-    axes.bar_label(bars, [f"{value:+.2f}" for value in points], padding=3)
+    shown = axes.barh(names, points, color=["0.6" if name in PUBLISHED else "tab:blue" for name in names])
+    for place, (_, found) in enumerate(reversed(rows)):
+        if found.images is not None:
+            axes.plot(found.images, [place, place], color="black", linewidth=1.2, marker="|")
+    axes.bar_label(shown, [f"{value:+.2f}" for value in points], label_type="center")
     axes.margins(x=0.12)
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel(f"points of mean IoU over the network alone ({scores[NETWORK].mean_iou:.2f}); gray: published")
+    axes.set_xlabel(f"points of mean IoU over {compared.reference}, lines: 95 % interval; gray: published")
     return figure
 
 

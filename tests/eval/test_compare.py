@@ -14,6 +14,7 @@ from PIL import Image
 
 from crfrnn import CRFRNN
 from eval.compare import main
+from eval.scoring.counts import ImageCounts
 
 
 class Page(HTMLParser):
@@ -49,7 +50,7 @@ def test_a_checkpoint_beside_stored_scores(
     assert main([*arguments.split(), "--table", str(tmp_path / "compare.tex"), "--figures", "pdf"]) == 0
     assert (tmp_path / "compare.tex").read_text().startswith("\\begin{tabular}{lrrrrr}\n\\toprule\n")
     assert {path.name for path in out.iterdir()} == {
-        "index.html", "compare.json", "best.pdf", "median.pdf", "worst.pdf"
+        "index.html", "compare.json", "compare-counts.npz", "best.pdf", "median.pdf", "worst.pdf"
     }  # fmt: skip
     facts = json.loads((out / "compare.json").read_text())
     columns = [
@@ -60,6 +61,11 @@ def test_a_checkpoint_beside_stored_scores(
     assert facts["gain"] == "other: network + dense CRF less net: network alone"
     assert str(tmp_path) not in json.dumps(facts)
     assert len(facts["images"]) == 4
+    (over,) = facts["differences"]
+    assert (over["reference"], list(over["rows"])) == (columns[0], columns[1:])
+    points = facts["scores"][columns[2]]["mean_iou"] - facts["scores"][columns[0]]["mean_iou"]
+    assert over["rows"][columns[2]]["mean IoU"]["points"] == pytest.approx(points)
+    assert ImageCounts.read(out / "compare.json").rows == columns
     gains = [image["gain"] for image in facts["images"].values()]
     assert gains == sorted(gains, reverse=True)
     text = (out / "index.html").read_text()
@@ -70,6 +76,8 @@ def test_a_checkpoint_beside_stored_scores(
     assert len(page.pictures) == 3 * (5 + 2) * 2  # images, columns beside input and truth, each with its close-up
     assert str(tmp_path) not in text
     order = list(facts["images"])
+    low, high = over["rows"][columns[2]]["mean IoU"]["images"]
+    assert f"<td>{points:+.2f} [{low:.2f}, {high:.2f}]</td>" in text
     assert re.findall(r"<h3>(\w), gain", text) == [order[0], order[1], order[3]]
 
 
@@ -77,7 +85,12 @@ def test_two_columns_of_all_images(voc: Path, scores: Path, tmp_path: Path) -> N
     (voc / "classes.txt").write_text("background\n<b>cat</b>\ndog")
     arguments = ["--data", str(voc), "--out", str(tmp_path / "out"), "--scores", str(scores)]
     assert main([*arguments, "--columns", "network + dense CRF", "network alone"]) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"index.html", "compare.json", "all.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "index.html",
+        "compare.json",
+        "compare-counts.npz",
+        "all.png",
+    }
     text = (tmp_path / "out" / "index.html").read_text()
     assert len(Page(text).pictures) == 4 * 4 * 2
     assert "<b>cat" not in text  # names are text, whatever is in them

@@ -18,6 +18,7 @@ from eval.inputs.crf_file import write_crf
 from eval.pictures.figures import Example, panel
 from eval.run import main
 from eval.scoring.borders import Trimap
+from eval.scoring.counts import ImageCounts
 from eval.scoring.evaluate import evaluate, evenly_spaced
 from eval.scoring.methods import with_crf
 from tests.csv_cells import cells
@@ -51,6 +52,14 @@ def test_checkpoint_with_a_crf(
         assert found["pixel_accuracy"] == wanted.pixel_accuracy
         assert found["iou"] == wanted.iou
 
+    (over,) = content["differences"]
+    assert (over["reference"], list(over["rows"])) == ("network", rows[1:])
+    for measure, key in (("mean IoU", "mean_iou"), ("mean IoU\nof 2", "subset_mean_iou")):
+        points = content["scores"][rows[4]][key] - content["scores"]["network"][key]
+        assert over["rows"][rows[4]][measure]["points"] == pytest.approx(points)
+    counts = ImageCounts.read(out / "scores.json")
+    assert (counts.images, counts.rows) == (list("abcd"), rows)
+    assert over["rows"]["CRF-RNN T=0"]["mean IoU"]["images"] == [0.0, 0.0]  # it is the network
     assert content["command"] == f"python -m eval.run {' '.join(arguments)}"
     assert (content["list"], content["images"], content["images_in_list"]) == ("val", 4, 4)
     assert (content["subset"], content["dense_crf"]["theta_beta"]) == (["cat", "dog"], 80.0)

@@ -8,6 +8,7 @@ import torch
 
 from crfrnn.data import Sample, open_set
 from eval.gains import close_up, label_set, pick
+from eval.scoring.bootstrap import mean_iou
 from eval.scoring.methods import network_alone
 from eval.scoring.systems import System
 
@@ -27,7 +28,7 @@ def guess() -> Callable[..., System]:
 
 def test_scores_of_single_images_and_of_the_set(voc: Path, guess: Callable) -> None:
     dataset = open_set(voc, "val")
-    results, scores = label_set([guess("zero", 0), guess("two", 2)], dataset, [1, 3], ["two", "zero"])
+    results, scores, counts = label_set([guess("zero", 0), guess("two", 2)], dataset, [1, 3], ["two", "zero"])
     assert [(result.index, result.name) for result in results] == [(1, "b"), (3, "d")]
     right = total = 0
     for result in results:
@@ -38,6 +39,8 @@ def test_scores_of_single_images_and_of_the_set(voc: Path, guess: Callable) -> N
         right, total = right + own, total + counted
     assert scores["two"].mean_iou == pytest.approx(100 * right / total / 3)
     assert list(scores) == ["two", "zero"]
+    assert (counts.images, counts.rows) == (["b", "d"], ["two", "zero"])
+    assert mean_iou(counts.areas("two")) == pytest.approx(scores["two"].mean_iou)
 
 
 def test_the_choice_of_images() -> None:

@@ -1,6 +1,8 @@
 """A data set of a few tiny pictures, runs over it, and what they leave."""
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from crfrnn.data import make_toy
 from crfrnn.nets import load_checkpoint
 from tests.threads import threads
 from tests.train.children import without_pictures
+from train.folder import plain
+from train.recipes import RECIPES
 from train.run import main
 
 
@@ -33,11 +37,21 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def arguments(toy: Path) -> Callable[..., list[str]]:
+def two_stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy recipe with its first two stages, the network alone and jointly, as a file."""
+    stages = {name: RECIPES["toy"].stages[name] for name in ("network", "joint")}
+    path = tmp_path_factory.mktemp("recipe") / "toy" / "recipe.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(plain(replace(RECIPES["toy"], stages=stages))))
+    return path
+
+
+@pytest.fixture(scope="session")
+def arguments(toy: Path, two_stages: Path) -> Callable[..., list[str]]:
     """The command line of a run of six and four steps on crops of 33 pixels."""
 
     def make(out: Path, *more: str) -> list[str]:
-        text = f"""--data {toy} --out {out} --width 0.03 --workers 0
+        text = f"""--data {toy} --recipe {two_stages} --out {out} --width 0.03 --workers 0
             --stages.network.steps 6 --stages.network.batch-size 2 --stages.network.crop 33
             --stages.network.save-every 2 --stages.network.validate-every 3
             --stages.joint.steps 4 --stages.joint.batch-size 2 --stages.joint.crop 33 --stages.joint.save-every 2"""
@@ -70,8 +84,9 @@ def assert_same_run() -> Callable[[Path, Path], None]:
             assert [key for key in theirs["model"] if not torch.equal(ours["model"][key], theirs["model"][key])] == []
         momentum, expected = (content["training"]["optimizer"]["state"] for content in (ours, theirs))
         assert momentum.keys() == expected.keys()
-        for key in expected:
-            assert torch.equal(momentum[key]["momentum_buffer"], expected[key]["momentum_buffer"])
+        for key, wanted_state in expected.items():
+            assert momentum[key].keys() == wanted_state.keys()
+            assert all(torch.equal(momentum[key][kind], tensor) for kind, tensor in wanted_state.items())
         assert lines(got) == lines(wanted)
 
     return check

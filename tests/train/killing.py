@@ -31,7 +31,7 @@ def die_at_the_first_step() -> None:
 def arguments(data: Path, out: Path, steps: int) -> list[str]:
     """A run of two stages, with checkpoints and validations at steps that are no multiples of one another."""
     shared = ["batch-size", "2", "crop", "33", "save-every", "3", "validate-every", "7", "keep-every", "10"]
-    argv = f"--data {data} --out {out} --width 0.03 --workers 1".split()
+    argv = f"--data {data} --out {out} --width 0.03 --workers 1 --only network joint".split()
     for stage in ("network", "joint"):
         for name, value in [*zip(shared[::2], shared[1::2], strict=True), ("steps", str(steps))]:
             argv += [f"--stages.{stage}.{name}", value]

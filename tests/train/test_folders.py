@@ -29,6 +29,7 @@ SMALL = [
     *("--width", "0.03", "--workers", "0"),
     *("--stages.network.steps", "2", "--stages.network.batch-size", "2", "--stages.network.crop", "33"),
     *("--stages.joint.steps", "2", "--stages.joint.batch-size", "2", "--stages.joint.crop", "33"),
+    *("--stages.crf.steps", "1", "--stages.crf.batch-size", "1", "--stages.crf.crop", "33"),
     *("--stages.network.validate-every", "0", "--stages.joint.validate-every", "0"),
 ]
 COMMANDS = {"train.run": train.run.main, "eval.run": eval.run.main, "eval.segment": eval.segment.main}

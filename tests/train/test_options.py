@@ -32,7 +32,7 @@ def test_the_published_schedules() -> None:
         assert (*found, stage.weight_decay, stage.crop, stage.loss_stride) == wanted
     assert (voc.last_layer_multiplier, msc.last_layer_multiplier) == (10.0, 1.0)
     fcn = RECIPES["voc_fcn8s"].stages
-    assert [stage.lr for stage in fcn.values()] == [1e-10, 1e-12, 1e-14, 1e-13]
+    assert [stage.lr for stage in fcn.values()] == [1e-10, 1e-12, 1e-14, 1e-13, 1e-13]
     joint = fcn["joint"]
     assert joint.lr * joint.kernel_weight_multiplier == pytest.approx(1e-9)
     assert joint.lr * joint.compatibility_multiplier == pytest.approx(1e-10)
@@ -80,5 +80,6 @@ def test_a_run_says_what_it_changes_in_its_recipe(tmp_path: Path) -> None:
     assert headline(run, argv).splitlines() == [  # type: ignore[arg-type]
         f"recipe voc; all fields are in {tmp_path / 'recipe.json'}",
         f"  stages.joint.steps: 7 (in the recipe {steps})",
+        f"  stages.control.steps: 7 (in the recipe {steps})",  # which is like the joint stage
         "  width: 0.5 (in the recipe 1.0)",
     ]

@@ -53,7 +53,8 @@ def arguments(root: Path) -> Callable[..., list[str]]:
             --width 0.03 --workers 0 --parts.classes cat cow --parts.side 24 --parts.smallest 8
             --stages.network.steps 3 --stages.network.batch-size 2 --stages.network.crop 33 --stages.network.save-every 1
             --stages.joint.steps 2 --stages.joint.batch-size 2 --stages.joint.crop 33 --stages.joint.lr 0.01
-            --stages.network.schedule poly --stages.network.validate-every 0 --stages.joint.validate-every 0"""
+            --only network joint --stages.network.schedule poly
+            --stages.network.validate-every 0 --stages.joint.validate-every 0"""
         return [*text.split(), *more]
 
     return make
@@ -168,4 +169,4 @@ def test_recipes_have_the_bandwidth_of_parts(name: str) -> None:
     assert recipe.crf.compatibility == "adjacency"
     assert 9 <= recipe.crf.theta_alpha <= 21
     assert recipe.dense_crf.theta_alpha == recipe.crf.theta_alpha
-    assert list(recipe.stages) == ["network", "joint"]
+    assert list(recipe.stages) == ["network", "joint", "control"]

@@ -26,7 +26,7 @@ def test_a_run_leaves_everything_it_promises(uninterrupted: Path, weights: Calla
     names = {path.name for path in uninterrupted.iterdir()}
     assert names == {
         "network.pt", "joint.pt", "network-best.pt", "joint-best.pt", "last.pt", "recipe.json", "log.txt", "scores.json",
-        "scores.txt", "pictures.png", "tensorboard",
+        "scores-counts.npz", "scores.txt", "pictures.png", "tensorboard",
     }  # fmt: skip
     scores = json.loads((uninterrupted / "scores.json").read_text())
     assert list(scores["scores"]) == [

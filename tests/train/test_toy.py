@@ -9,7 +9,7 @@ from train.run import main
 
 def test_joint_training_improves_on_the_network(tmp_path: Path) -> None:
     data = make_toy(tmp_path / "toy", num_train=150, num_val=20)
-    steps = "--stages.network.steps 400 --stages.joint.steps 150"
+    steps = "--only network joint --stages.network.steps 400 --stages.joint.steps 150"
     assert main(["--data", str(data), "--out", str(tmp_path / "run"), *steps.split()]) == 0
     scores = json.loads((tmp_path / "run" / "scores.json").read_text())["scores"]
     network, joint = scores["network alone"], scores["CRF-RNN, T = 5"]

@@ -34,6 +34,14 @@ def bandwidth_names(kernel: Kernel) -> list[str]:
     return names
 
 
+def write_groups(writer: SummaryWriter, norms: Mapping[str, float], rates: Mapping[str, float], step: int) -> None:
+    """Norm of the gradient and rate of every group of parameters."""
+    for group, norm in norms.items():
+        writer.add_scalar(f"gradient norm/{group}", norm, step)
+    for group, rate in rates.items():
+        writer.add_scalar(f"rate/{group}", rate, step)
+
+
 def write_scores(writer: SummaryWriter, scores: Mapping[str, Scores], step: int) -> None:
     """Mean IoU, accuracies and IoU by class of every row; absent classes are left out."""
     for row, values in scores.items():

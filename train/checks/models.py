@@ -9,7 +9,8 @@ import torch
 from crfrnn.nets import SegmentationModel
 from crfrnn.nets.functions import is_own
 from train.recipes import Stage
-from train.start import build_crf, freeze, origin, previous, take_over
+from train.recipes.order import previous
+from train.start import build_crf, freeze, origin, take_over
 from train.state import Run
 from train.steps.mixture import shares
 from train.steps.optimizer import build_optimizer
@@ -38,7 +39,7 @@ def check_models(run: Run, names: Sequence[str], init: str | None) -> dict[str, 
     for name in names:
         stage = run.recipe.stages[name]
         shares(stage, run.group.world, name)
-        before = previous(run, name)
+        before = previous(run.recipe.stages, name)
         foreign = is_own(stage.network or run.recipe.network)
         with nullcontext() if foreign else torch.device("meta"):  # code of others may not know tensors without memory
             crf = None
@@ -54,8 +55,9 @@ def check_models(run: Run, names: Sequence[str], init: str | None) -> dict[str, 
         freeze(models[name], stage, name)
         optimizer = build_optimizer(models[name], stage, name)
         learned = sum(number_of_bytes(group["params"]) for group in optimizer.param_groups)
+        moments = 2 if stage.optimizer == "adam" else int(stage.momentum > 0)
         own = number_of_bytes(models[name].state_dict().values())
-        sizes[name] = Size(own, own + (learned if stage.momentum else 0) + (own if stage.ema else 0))
+        sizes[name] = Size(own, own + moments * learned + (own if stage.ema else 0))
     return sizes
 
 

@@ -21,7 +21,7 @@ from train.recipes import (
     weak_image,
     weak_scribble,
 )
-from train.recipes.schema import Crf, CrfLoss, EStep, Recipe, Source, Stage
+from train.recipes.schema import Crf, CrfLoss, EStep, Loss, Recipe, Source, Stage
 
 RECIPES = {
     "toy": toy.RECIPE,
@@ -45,4 +45,4 @@ RECIPES = {
     "parts_aeroplane": parts_aeroplane.RECIPE,
 }
 
-__all__ = ["RECIPES", "Crf", "CrfLoss", "EStep", "Recipe", "Source", "Stage"]
+__all__ = ["RECIPES", "Crf", "CrfLoss", "EStep", "Loss", "Recipe", "Source", "Stage"]

@@ -7,7 +7,8 @@ from typing import Any
 
 from crfrnn.parts import Parts
 from crfrnn.presets import FixedCRF
-from train.recipes.schema import Crf, CrfLoss, EStep, Recipe, Source, Stage
+from train.recipes.order import check_likes
+from train.recipes.schema import Crf, CrfLoss, EStep, Loss, Recipe, Source, Stage
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ LIMITS: dict[type, dict[str, Limits]] = {
         "kernel_weight_multiplier": FACTOR,
         "compatibility_multiplier": FACTOR,
         "bandwidth_multiplier": FACTOR,
+        "guide_multiplier": FACTOR,
+        "crf_decay": FACTOR,
         "momentum": SHARE,
         "weight_decay": FACTOR,
         "clip": POSITIVE,
@@ -72,6 +75,7 @@ LIMITS: dict[type, dict[str, Limits]] = {
         "validate_every": COUNT_OR_NONE,
         "patience": COUNT_OR_NONE,
     },
+    Loss: {"cross_entropy": FACTOR, "temperature": Limits(0.01, 100), "jaccard": FACTOR, "lovasz": FACTOR},
     Source: {"count": COUNT, "weight": POSITIVE},
     EStep: {
         "foreground_bias": FACTOR,
@@ -88,6 +92,7 @@ LIMITS: dict[type, dict[str, Limits]] = {
         "appearance_weight": WEIGHT,
         "smoothness_weight": WEIGHT,
         "num_iterations": Limits(1, 1000),
+        "guide_channels": Limits(0, 5),
         "damping": SHARE,
     },
     FixedCRF: {
@@ -116,6 +121,7 @@ def check_recipe(recipe: Recipe) -> None:
         for source in stage.mixture:
             if not re.fullmatch(r"\w[\w-]*", source):
                 raise ValueError(f"a source of stage {name!r} is called {source!r}; wanted letters, digits, - and _")
+    check_likes(recipe.stages)
     check_numbers(recipe)
     for name, usual in (("damping", 0), ("gradient", "unrolled")):
         value = getattr(recipe.crf, name)
@@ -124,6 +130,12 @@ def check_recipe(recipe: Recipe) -> None:
     for name, stage in recipe.stages.items():
         if stage.scale[0] > stage.scale[1]:
             raise ValueError(f"{flag(f'stages.{name}.scale')} is {show(stage.scale)}; wanted the lower number first")
+        terms = stage.loss
+        if not any((terms.cross_entropy, terms.jaccard, terms.lovasz)):
+            raise ValueError(
+                f"{flag(f'stages.{name}.loss.cross_entropy')} is 0, and so are jaccard and lovasz beside it; wanted one "
+                "of them above 0"
+            )
         if stage.patience and not stage.validate_every:
             raise ValueError(
                 f"{flag(f'stages.{name}.patience')} is {stage.patience}, but only the end of the stage is scored; set "

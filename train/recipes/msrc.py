@@ -12,35 +12,31 @@ Score      not run yet; dense CRFs on features of the time reach 86.0 pixel and 
 Images are 320 x 213. Pixel and class accuracy are what is published here ("global" and "average").
 """
 
+from dataclasses import replace
+
 from train.recipes.schema import Crf, Recipe, Stage
+
+CRF = Stage(
+    steps=300,
+    batch_size=4,
+    lr=0.0001,
+    trains="crf",
+    scale=(0.75, 1.25),
+    crop=257,
+    loss_stride=1,
+    kernel_weight_multiplier=100.0,
+)
+JOINT = replace(CRF, steps=500, trains="joint", start="network", validate_every=250)
 
 RECIPE = Recipe(
     stages={
         "network": Stage(
             steps=2000, batch_size=10, lr=0.001, warmup=20, scale=(0.75, 1.25), crop=257, validate_every=500
         ),
-        "crf": Stage(
-            steps=300,
-            batch_size=4,
-            lr=0.0001,
-            trains="crf",
-            scale=(0.75, 1.25),
-            crop=257,
-            loss_stride=1,
-            kernel_weight_multiplier=100.0,
-        ),
-        "joint": Stage(
-            steps=500,
-            batch_size=4,
-            lr=0.0001,
-            trains="joint",
-            start="network",
-            scale=(0.75, 1.25),
-            crop=257,
-            loss_stride=1,
-            kernel_weight_multiplier=100.0,
-            validate_every=250,
-        ),
+        "crf": CRF,
+        "joint": JOINT,
+        "control": replace(JOINT, trains="network", like="joint"),
+        "control-crf": replace(CRF, start="control", like="crf"),
     },
     crf=Crf(theta_alpha=61.0, theta_beta=11.0, theta_gamma=1.0),
     train_list="Train",

@@ -20,4 +20,8 @@ from train.recipes.schema import Recipe
 NETWORK = replace(voc_small.NETWORK, steps=1000, crop=257, validate_every=0)
 JOINT = replace(voc_small.JOINT, steps=100, crop=257)
 
-RECIPE: Recipe = replace(msrc.RECIPE, stages={"network": NETWORK, "joint": JOINT}, input_scale=0.75, workers=1)
+CONTROL = replace(JOINT, trains="network", like="joint")
+
+RECIPE: Recipe = replace(
+    msrc.RECIPE, stages={"network": NETWORK, "joint": JOINT, "control": CONTROL}, input_scale=0.75, workers=1
+)

@@ -12,6 +12,8 @@ Annotations_Part lies beside JPEGImages. The position bandwidth is 13 pixels, as
 what is 50 pixels away says little about them. Label penalties begin lower for parts that touch.
 """
 
+from dataclasses import replace
+
 from crfrnn.parts import Parts
 from crfrnn.presets import PARTS_CRF
 from train.recipes.schema import Crf, Recipe, Stage
@@ -24,6 +26,7 @@ JOINT = Stage(
     batch_size=4,
     lr=0.0001,
     trains="joint",
+    start="network",
     scale=(0.75, 1.25),
     loss_stride=1,
     kernel_weight_multiplier=100.0,
@@ -32,7 +35,7 @@ JOINT = Stage(
 )
 
 RECIPE = Recipe(
-    stages={"network": NETWORK, "joint": JOINT},
+    stages={"network": NETWORK, "joint": JOINT, "control": replace(JOINT, trains="network", like="joint")},
     crf=Crf(theta_alpha=13.0, theta_beta=3.0, theta_gamma=3.0, compatibility="adjacency"),
     dense_crf=PARTS_CRF,
     parts=Parts(classes=("person",), merge="coarse"),

@@ -63,11 +63,28 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Loss:
+    """What a stage minimizes where the labels of pixels are known."""
+
+    cross_entropy: float = 1.0
+    """weight of the cross-entropy, a mean over pixels"""
+    temperature: float = 1.0
+    """what it divides the logits by. Those of mean field are over-confident: their cross-entropy falls with smaller kernel
+    weights, whether or not the labels get better, unless they are divided by about 2"""
+    learn_temperature: bool = False
+    """whether the temperature is learned, too; it is no part of the model"""
+    jaccard: float = 0.0
+    """weight of 1 - I / U over the labels of an image, in probabilities (soft Jaccard); see crfrnn.losses"""
+    lovasz: float = 0.0
+    """weight of the Lovasz-softmax loss, likewise"""
+
+
+@dataclass(frozen=True)
 class Stage:
-    """One stage of SGD with momentum. Rates are those of the trunk; the others are multiples of it."""
+    """One stage of training. Rates are those of the trunk; the others are multiples of it."""
 
     steps: int
-    """steps of SGD in this stage"""
+    """steps of the optimizer in this stage"""
     batch_size: int
     """images per step, over all processes, accumulated passes and sources"""
     lr: float
@@ -76,6 +93,9 @@ class Stage:
     """the network without a CRF, the parameters of the CRF on a frozen network, or both"""
     start: str | None = None
     """the earlier stage this one begins from; None for the one before it"""
+    like: str | None = None
+    """the stage that this one is like: it has all fields of that one but trains, start and this. One that trains the network
+    alone and is like one that trains jointly is its control: it differs in nothing but the CRF"""
     network: str | None = None
     """network of this stage; None for that of the recipe"""
     mixture: Mapping[str, Source] = field(default_factory=dict)
@@ -102,12 +122,20 @@ class Stage:
     """rate of the CRF's label compatibility over that of the trunk"""
     bandwidth_multiplier: float = 1.0
     """rate of the logarithms of the CRF's bandwidths over that of the trunk"""
+    guide_multiplier: float = 1.0
+    """rate of the learned guide over that of the trunk"""
+    crf_decay: float = 0.0
+    """pulls the parameters of the CRF and the learned guide towards what the stage begins with: this, times the
+    difference, is added to their gradients"""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """Adam takes steps of about the rate, whatever the size of the gradient"""
     momentum: float = 0.9
-    """share of the last step in the next one"""
+    """share of the last step in the next one; of the last gradients in Adam's mean of them"""
     weight_decay: float = 5e-4
     """on the weights of the network; biases and CRF parameters have none"""
     clip: float | None = 10.0
     """largest norm of the gradient of each group of parameters; None for no limit"""
+    loss: Loss = field(default_factory=Loss)
     loss_stride: int = 8
     """the loss looks at one label in this many along each axis; 1 is full resolution"""
     normalize_loss: bool = True
@@ -152,6 +180,11 @@ class Crf:
     """whether the bandwidths are learned, too"""
     num_iterations: int = 5
     """mean-field iterations T in training; any T can be asked for afterwards"""
+    normalization: Literal["after", "before", "symmetric", "none"] = "after"
+    """where the kernels are normalized; CRF-RNN divides after filtering"""
+    guide_channels: int = 0
+    """3 to 5: the appearance kernel looks at as many channels of a learned guide, which begins as the colors of the image;
+    0: at the colors. See crfrnn.nets.guide"""
     compatibility: Literal["potts", "adjacency"] = "potts"
     """what the label compatibility starts from: Potts, or less for labels that touch in the masks of the training list"""
     solver: Literal["mean_field", "frank_wolfe"] = "mean_field"

@@ -8,25 +8,24 @@ Duration   not run yet
 Score      not run yet; published on val, mean IoU: network 62.3, with a dense CRF 67.6 (DeepLab-LargeFOV)
 
 6,000 steps of 30 images at 0.001, a tenth every 2,000. The rates of the joint stage are ours: those of CRF-RNN belong to a
-sum over the pixels of whole images (see voc_fcn8s). Both later stages begin from the network, so that they can be compared.
+sum over the pixels of whole images (see voc_fcn8s). All later stages but the last
+begin from the network, so that they can be compared.
 """
 
+from dataclasses import replace
+
 from train.recipes.schema import Recipe, Stage
+
+CRF = Stage(steps=1000, batch_size=4, lr=0.0001, trains="crf", loss_stride=1, kernel_weight_multiplier=100.0)
+JOINT = replace(CRF, steps=4000, trains="joint", start="network", validate_every=1000)
 
 RECIPE = Recipe(
     stages={
         "network": Stage(steps=6000, batch_size=30, lr=0.001, schedule="step", step_size=2000, validate_every=1000),
-        "crf": Stage(steps=1000, batch_size=4, lr=0.0001, trains="crf", loss_stride=1, kernel_weight_multiplier=100.0),
-        "joint": Stage(
-            steps=4000,
-            batch_size=4,
-            lr=0.0001,
-            trains="joint",
-            start="network",
-            loss_stride=1,
-            kernel_weight_multiplier=100.0,
-            validate_every=1000,
-        ),
+        "crf": CRF,
+        "joint": JOINT,
+        "control": replace(JOINT, trains="network", like="joint"),
+        "control-crf": replace(CRF, start="control", like="crf"),
     },
     workers=8,
 )

@@ -34,19 +34,23 @@ FCN32S = Stage(
     validate_every=20_000,
 )
 
+JOINT = replace(
+    FCN32S,
+    lr=1e-13,
+    network="fcn-8s",
+    trains="joint",
+    start="fcn8s",
+    kernel_weight_multiplier=10_000.0,
+    compatibility_multiplier=1000.0,
+)
+
 RECIPE = Recipe(
     stages={
         "fcn32s": FCN32S,
         "fcn16s": replace(FCN32S, lr=1e-12, network="fcn-16s"),
         "fcn8s": replace(FCN32S, lr=1e-14, network="fcn-8s"),
-        "joint": replace(
-            FCN32S,
-            lr=1e-13,
-            network="fcn-8s",
-            trains="joint",
-            kernel_weight_multiplier=10_000.0,
-            compatibility_multiplier=1000.0,
-        ),
+        "joint": JOINT,
+        "control": replace(JOINT, trains="network", like="joint"),
     },
     crf=Crf(kernel_weights="matrix"),
     network="fcn-8s",

@@ -18,13 +18,16 @@ from train.recipes.voc import RECIPE as VOC
 
 MSC = "deeplab-msc-largefov"
 
+JOINT = replace(VOC.stages["joint"], start="msc", network=MSC, last_layer_multiplier=1.0)
+
 RECIPE = Recipe(
     stages={
         "largefov": VOC.stages["network"],
         "msc": Stage(
             steps=6000, batch_size=30, lr=0.001, network=MSC, schedule="step", step_size=2000, last_layer_multiplier=1.0
         ),
-        "joint": replace(VOC.stages["joint"], start="msc", network=MSC, last_layer_multiplier=1.0),
+        "joint": JOINT,
+        "control": replace(JOINT, trains="network", like="joint"),
     },
     network="deeplab-largefov",
     workers=8,

@@ -49,7 +49,13 @@ JOINT = replace(
 )
 
 RECIPE = Recipe(
-    stages={"network": NETWORK, "crf": CRF, "joint": JOINT},
+    stages={
+        "network": NETWORK,
+        "crf": CRF,
+        "joint": JOINT,
+        "control": replace(JOINT, trains="network", like="joint"),
+        "control-crf": replace(CRF, start="control", like="crf"),
+    },
     input_scale=0.5,
     val_images=50,
 )

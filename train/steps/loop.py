@@ -24,7 +24,7 @@ from train.state import Progress, Run
 from train.steps.crf_loss import regularized
 from train.steps.loss import QUOTAS, StageLoss, counted, quotas, term_weights
 from train.steps.mixture import sources
-from train.steps.optimizer import build_optimizer, clip_gradients, rates, set_rates
+from train.steps.optimizer import anchors, build_optimizer, clip_gradients, pull, rates, set_rates
 from train.steps.stream import Batch, step_seed, stream
 from train.validation import validate
 
@@ -40,11 +40,15 @@ class Training:
 
     def __init__(self, run: Run, name: str, model: SegmentationModel, last: Mapping[str, Any] | None) -> None:
         self.run, self.name, self.stage, self.model = run, name, run.recipe.stages[name], model
-        self.number = list(run.recipe.stages).index(name)
-        self.optimizer = build_optimizer(model, self.stage, name)
+        self.number, self.first_step = run.chain(name), run.first_step(name)
         self.scaler = torch.amp.GradScaler(run.device.type, enabled=run.recipe.autocast == "fp16")
-        self.first_step = run.first_step(name)
         self.start = None if model.crf is None else model.crf.cell.compatibility.detach().clone()
+        self.anchors = anchors(model) if self.stage.crf_decay else {}
+        named = sources(run.recipe, self.stage)
+        self.source_names, self.sources = list(named), list(named.values())
+        stride, fixed_norms = self.stage.loss_stride, run.recipe.batch_norm == "fixed"
+        self.loss = StageLoss(model, stride, self.sources, fixed_norms, self.stage.loss).to(run.device)
+        self.optimizer = build_optimizer(model, self.stage, name, self.loss.learned)
         self.average = None
         if self.stage.ema:
             self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(self.stage.ema))
@@ -53,10 +57,7 @@ class Training:
             with continuing(run.out / LAST):
                 self.restore(last)
         self.clock = time.perf_counter()
-        named = sources(run.recipe, self.stage)
-        self.source_names, self.sources = list(named), list(named.values())
         self.sets = run.sets.get(name) or [run.dataset]
-        self.loss = StageLoss(model, self.stage.loss_stride, self.sources, run.recipe.batch_norm == "fixed")
         self.shared: StageLoss | DistributedDataParallel = self.loss
         if run.group.world > 1:
             self.shared = DistributedDataParallel(self.loss, broadcast_buffers=False)
@@ -72,6 +73,7 @@ class Training:
         self.model.load_state_dict(last["model"])
         self.optimizer.load_state_dict(training["optimizer"])
         self.scaler.load_state_dict(training["scaler"])
+        self.loss.log_temperature.data.fill_(training["log_temperature"])
         self.progress = Progress(**training["progress"])
         if self.progress.validated == self.progress.step:
             self.progress.validated -= 1  # TensorBoard drops what it has of this step, so that it comes again
@@ -156,6 +158,7 @@ class Training:
         mean = float((means * weights).sum())
         self.check(mean, "the loss", passes)
         self.scaler.unscale_(self.optimizer)
+        pull(self.anchors, stage.crf_decay)
         norms = clip_gradients(self.optimizer, stage.clip)
         if not self.scaler.is_enabled():  # which meets such gradients by a smaller scale
             self.check(sum(norms.values()), "the norm of the gradient", passes)
@@ -211,10 +214,7 @@ class Training:
             return
         step += self.first_step
         self.writer.add_scalar(TRAINING, loss, step)
-        for group, norm in norms.items():
-            self.writer.add_scalar(f"gradient norm/{group}", norm, step)
-        for group, rate in rates(self.optimizer).items():
-            self.writer.add_scalar(f"rate/{group}", rate, step)
+        curves.write_groups(self.writer, norms, rates(self.optimizer), step)
         if self.model.crf is not None and self.start is not None:
             curves.write_parameters(self.writer, self.model.crf, self.start, step)
 
@@ -231,8 +231,7 @@ class Training:
             self.writer.add_scalar(f"{LOSS}/CRF loss of {self.source_names[number]}", mean, step)
         if self.progress.step % self.stage.save_every == 0:
             for number, target in self.loss.estimated.items():
-                index = int(torch.nonzero(batch.source_of == number)[0])
-                name = self.source_names[number]
+                index, name = int(torch.nonzero(batch.source_of == number)[0]), self.source_names[number]
                 classes = self.run.dataset.classes
                 pictures.write_estimate(self.writer, name, batch, index, target[0].cpu(), classes, step)
 
@@ -286,6 +285,7 @@ class Training:
                 "progress": asdict(self.progress),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
+                "log_temperature": float(self.loss.log_temperature.detach()),
                 "average": None if self.average is None else self.average.state_dict(),
             }
         model = self.model if resumable else self.result

@@ -11,9 +11,10 @@ from torch import Tensor
 from crfrnn.data import VOID
 from crfrnn.nets import SegmentationModel, restrict
 from crfrnn.weak import box_labels, em_adapt, em_fixed, mil_peaks
-from train.recipes import EStep, Source
+from train.recipes import EStep, Loss, Source
 from train.steps.crf_loss import crf_loss, regularized
 from train.steps.mixture import ALONE
+from train.steps.pixels import pixel_loss
 from train.steps.stream import Batch
 
 KNOWN = ("pixels", "scribbles")
@@ -35,7 +36,7 @@ def weak_loss(logits: Tensor, labels: Tensor, present: Tensor, seeds: Tensor, so
     if source.annotation == "image" and step.method == "mil":
         peaks = mil_peaks(logits, present)
         return -logits.log_softmax(1)[peaks].sum(), painted(peaks)
-    target = labels if source.annotation in KNOWN else estimate(logits, labels, present, seeds, source)
+    target = estimate(logits, labels, present, seeds, source)
     return F.cross_entropy(logits, target, ignore_index=VOID, reduction="sum"), target
 
 
@@ -104,16 +105,29 @@ class StageLoss(nn.Module):
     """
 
     def __init__(
-        self, model: SegmentationModel, stride: int, sources: Sequence[Source] = ALONE, fixed_norms: bool = True
+        self,
+        model: SegmentationModel,
+        stride: int,
+        sources: Sequence[Source] = ALONE,
+        fixed_norms: bool = True,
+        loss: Loss | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.stride = stride
         self.sources = sources
         self.fixed_norms = fixed_norms
+        self.settings = loss or Loss()
+        start = torch.tensor(self.settings.temperature).log()
+        self.log_temperature = nn.Parameter(start, requires_grad=self.settings.learn_temperature)
         self.joint = any(source.joint for source in sources)
         self.estimated: dict[int, Tensor] = {}
         self.frozen = not any(parameter.requires_grad for parameter in model.network.parameters())
+
+    @property
+    def learned(self) -> list[nn.Parameter]:
+        """What is learned beside the model."""
+        return [self.log_temperature] if self.settings.learn_temperature else []
 
     def train(self, mode: bool = True) -> "StageLoss":
         super().train(mode)
@@ -144,9 +158,10 @@ class StageLoss(nn.Module):
             if self.joint and not source.joint:
                 scores = self.model.aggregate(scores)
             known = present[own, : scores.shape[1]]
-            sums[number], target = weak_loss(scores, labels[own], known, seeds[own], source)
-            if source.annotation not in KNOWN:
-                self.estimated[number] = target
+            if source.annotation in KNOWN:
+                sums[number] = pixel_loss(scores, labels[own], self.settings, self.log_temperature.exp())
+            else:
+                sums[number], self.estimated[number] = weak_loss(scores, labels[own], known, seeds[own], source)
             if number in pairs:
                 pairs[number] = crf_loss(scores, images[own], self.stride, source.crf_loss)
         return torch.stack([*sums, *pairs.values()])

@@ -1,16 +1,23 @@
 """Optimizer groups with a rate of their own, and the schedule of the rates."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
+import torch.nn as nn
+from torch import Tensor
 
 from crfrnn.nets import SegmentationModel
 from train.recipes import Stage
 
 
-def build_optimizer(model: SegmentationModel, stage: Stage, name: str = "NAME") -> torch.optim.SGD:
-    """SGD over the parameters that require a gradient, in groups named for logs ("trunk", "new layers", ...).
+def build_optimizer(
+    model: SegmentationModel, stage: Stage, name: str = "NAME", temperature: Sequence[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """SGD or Adam over the parameters that require a gradient, in groups named for logs ("trunk", "new layers", ...).
 
-    As in DeepLab, a bias learns at twice the rate of its weight and has no decay. CRF parameters have no decay. Raises
-    ValueError, in the name of the stage, where nothing is left to learn.
+    As in DeepLab, a bias learns at twice the rate of its weight and has no decay. CRF parameters have no decay but that of
+    `pull`. The `temperature` of the loss, if it is learned, has the rate of kernel weights. Raises ValueError, in the name
+    of the stage, where nothing is left to learn.
     """
     groups: dict[tuple[str, bool], list[torch.nn.Parameter]] = {}
     for parameter_name, parameter in model.named_parameters():
@@ -19,6 +26,8 @@ def build_optimizer(model: SegmentationModel, stage: Stage, name: str = "NAME") 
             groups.setdefault((kind, parameter_name.endswith(".bias")), []).append(parameter)
     if not groups:
         raise ValueError(f"--stages.{name}.freeze leaves nothing to learn; wanted fewer layers there")
+    if temperature:
+        groups["temperature", False] = list(temperature)
     multiplier = {
         "trunk": 1.0,
         "new layers": stage.new_layers_multiplier,
@@ -26,17 +35,36 @@ def build_optimizer(model: SegmentationModel, stage: Stage, name: str = "NAME") 
         "kernel weights": stage.kernel_weight_multiplier,
         "compatibility": stage.compatibility_multiplier,
         "bandwidths": stage.bandwidth_multiplier,
+        "guide": stage.guide_multiplier,
+        "temperature": stage.kernel_weight_multiplier,
     }
     settings = []
     for (kind, is_bias), parameters in groups.items():
         rate = stage.lr * multiplier[kind] * (2 if is_bias else 1)
         decay = stage.weight_decay if kind in ("trunk", "new layers", "last layer") and not is_bias else 0.0
         settings.append({"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay, "name": kind})
+    if stage.optimizer == "adam":
+        return torch.optim.AdamW(settings, lr=stage.lr, betas=(stage.momentum, 0.999))
     return torch.optim.SGD(settings, lr=stage.lr, momentum=stage.momentum)
+
+
+def anchors(model: SegmentationModel) -> dict[nn.Parameter, Tensor]:
+    """The values of the parameters of the CRF and the guide that require a gradient, as they are now."""
+    learned = (each for part in (model.crf, model.guide) if part is not None for each in part.parameters())
+    return {each: each.detach().clone() for each in learned if each.requires_grad}
+
+
+def pull(anchors: Mapping[nn.Parameter, Tensor], decay: float) -> None:
+    """Add to the gradient of each parameter `decay` times its distance from its anchor."""
+    for parameter, anchor in anchors.items():
+        if parameter.grad is not None:
+            parameter.grad.add_(parameter.detach() - anchor, alpha=decay)
 
 
 def family(model: SegmentationModel, parameter: str) -> str:
     """Which group a parameter of `model` belongs to, by its name."""
+    if parameter.startswith("guide."):
+        return "guide"
     if parameter.startswith("crf."):
         kinds = {"compatibility": "compatibility", "log_bandwidth_scales": "bandwidths"}
         return next((kind for name, kind in kinds.items() if name in parameter), "kernel weights")

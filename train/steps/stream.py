@@ -171,5 +171,5 @@ def collate(samples: list[Batch]) -> Batch:
 
 
 def step_seed(seed: int, stage: int, step: int, rank: int) -> int:
-    """What dropout is seeded with in one step of stage number `stage`: a step never depends on those before it."""
+    """What dropout is seeded with in one step of a stage, see `Run.chain`: a step never depends on those before it."""
     return int(np.random.SeedSequence([seed, stage, step, rank]).generate_state(1)[0])

@@ -4,8 +4,9 @@ python -m eval.bench.gpu.lease --out DIR --data VOCdevkit --init vgg16.pt
 
 1. `tests`: the contract suite of the lattice and the tests of kernels and layer, on the device.
 2. `speed`: `eval.bench.gpu.device`, written to device.json.
-3. `training`: the recipe voc (network, CRF alone, jointly) in the folder voc, with as many of its published steps as fit
-   into what is left of --minutes; every stage is shortened alike. It needs --data.
+3. `training`: the recipe voc (network, CRF alone, jointly; the control of joint training and a CRF on it) in the folder voc,
+   with as many of its published steps as fit into what is left of --minutes; every stage is shortened alike. It needs
+   --data.
 
 Each writes DIR/NAME.txt as it goes. The same command continues after an interruption: steps that are done are not
 repeated, and training continues from its last checkpoint. lease.json records how each step ended. A step that fails does
@@ -25,13 +26,16 @@ from crfrnn._command import exit_code, exit_with
 
 ROOT = Path(__file__).parents[3]
 SUITES = ("tests/gpu", "tests/lattice", "tests/kernels", "tests/test_meanfield.py")
-STAGES = {"network": (6000, 30), "crf": (1000, 4), "joint": (4000, 4)}
+STAGES = {"network": (6000, 30), "crf": (1000, 4), "joint": (4000, 4), "control": (4000, 4), "control-crf": (1000, 4)}
 """steps and images a step of the recipe voc"""
+FOLLOWING = {"control": "joint", "control-crf": "crf"}
+"""its stages that have the steps of another"""
+WITHOUT_CRF = ("network", "control")
 STEP_SIZE = 2000
 """of its first stage: after so many steps the rate falls"""
 READING = 3.0
 """a step takes so many times what the device alone takes, for reading and augmenting images; a guess"""
-TABLE = 240.0
+TABLE = 400.0
 """seconds for the table at the end of the training"""
 
 
@@ -152,7 +156,8 @@ def training(out: Path, data: Path, init: str, left: float) -> list[str]:
             "the length of the training follows from device.json, which is missing: the step speed has failed"
         )
     steps = fitting_steps(read_json(out / "device.json")["joint step"], left - TABLE)
-    stages = [text for name, count in steps.items() for text in (f"--stages.{name}.steps", str(count))]
+    own = {name: count for name, count in steps.items() if name not in FOLLOWING}
+    stages = [text for name, count in own.items() for text in (f"--stages.{name}.steps", str(count))]
     shortened = str(max(1, STEP_SIZE * steps["network"] // STAGES["network"][0]))
     return [*command, "--recipe", "voc", *stages, "--stages.network.step-size", shortened]
 
@@ -166,7 +171,7 @@ def fitting_steps(milliseconds: Mapping[str, float], left: float) -> dict[str, i
 
     Raises ValueError where not one step of each fits.
     """
-    kinds = {name: "network" if name == "network" else "with CRF" for name in STAGES}
+    kinds = {name: "network" if name in WITHOUT_CRF else "with CRF" for name in STAGES}
     needed = sum(READING * n * size / 8 * milliseconds[kinds[name]] / 1e3 for name, (n, size) in STAGES.items())
     steps = {name: int(min(1.0, left / needed) * count) for name, (count, _) in STAGES.items()}
     if min(steps.values()) < 1:

@@ -1,7 +1,7 @@
 """What stands in the page, as plain values: model.js reads it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from crfrnn import CRFRNN
 from crfrnn.data import VOID
 from crfrnn.kernels import IMAGE
+from crfrnn.nets import GuidedCRF
 from crfrnn.state import believed_labels
 from eval.inputs.scored_photo import ScoredPhoto
 from eval.pictures.explorer.strips import Strip, family, spanned, strip
@@ -31,13 +32,11 @@ def content(scored: ScoredPhoto, num_iterations: int, labels: Sequence[str] = ()
     Args:
         labels: the names of those to show; by default the ones that cover the most pixels.
 
-    Raises as `check`.
+    Raises as `checked`.
     """
-    check(scored, num_iterations)
+    crf = checked(scored, num_iterations)
     photo = scored.photo[None].to(scored.unary)
-    terms = terms_of(
-        scored.crf, scored.unary, photo, num_iterations, [list(scored.classes).index(name) for name in labels]
-    )
+    terms = terms_of(crf, scored.unary, photo, num_iterations, [list(scored.classes).index(name) for name in labels])
     return {
         "height": photo.shape[2],
         "width": photo.shape[3],
@@ -48,13 +47,14 @@ def content(scored: ScoredPhoto, num_iterations: int, labels: Sequence[str] = ()
         "truth": None if scored.truth is None else strip(scored.truth[None].to(torch.uint8).numpy()),
         "void": VOID,
         **packed_terms(terms),
-        "crf": packed_crf(scored.crf, photo),
+        "crf": packed_crf(crf, photo),
         "thumbnail": packed_thumbnail(scored),
     }
 
 
-def check(scored: ScoredPhoto, num_iterations: int) -> None:
-    """Raise ValueError for what is too large for a page, and for solvers and kernels that a page cannot show."""
+def checked(scored: ScoredPhoto, num_iterations: int) -> CRFRNN:
+    """The CRF. Raises ValueError for what is too large for a page, and for solvers and kernels that a page
+    cannot show."""
     if num_iterations > MOST_ITERATIONS:
         raise ValueError(
             f"--iterations is {num_iterations}; wanted at most {MOST_ITERATIONS}, as a page holds them all"
@@ -80,6 +80,7 @@ def check(scored: ScoredPhoto, num_iterations: int) -> None:
             raise ValueError(
                 f"{kernel} has a bandwidth for each axis or channel; wanted one for all, as the page has one slider"
             )
+    return cast(CRFRNN, scored.crf)  # one with a learned guide has another kernel
 
 
 def packed_photo(photo: Tensor) -> Strip:
@@ -105,7 +106,7 @@ def packed_penalties(penalties: Tensor) -> list[Strip]:
     return family(list(penalties), float(penalties.min()), float(penalties.max()), PENALTY_STEPS)
 
 
-def words(crf: CRFRNN) -> str:
+def words(crf: CRFRNN | GuidedCRF) -> str:
     """The CRF in a sentence."""
     kernels = []
     for kernel in packed_kernels(crf):
@@ -126,7 +127,7 @@ def packed_crf(crf: CRFRNN, photo: Tensor) -> dict[str, Any]:
     return {"kernels": kernels, "normalization": crf.normalization, "excludeSelf": crf.exclude_self}
 
 
-def packed_kernels(crf: CRFRNN) -> list[dict[str, Any]]:
+def packed_kernels(crf: CRFRNN | GuidedCRF) -> list[dict[str, Any]]:
     """Names, numbers and the matrix mu W_m [L, L] of every kernel; of one weight w per kernel, w and mu."""
     kernels = []
     for m, (kernel, thetas) in enumerate(zip(crf.kernels, crf.bandwidths, strict=True)):
@@ -146,7 +147,7 @@ def packed_kernels(crf: CRFRNN) -> list[dict[str, Any]]:
     return kernels
 
 
-def penalty_matrix(crf: CRFRNN, m: int) -> Tensor:
+def penalty_matrix(crf: CRFRNN | GuidedCRF, m: int) -> Tensor:
     """mu W_m [L, L]; for one weight per kernel mu alone, the weight being kept beside it."""
     weight, compatibility = crf.cell.kernel_weights[m], crf.cell.compatibility
     if weight.ndim == 0:

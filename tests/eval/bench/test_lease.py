@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from eval.bench.gpu import lease
+from train.options import parse
 from train.recipes import RECIPES
 
 JOINT = {"network": 12.0, "with CRF": 40.0}
@@ -51,6 +52,9 @@ def test_all_steps_in_their_order(commands: Commands, tmp_path: Path) -> None:
     assert speed[:2] == ["-m", "eval.bench.gpu.device"]
     assert training[:2] == ["-m", "train.run"]
     assert training[training.index("--recipe") + 1] == "voc"
+    parts = parse(training[2:])[1].recipe.stages  # the control has the steps of the joint stage, whatever fits
+    assert parts["control"].steps == parts["joint"].steps > 1
+    assert parts["control-crf"].steps == parts["crf"].steps > 1
     assert ended(tmp_path / "new") == {"tests": 0, "speed": 0, "training": 0}
 
 
@@ -84,9 +88,11 @@ def test_no_training_without_a_speed_table(commands: Commands, tmp_path: Path) -
 
 
 def test_steps_that_fit() -> None:
-    """By hand: 6000 steps of 30 images take 810 s here, with three times that of the device; 5000 of 4 take 300 s."""
-    assert lease.fitting_steps(JOINT, 5000.0) == {"network": 6000, "crf": 1000, "joint": 4000}
-    assert lease.fitting_steps(JOINT, 555.0) == {"network": 3000, "crf": 500, "joint": 2000}
+    """By hand, with three times the time of the device: 6000 steps of 30 images take 810 s, 4000 of 4 take 72 s without the
+    CRF, 6000 of 4 take 360 s with it."""
+    whole = {"network": 6000, "crf": 1000, "joint": 4000, "control": 4000, "control-crf": 1000}
+    assert lease.fitting_steps(JOINT, 5000.0) == whole
+    assert lease.fitting_steps(JOINT, 621.0) == {name: count // 2 for name, count in whole.items()}
     with pytest.raises(ValueError, match=r"^0 s are left for the training; wanted more: raise --minutes"):
         lease.fitting_steps(JOINT, 0.3)
 
@@ -95,6 +101,8 @@ def test_the_published_steps_are_those_of_the_recipe() -> None:
     stages = RECIPES["voc"].stages
     assert {name: (stage.steps, stage.batch_size) for name, stage in stages.items()} == lease.STAGES
     assert stages["network"].step_size == lease.STEP_SIZE
+    assert {name: stage.like for name, stage in stages.items() if stage.like} == lease.FOLLOWING
+    assert {name for name, stage in stages.items() if stage.trains == "network"} == set(lease.WITHOUT_CRF)
 
 
 def test_without_a_gpu_it_says_so(

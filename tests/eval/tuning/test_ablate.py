@@ -56,6 +56,20 @@ def test_scores_of_every_number_of_iterations(
             confusion.update(logits[0].argmax(0), scored.truth)
         assert cells[3]["mean_iou"][iterations] == confusion.scores().mean_iou
 
+    over_network, over_first = json.loads((tmp_path / "out" / "ablation.json").read_text())["differences"]
+    assert (over_network["reference"], over_first["reference"]) == ("network alone", "train T 1, T = 3")
+    assert list(over_first["rows"]) == ["train T 2, T = 3"]
+    found = over_first["rows"]["train T 2, T = 3"]["mean IoU"]
+    points = [second["mean_iou"][3] - first["mean_iou"][3] for first, second in zip(cells[:2], cells[2:], strict=True)]
+    assert found["points"] == pytest.approx(statistics.mean(points))
+    reach = 12.706 * statistics.stdev(points) / 2**0.5  # Student's t at 97.5 % for one degree of freedom
+    assert found["seeds"] == pytest.approx([found["points"] - reach, found["points"] + reach])
+    first = over_network["rows"]["train T 1, T = 3"]["mean IoU"]
+    assert first["points"] == pytest.approx(
+        statistics.mean(cell["mean_iou"][3] - cell["mean_iou"][0] for cell in cells[:2])
+    )
+    assert "is neither a gain nor a loss" in (tmp_path / "out" / "ablation.txt").read_text().replace("\n", " ")
+
     values = [cell["mean_iou"][2] for cell in cells[:2]]
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("train T 1"))
     assert f"{statistics.mean(values):.2f} ±{statistics.stdev(values):.2f}" in line
@@ -108,6 +122,9 @@ def test_a_killed_ablation_goes_on(
     assert len(ran) == 1 + 4  # those of the kernel that had not been asked for
     assert main(arguments("killed", "--steps", "3")) == 2
     assert "made with another learning" in capsys.readouterr().err
+    next((tmp_path / "killed" / "cells").glob("*-counts.npz")).unlink()  # as earlier versions left it
+    assert main(arguments("killed", "--kernels", "smoothness", "both")) == 0
+    assert len(ran) == 1 + 4 + 1
     for path in (tmp_path / "killed" / "cells").glob("*.json"):
         if path.name != "settings.json":
             path.unlink()

@@ -9,6 +9,8 @@ import torch
 from crfrnn import CRFRNN
 from crfrnn.presets import PUBLISHED, FixedCRF
 from eval.inputs.crf_file import write_crf
+from eval.scoring.counts import ImageCounts
+from eval.scoring.differences import of_rows
 from eval.scoring.metrics import Confusion
 from eval.tuning.scored_images import ScoredImages, ScoreSource
 from eval.tuning.table import main
@@ -47,13 +49,25 @@ def test_rows_are_scored_on_what_is_left_over(
         assert rows[name]["mean_iou"] == confusion.scores().mean_iou
         assert rows[name]["subset_mean_iou"] == confusion.scores().mean_over(["cat", "dog"])
         assert rows[name]["pixel_accuracy"] == confusion.scores().pixel_accuracy
-    gain = rows["mine"]["mean_iou"] - rows["network alone"]["mean_iou"]
-    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("mine"))
-    assert line.split()[2] == f"{gain:.2f}"
+    output = capsys.readouterr().out
+    first = next(line for line in output.splitlines() if line.startswith("mine"))
     header, network, *_, mine = cells(tmp_path / "table.csv")
-    assert header[:4] == ["percent", "mean IoU", "gain", "mean IoU of 2"]
-    assert (network[-1], mine[:3]) == ("", line.split()[:3])
+    assert header[:3] == ["percent", "mean IoU", "mean IoU of 2"]
+    assert (network[-1], mine[:3]) == ("", first.split()[:3])
     assert (tmp_path / "out.pdf").stat().st_size > 10_000
+    over_network, over_best = content["differences"]
+    best = max(PUBLISHED, key=lambda name: rows[name]["mean_iou"])
+    assert (over_network["reference"], list(over_network["rows"])) == ("network alone", [*PUBLISHED, "mine"])
+    assert (over_best["reference"], list(over_best["rows"])) == (best, ["mine"])
+    for compared in (over_network, over_best):
+        found = compared["rows"]["mine"]["mean IoU"]
+        assert found["points"] == pytest.approx(rows["mine"]["mean_iou"] - rows[compared["reference"]]["mean_iou"])
+        low, high = found["images"]
+        assert f"{found['points']:+.2f} [{low:.2f}, {high:.2f}]" in output
+    assert json.loads(json.dumps(of_rows(ImageCounts.read(tmp_path / "out.json"), best, rows=["mine"]).plain())) == {
+        "reference": best,
+        "rows": {"mine": {name: over_best["rows"]["mine"][name] for name in ("mean IoU", "within\n5 px of void")}},
+    }
 
 
 def test_solvers_of_one_crf(arguments: Callable, voc: Path, tmp_path: Path) -> None:

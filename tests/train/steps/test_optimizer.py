@@ -1,12 +1,14 @@
 """Groups, rates and clipping against rates worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from crfrnn import CRFRNN
+from crfrnn import CRFRNN, feature_kernel, smoothness_kernel
 from crfrnn.nets import build_model
 from train.recipes import Stage
-from train.steps.optimizer import build_optimizer, clip_gradients, factor, family, rates, set_rates
+from train.steps.optimizer import anchors, build_optimizer, clip_gradients, factor, family, pull, rates, set_rates
 
 STAGE = Stage(
     steps=100,
@@ -98,3 +100,30 @@ def test_clipping_each_group() -> None:
     torch.testing.assert_close(model.network.fc8.bias.grad, torch.tensor([0.0, 0.0, 1.6]))
     torch.testing.assert_close(model.crf.cell.kernel_weights.grad, torch.tensor([0.6, 0.8]))
     assert rates(optimizer)["last layer"] == pytest.approx(1.0)
+
+
+def test_adam_and_the_guide_and_the_temperature_have_rates() -> None:
+    crf = CRFRNN(3, [feature_kernel("learned", 3.0, 2.0)])
+    model = build_model("deeplabv3-mobilenetv2", 3, crf, width=0.1, guide_channels=4)
+    temperature = torch.nn.Parameter(torch.zeros(()))
+    stage = replace(STAGE, optimizer="adam", guide_multiplier=7)
+    optimizer = build_optimizer(model, stage, temperature=[temperature])
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert rates(optimizer)["guide"] == pytest.approx(0.7)
+    assert rates(optimizer)["temperature"] == rates(optimizer)["kernel weights"] == pytest.approx(10.0)
+
+
+def test_the_pull_makes_a_parabola_around_where_the_stage_began() -> None:
+    """Gradient descent on it alone: the distance shrinks by 1 - rate times decay in each step."""
+    model = build_model(num_labels=3, width=0.05, crf=CRFRNN(3, [smoothness_kernel(weight=2.0)]))
+    assert model.crf is not None
+    begun, weights = anchors(model), model.crf.cell.kernel_weights
+    with torch.no_grad():
+        weights += 1.0
+    for _ in range(3):
+        weights.grad = torch.zeros_like(weights)
+        pull(begun, 0.4)
+        with torch.no_grad():
+            weights -= 0.5 * weights.grad
+    assert weights.tolist() == pytest.approx([2.0 + 0.8**3])
+    assert model.crf.cell.compatibility.grad is None

@@ -1,0 +1,76 @@
+"""A learned guide: what the pair term looks at instead of the colors of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from crfrnn.meanfield import CRFRNN
+from crfrnn.state import MeanFieldState
+
+LEARNED = "learned"
+"""the name of the guide, as `feature_kernel` knows it"""
+COLORS = 3
+
+
+class LearnedGuide(nn.Module):
+    """Colors, corrected by what early layers of a network see, and further channels of that alone; in gray levels.
+
+    Each early layer passes a 1 x 1 convolution without bias, in units of the root mean square of the layer over the image.
+    The first three channels of the guide are the image plus the sum over the layers, and begin as the image: a kernel of
+    such a guide begins as the appearance kernel. Channels beyond the third begin with a deviation of about one gray level,
+    as a kernel has no gradient to a channel that is the same everywhere.
+
+    Args:
+        before: channels of the early layers.
+        channels: of the guide, 3 to 5.
+    """
+
+    def __init__(self, before: Sequence[int], channels: int = COLORS) -> None:
+        super().__init__()
+        if not COLORS <= channels <= 5:
+            raise ValueError(f"guide_channels is {channels}; wanted 3 to 5, or 0 for the colors of the image")
+        self.channels = channels
+        self.embed = nn.ModuleList(nn.Conv2d(each, channels, 1, bias=False) for each in before)
+        for layer in self.embed:
+            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+            nn.init.normal_(layer.weight[COLORS:], std=sum(before) ** -0.5)  # type: ignore[index]
+
+    def embeddings(self, early: Sequence[Tensor]) -> list[Tensor]:
+        """What each of the early layers [B, C, h, w] adds to the guide, at the density of the layer: [B, channels, h, w]."""
+        return [layer(in_units(each)) for layer, each in zip(self.embed, early, strict=True)]
+
+    def forward(self, image: Tensor, embeddings: Sequence[Tensor]) -> Tensor:
+        """The guide [B, channels, H, W] of an image [B, 3, H, W] and of `embeddings` brought to its pixels."""
+        colors = nn.functional.pad(image, (0, 0, 0, 0, 0, self.channels - COLORS))
+        return torch.stack([colors, *embeddings]).sum(0)
+
+
+def in_units(values: Tensor) -> Tensor:
+    """`values` [B, C, h, w] over their root mean square in each image."""
+    return values / values.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=torch.finfo(values.dtype).tiny)
+
+
+class GuidedCRF:
+    """A CRF whose learned guide is computed from the image: called like the CRF itself, and otherwise the same.
+
+    Args:
+        crf: with a `feature_kernel` that looks at "learned".
+        guide: images [B, 3, H, W] -> guides [B, C, H, W].
+    """
+
+    def __init__(self, crf: CRFRNN, guide: Callable[[Tensor], Tensor]) -> None:
+        self.crf, self.guide = crf, guide
+
+    def __call__(self, unary: Tensor, image: Tensor, num_iterations: int | None = None) -> Tensor:
+        return self.crf(unary, image, num_iterations, features={LEARNED: self.guide(image)})
+
+    def iterate(self, unary: Tensor, image: Tensor, num_iterations: int | None = None) -> Iterator[MeanFieldState]:
+        return self.crf.iterate(unary, image, num_iterations, features={LEARNED: self.guide(image)})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.crf, name)
