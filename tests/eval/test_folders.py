@@ -41,7 +41,7 @@ def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         eval.pictures.figures: ["save_figure"],
         eval.tuning.grid_crf: ["save_figure", "shrinking_figure", "panel"],
         eval.tuning.ablation_report: ["save_figure", "curves"],
-        eval.tuning.table: ["save_figure", "gains"],
+        eval.tuning.table: ["save_figure", "bars"],
     }.items():
         for name in names:
             monkeypatch.setattr(module, name, lambda *arguments, **more: ())
