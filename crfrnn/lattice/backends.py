@@ -43,6 +43,9 @@ class LatticeTables(Protocol):
         Axes do not commute where vertices are missing; the adjoint takes them in reverse.
         """
 
+    def with_side_weights(self, side_weights: Tensor) -> Any:
+        """Tables that blur with out_v = in_v + h (in_next(v) + in_previous(v)), with a number h for each axis, [A]."""
+
     def slice(self, vertices: Tensor, weights: Tensor) -> Tensor:
         """out_i = sum_p weights_ip vertices_v(i, p): [V, C], [M, P] -> [M, C]. The adjoint of `splat`."""
 
