@@ -31,6 +31,10 @@ class LatticeTables(Protocol):
         """V."""
 
     @property
+    def side_weights(self) -> Tensor | None:
+        """What the blur takes in place of 1/2, if anything; see `with_side_weights`."""
+
+    @property
     def next_row(self) -> Tensor:
         """[A, V] the next vertex along each axis, or -1."""
 

@@ -10,6 +10,7 @@ KernelNames = Literal["smoothness", "appearance", "both", "grid"]
 KernelWeights = Literal["scalar", "diagonal", "matrix"]
 Compatibility = Literal["potts", "symmetric", "free"]
 Bandwidths = Literal["fixed", "learned"]
+Blur = Literal["gaussian", "learned"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Variant:
     """whether they are learned, too"""
     start: FixedCRF = CRF_RNN
     """weights and bandwidths to start from, and what stays as it is: T while learning, normalization"""
+    blur: Blur = "gaussian"
+    """whether the blur of the lattices is learned, too, beginning as that of a Gaussian"""
 
     def pair_term(self) -> list[Kernel]:
         """The kernels by name."""
@@ -46,6 +49,7 @@ class Variant:
             normalization=self.start.normalization,
             kernel_weights=self.kernel_weights,
             learn_bandwidths=self.bandwidths == "learned",
+            learn_filter=self.blur == "learned",
         )
         crf.cell.compatibility.requires_grad_(self.compatibility != "potts")
         return crf
