@@ -156,6 +156,7 @@ def build_crf(settings: Crf, dataset: SegmentationSet) -> CRFRNN:
         kernel_weights=settings.kernel_weights,
         compatibility="potts" if settings.compatibility == "potts" else touching_penalties(dataset),
         learn_bandwidths=settings.learn_bandwidths,
+        learn_filter=settings.learn_filter,
     )
 
 

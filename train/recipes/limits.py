@@ -60,6 +60,7 @@ LIMITS: dict[type, dict[str, Limits]] = {
         "kernel_weight_multiplier": FACTOR,
         "compatibility_multiplier": FACTOR,
         "bandwidth_multiplier": FACTOR,
+        "filter_multiplier": FACTOR,
         "momentum": SHARE,
         "weight_decay": FACTOR,
         "clip": POSITIVE,

@@ -102,6 +102,8 @@ class Stage:
     """rate of the CRF's label compatibility over that of the trunk"""
     bandwidth_multiplier: float = 1.0
     """rate of the logarithms of the CRF's bandwidths over that of the trunk"""
+    filter_multiplier: float = 1.0
+    """rate of the logarithms of the side weights of the CRF's blur over that of the trunk"""
     momentum: float = 0.9
     """share of the last step in the next one"""
     weight_decay: float = 5e-4
@@ -150,6 +152,8 @@ class Crf:
     """one weight per kernel, one per label, or a matrix over labels"""
     learn_bandwidths: bool = False
     """whether the bandwidths are learned, too"""
+    learn_filter: bool = False
+    """whether the blur of the lattices is learned, too, beginning as that of a Gaussian"""
     num_iterations: int = 5
     """mean-field iterations T in training; any T can be asked for afterwards"""
     compatibility: Literal["potts", "adjacency"] = "potts"

@@ -26,6 +26,7 @@ def build_optimizer(model: SegmentationModel, stage: Stage, name: str = "NAME") 
         "kernel weights": stage.kernel_weight_multiplier,
         "compatibility": stage.compatibility_multiplier,
         "bandwidths": stage.bandwidth_multiplier,
+        "filter": stage.filter_multiplier,
     }
     settings = []
     for (kind, is_bias), parameters in groups.items():
@@ -38,7 +39,7 @@ def build_optimizer(model: SegmentationModel, stage: Stage, name: str = "NAME") 
 def family(model: SegmentationModel, parameter: str) -> str:
     """Which group a parameter of `model` belongs to, by its name."""
     if parameter.startswith("crf."):
-        kinds = {"compatibility": "compatibility", "log_bandwidth_scales": "bandwidths"}
+        kinds = {"compatibility": "compatibility", "log_bandwidth_scales": "bandwidths", "log_side_scales": "filter"}
         return next((kind for name, kind in kinds.items() if name in parameter), "kernel weights")
     return model.network.family(parameter.removeprefix("network."))
 

@@ -21,9 +21,9 @@ NUMBERS = {name: value for *_, name, value in numbers(RECIPE)}
 # By the last word of their names: where 0 turns something off, or is a number like any other.
 MAY_BE_ZERO = {
     "dropout", "extra_labels", "seed", "workers", "power", "warmup", "new_layers_multiplier", "last_layer_multiplier",
-    "kernel_weight_multiplier", "compatibility_multiplier", "bandwidth_multiplier", "momentum", "weight_decay", "ema",
-    "keep_every", "validate_every", "foreground_bias", "background_bias", "foreground_portion", "background_portion",
-    "rounds", "appearance_weight", "smoothness_weight", "margin", "smallest", "patience",
+    "kernel_weight_multiplier", "compatibility_multiplier", "bandwidth_multiplier", "filter_multiplier", "momentum",
+    "weight_decay", "ema", "keep_every", "validate_every", "foreground_bias", "background_bias", "foreground_portion",
+    "background_portion", "rounds", "appearance_weight", "smoothness_weight", "margin", "smallest", "patience",
 }  # fmt: skip
 MAY_BE_NEGATIVE = {"appearance_weight", "smoothness_weight"}
 
