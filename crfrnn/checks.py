@@ -46,10 +46,27 @@ def check_settings(
             "so that the likeliest label always stays; 1e-3 is a good choice"
         )
     check_message_tolerance(message_tolerance)
+    if flags["learn_filter"]:
+        _check_learned_filter(kernels, filter)
     if isinstance(compatibility, str):
         check_choice("compatibility", compatibility, ("potts",))
     else:
         _check_penalties(compatibility, num_labels)
+
+
+def _check_learned_filter(kernels: Sequence[Kernel], filter: str) -> None:
+    """Raise unless every kernel says how many axes its lattice has, and one of them has any."""
+    axes = {str(kernel): kernel.num_lattice_axes for kernel in kernels}
+    if filter != "lattice" or not any(count != 0 for count in axes.values()):
+        raise ValueError(
+            f"learn_filter=True with filter={filter!r} and kernels {', '.join(axes)} has no lattice to learn; wanted "
+            "filter='lattice' and a kernel that is no grid_kernel"
+        )
+    for name, count in axes.items():
+        if count is None:
+            raise ValueError(
+                f"learn_filter=True needs to know how many features {name} has; give its theta as a tuple with one for each"
+            )
 
 
 def check_kernels(kernels: Sequence[Kernel]) -> None:

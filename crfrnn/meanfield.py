@@ -117,6 +117,9 @@ class CRFRNN(Described):
         step: of Frank-Wolfe: a number up to 1, "standard" for 1, 2/3, 2/4, ..., or "line_search" for the least energy.
         gradient: "unrolled" through all iterations, or "implicit" at the fixed point of mean field: T is a limit then where
             a gradient is wanted, and iterations stop where a step changes no belief by more than `tolerance` (1e-3).
+        learn_filter: learn the blur of every lattice, too, which begins as that of a Gaussian: a positive weight of the
+            neighbors along each axis (see crfrnn/lattice/NOTES.md). Tuples of thetas say how many features a kernel has; a
+            single theta stands for two spatial axes, or three colors.
 
     Raises TypeError or ValueError for arguments that make no sense.
     """
@@ -141,12 +144,14 @@ class CRFRNN(Described):
         regularizer_weight: float = 1.0,
         step: Step = 1.0,
         gradient: Literal["unrolled", "implicit"] = "unrolled",
+        learn_filter: bool = False,
     ) -> None:
         super().__init__()
         kernels = [smoothness_kernel(), appearance_kernel()] if kernels is None else kernels
         check_settings(
             num_labels, kernels, num_iterations, normalization, kernel_weights, compatibility, filter, min_belief,
             message_tolerance, learn_bandwidths=learn_bandwidths, exclude_self=exclude_self, dilate=dilate,
+            learn_filter=learn_filter,
         )  # fmt: skip
         self.num_labels = int(num_labels)
         self.kernels = list(kernels)
@@ -168,17 +173,10 @@ class CRFRNN(Described):
         self.log_bandwidth_scales = nn.ParameterList(
             nn.Parameter(torch.zeros(len(kernel.bandwidths)), requires_grad=learn_bandwidths) for kernel in kernels
         )
+        self.log_side_scales = nn.ParameterList(
+            nn.Parameter(torch.zeros(kernel.num_lattice_axes or 0)) for kernel in kernels if learn_filter
+        )
         self._warned = False
-
-    @property
-    def bandwidths(self) -> list[Tensor]:
-        """The bandwidths of every kernel: of positions (pixels) first, then of the guide (gray levels).
-
-        The initial ones times exp(log_bandwidth_scales), exactly 1 until something is learned: exp(log(theta)) would miss
-        theta by rounding, and that moves points over the borders of the lattice.
-        """
-        scales = enumerate(self.log_bandwidth_scales)
-        return [self.get_buffer(f"initial_bandwidths_{m}") * scale.exp() for m, scale in scales]
 
     def forward(
         self,
@@ -274,6 +272,7 @@ class CRFRNN(Described):
                 {name: guide.to(like) for name, guide in guides.items()},
                 like, normalization=self.normalization, exclude_self=self.exclude_self, exact=self.filter == "exact",
                 dilate=self.dilate, spacing=spacing,
+                side_weights=self.side_weights and [weights.to(like) for weights in self.side_weights],
             )  # fmt: skip
 
     def _guides(

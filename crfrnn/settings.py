@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch.nn as nn
+from torch import Tensor
 
 from crfrnn.kernels import Kernel
 from crfrnn.solvers.checks import DEFAULTS
@@ -26,6 +27,22 @@ class Described(nn.Module):
     num_labels: int
     kernels: list[Kernel]
     log_bandwidth_scales: nn.ParameterList
+    log_side_scales: nn.ParameterList
+
+    @property
+    def bandwidths(self) -> list[Tensor]:
+        """The bandwidths of every kernel: of positions (pixels) first, then of the guide (gray levels).
+
+        The initial ones times exp(log_bandwidth_scales), exactly 1 until something is learned: exp(log(theta)) would miss
+        theta by rounding, and that moves points over the borders of the lattice.
+        """
+        scales = enumerate(self.log_bandwidth_scales)
+        return [self.get_buffer(f"initial_bandwidths_{m}") * scale.exp() for m, scale in scales]
+
+    @property
+    def side_weights(self) -> list[Tensor] | None:
+        """With `learn_filter`, the blur h, 1, h of every kernel: h along each axis of its lattice, 1/2 to begin with."""
+        return [scale.exp() / 2 for scale in self.log_side_scales] or None
 
     def extra_repr(self) -> str:
         """For print(crf): the settings that are not off, and the kernels as they start."""
@@ -40,6 +57,7 @@ class Described(nn.Module):
             "kernel_weights": ("scalar", "diagonal", "matrix")[self.get_parameter("cell.kernel_weights").ndim - 1],
             "learn_bandwidths": any(scale.requires_grad for scale in self.log_bandwidth_scales),
             **{name: getattr(self, name) for name in PLAIN},
+            **({"learn_filter": True} if self.side_weights else {}),
             **self.solver_settings(),
         }
 

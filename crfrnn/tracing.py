@@ -84,11 +84,8 @@ class OpaqueLayer:
         others = {} if image is None else {IMAGE: image}
         for name, feature in (features or {}).items():
             others[_FEATURE + name] = feature
-        others["cell.kernel_weights"] = layer.cell.kernel_weights
-        others["cell.compatibility"] = layer.cell.compatibility
-        for m, scale in enumerate(layer.log_bandwidth_scales):
-            others[f"initial_bandwidths_{m}"] = layer.get_buffer(f"initial_bandwidths_{m}")
-            others[f"log_bandwidth_scales.{m}"] = scale
+        others.update(layer.named_parameters())
+        others.update(layer.named_buffers())
         wanted = torch.is_grad_enabled() and any(each.requires_grad for each in (unary, *others.values()))
         settings = (
             "\n".join(others),
@@ -140,6 +137,7 @@ class OpaqueLayer:
             len(state["cell.compatibility"]),
             tuple(zip(guides.split("\n"), thetas_position, thetas_guide, neighbors, strict=True)),
             *settings,
+            "log_side_scales.0" in state,
             threading.get_ident(),
         )
         return functional_call(layer, state, (unary, image, num_iterations, tolerance, features, spacing))
@@ -149,7 +147,7 @@ class OpaqueLayer:
 def _layer(
     layer_type: Callable[..., nn.Module], num_labels: int, kernels: tuple[tuple[str, int, int, int], ...],
     normalization: str, exclude_self: bool, filter: str, dilate: bool, min_belief: float,
-    message_tolerance: float, solver: str, thread: int,
+    message_tolerance: float, solver: str, learn_filter: bool, thread: int,
 ) -> nn.Module:  # fmt: skip
     """A layer of these settings, one per thread, to be called with the tensors of others; kept, so that it warns once."""
     with torch.inference_mode(False):
@@ -165,6 +163,7 @@ def _layer(
             dilate=dilate,
             min_belief=min_belief,
             message_tolerance=message_tolerance,
+            learn_filter=learn_filter,
             **_read(solver),
         )
 

@@ -19,6 +19,7 @@ LAYERS: dict[str, dict[str, Any]] = {
     "exact": {"filter": "exact", "learn_bandwidths": True},
     "matrices": {"kernel_weights": "matrix", "normalization": "symmetric", "exclude_self": True},
     "diagonal": {"kernel_weights": "diagonal", "normalization": "before", "dilate": True},
+    "learned filter": {"learn_filter": True, "normalization": "symmetric"},
     "few labels": {"min_belief": 0.2},
     "pixels that wait": {"message_tolerance": 0.3},
     "damped": {"damping": 0.4},

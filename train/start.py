@@ -153,6 +153,7 @@ def build_crf(settings: Crf, dataset: SegmentationSet) -> CRFRNN:
         solver=settings.solver,
         damping=settings.damping,
         gradient=settings.gradient,
+        learn_filter=settings.learn_filter,
     )
 
 

@@ -55,7 +55,8 @@ def mean_field(
     """Logits [B, L, *space] after mean field, in one call; None where it cannot be had so.
 
     That takes lattices whose backend has the code and which keep the self-message, and at most one of the first two
-    options, none where a gradient is wanted. Differentiable once, to `unary`, `matrices`, and splat and slice weights.
+    options, none where a gradient is wanted. Differentiable once, to `unary`, `matrices`, and splat and slice weights, and
+    not where the side weights of the blur want a gradient.
 
     Args:
         unary: [B, L, *space].
@@ -72,6 +73,9 @@ def mean_field(
         return None
     backend = type(kernels.stack.tables)
     if backend not in CODE or any(term is not None for term in kernels.self_terms):
+        return None
+    sides = kernels.stack.tables.side_weights
+    if sides is not None and sides.requires_grad and torch.is_grad_enabled():
         return None
     given = (unary, matrices, kernels.splat_weights, kernels.slice_weights)
     gradient = torch.is_grad_enabled() and any(each.requires_grad for each in given)

@@ -28,7 +28,9 @@ def run(
     tolerance: float | None,
     min_belief: float,
 ) -> Tensor | None:
-    """As `mean_field`; None with an option."""
+    """As `mean_field`; None with an option, and with side weights."""
+    if kernels.stack.tables.side_weights is not None:
+        return None
     if not gpu.runs(unary) or tolerance is not None or min_belief > 0 or unary.shape[1] > MOST_LABELS:
         return None
     matrices = torch.stack([alpha * matrix for alpha, matrix in zip(kernels.alphas, matrices, strict=True)])

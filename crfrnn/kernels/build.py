@@ -157,6 +157,17 @@ def _position_lattice(
         return lattice, normalizer(lattice, normalization, exclude_self)
 
 
+def _with_side_weights(lattice: Lattice, side_weights: Tensor, kernel: Kernel) -> Lattice:
+    dimensions = len(lattice.axes)
+    if len(side_weights) != dimensions + 1:
+        raise ValueError(
+            f"learn_filter=True expected {len(side_weights) - 1} features (positions and channels) of {kernel}, and here "
+            f"are {dimensions}; give each theta of the kernel as a tuple, with one for each spatial axis or channel, which "
+            "says how many there are"
+        )
+    return lattice.with_side_weights(side_weights)
+
+
 def build_kernels(
     kernels: Sequence[Kernel],
     bandwidths: Sequence[Tensor],
@@ -168,6 +179,7 @@ def build_kernels(
     exact: bool = False,
     dilate: bool = False,
     spacing: Spacing = None,
+    side_weights: Sequence[Tensor] | None = None,
 ) -> AnyKernels:
     """The normalized kernels of a batch of images, to be used in every iteration.
 
@@ -180,16 +192,23 @@ def build_kernels(
         exact: sum over all pairs of pixels instead of the lattice.
         dilate: see `Lattice.build`.
         spacing: the distance of neighbors along each axis, in the unit of the bandwidths of positions; 1 by default.
+        side_weights: of the blur of every lattice, see `Lattice.with_side_weights`; gradients flow to them.
+
+    Raises ValueError where there are not as many side weights as axes.
     """
     batch = len(like)
     matrices: list[KernelMatrix] = []
     normalizers = []
-    for kernel, thetas in zip(kernels, bandwidths, strict=True):
+    for m, (kernel, thetas) in enumerate(zip(kernels, bandwidths, strict=True)):
+        sides = None if side_weights is None or kernel.neighbors is not None else side_weights[m]
         if kernel.guide is None and not exact and not thetas.requires_grad:
             lattice, factors = _position_lattice(
                 tuple(like.shape[2:]), spacing and tuple(spacing), tuple(thetas.tolist()), normalization, exclude_self,
                 dilate, like.dtype, like.device, build_key(like.dtype, like.device),
             )  # fmt: skip
+            if sides is not None:
+                lattice = _with_side_weights(lattice, sides, kernel)
+                factors = normalizer(lattice, normalization, exclude_self)
             matrices.append(lattice.repeat(batch))
             normalizers.append(factors.repeat(batch))
             continue
@@ -199,7 +218,11 @@ def build_kernels(
             matrices.append(GridMatrix(rearrange(features, "b ... c -> b c ..."), kernel.neighbors, spacing))
         else:
             features = kernel_features(kernel, thetas, guides, like, spacing)
-            matrices.append(ExactMatrix(features, exclude_self) if exact else Lattice.build(features, dilate=dilate))
+            if exact:
+                matrices.append(ExactMatrix(features, exclude_self))
+            else:
+                lattice = Lattice.build(features, dilate=dilate)
+                matrices.append(lattice if sides is None else _with_side_weights(lattice, sides, kernel))
         normalizers.append(normalizer(matrices[-1], normalization, exclude_self))
     lattices = [matrix for matrix in matrices if isinstance(matrix, Lattice)]
     if len(lattices) < len(matrices):

@@ -82,11 +82,28 @@ class Kernel:
         """The bandwidths in use: of positions first, then of the guide."""
         return (*_thetas(self.theta_position), *_thetas(self.theta_guide))
 
+    @property
+    def num_lattice_axes(self) -> int | None:
+        """D + 1 for D features, as tuples of thetas count them; a single theta stands for two spatial axes or three colors.
+
+        0 on a grid; None for a single theta of other features, which does not say how many there are.
+        """
+        if self.neighbors is not None:
+            return 0
+        if self.guide not in (None, IMAGE) and not isinstance(self.theta_guide, tuple):
+            return None
+        return 1 + _count(self.theta_position, 2) + _count(self.theta_guide, 3)
+
 
 def _thetas(theta: Theta | None) -> tuple[float, ...]:
     if theta is None:
         return ()
     return tuple(theta) if isinstance(theta, list | tuple) else (theta,)
+
+
+def _count(theta: Theta | None, usual: int) -> int:
+    """Of how many features these are the thetas, a single one being that of the usual number."""
+    return 0 if theta is None else len(theta) if isinstance(theta, list | tuple) else usual
 
 
 def _is_bandwidth(theta: object) -> bool:

@@ -31,6 +31,10 @@ class LatticeTables(Protocol):
         """V."""
 
     @property
+    def side_weights(self) -> Tensor | None:
+        """What the blur takes in place of 1/2, if anything; see `with_side_weights`."""
+
+    @property
     def next_row(self) -> Tensor:
         """[A, V] the next vertex along each axis, or -1."""
 
@@ -42,6 +46,9 @@ class LatticeTables(Protocol):
 
         Axes do not commute where vertices are missing; the adjoint takes them in reverse.
         """
+
+    def with_side_weights(self, side_weights: Tensor) -> Any:
+        """Tables that blur with out_v = in_v + h (in_next(v) + in_previous(v)), with a number h for each axis, [A]."""
 
     def slice(self, vertices: Tensor, weights: Tensor) -> Tensor:
         """out_i = sum_p weights_ip vertices_v(i, p): [V, C], [M, P] -> [M, C]. The adjoint of `splat`."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from crfrnn import native
 from crfrnn.lattice import compiled_operators
@@ -35,6 +36,9 @@ class CompiledTables:
     axis_runs: Tensor  # [A + 1] int64: which runs of neighbors belong to each axis
     run_start: Tensor  # [runs + 1] where each run begins in `members`
     members: Tensor  # the rows of every run of two or more neighbors, and some zeros
+    # What the blur takes in place of 1/2, for each part of the rows: [parts, A] float64, differentiable; else None.
+    side_weights: Tensor | None = None
+    part_stop: Tensor | None = None  # [parts] int64: where the rows of each part end
 
     @property
     def next_row(self) -> Tensor:
@@ -51,7 +55,7 @@ class CompiledTables:
 
     def as_list(self) -> list[Tensor]:
         """What the operators need, in the order in which they take it."""
-        return [
+        tables = [
             self.slice_index,
             self.chunk_start,
             self.spill_rows,
@@ -60,18 +64,29 @@ class CompiledTables:
             self.run_start,
             self.members,
         ]
+        if self.side_weights is None or self.part_stop is None:
+            return tables
+        return [*tables, self.side_weights, self.part_stop]
+
+    def _of_points(self) -> list[Tensor]:
+        """What splat and slice need: all that no gradient flows to."""
+        return self.as_list()[: compiled_operators.SIDE_WEIGHTS]
+
+    def with_side_weights(self, side_weights: Tensor) -> CompiledTables:
+        stop = torch.tensor([self.num_vertices])
+        return replace(self, side_weights=side_weights.double()[None].contiguous(), part_stop=stop)
 
     def splat(self, values: Tensor, weights: Tensor) -> Tensor:
-        return compiled_operators.splat(values, weights, self.as_list(), self.num_vertices)
+        return compiled_operators.splat(values, weights, self._of_points(), self.num_vertices)
 
     def blur(self, vertices: Tensor, reverse: bool = False) -> Tensor:
         return compiled_operators.blur(vertices, self.as_list(), reverse)
 
     def slice(self, vertices: Tensor, weights: Tensor) -> Tensor:
-        return compiled_operators.slice_(vertices, weights, self.as_list())
+        return compiled_operators.slice_(vertices, weights, self._of_points())
 
     def row_sums(self, weights: Tensor) -> Tensor | None:
-        if _need_gradient([weights]):
+        if _need_gradient([weights, self.side_weights]):
             return None
         return compiled_operators.row_sums(weights, self.as_list(), self.num_vertices)
 
@@ -81,7 +96,8 @@ class CompiledTables:
         return compiled_operators.fold_weights(list(weights), list(factors))
 
     def repeat(self, batch: int) -> CompiledTables:
-        return _joined([self] * batch, side_by_side=False)
+        joined = _joined([self] * batch, side_by_side=False)
+        return joined if self.side_weights is None else joined.with_side_weights(self.side_weights[0])
 
     @staticmethod
     def stack(parts: Sequence[CompiledTables], dtype: torch.dtype) -> CompiledTables:
@@ -94,7 +110,14 @@ class CompiledTables:
             raise ValueError(
                 "lattices were built for different numbers of threads; build all after the same torch.set_num_threads(...)"
             )
-        return _joined(parts, side_by_side=True)
+        joined = _joined(parts, side_by_side=True)
+        if all(part.side_weights is None for part in parts):
+            return joined
+        axes = len(joined.axis_runs) - 1
+        usual = torch.full((1, axes), 0.5, dtype=torch.float64)
+        rows = [usual if part.side_weights is None else _widened(part.side_weights, axes) for part in parts]
+        stops = torch.tensor([part.num_vertices for part in parts]).cumsum(0)
+        return replace(joined, side_weights=torch.cat(rows), part_stop=stops)
 
 
 def build_compiled(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, CompiledTables] | None:
@@ -147,6 +170,11 @@ def _joined(parts: Sequence[CompiledTables], *, side_by_side: bool) -> CompiledT
     tables, room = room_for_tables(torch.empty(shape, dtype=torch.int32), sizes)
     library.native_join(ctypes.byref(join), ctypes.byref(room), torch.get_num_threads())
     return CompiledTables(sizes.rows, dtype, *tables)
+
+
+def _widened(side_weights: Tensor, axes: int) -> Tensor:
+    """Side weights [1, A] for as many axes as other lattices have; along the last ones there are no neighbors."""
+    return pad(side_weights, (0, axes - side_weights.shape[1]))
 
 
 def _need_gradient(tensors: Sequence[Tensor | None]) -> bool:

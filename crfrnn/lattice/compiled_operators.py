@@ -1,7 +1,8 @@
 """Splat, blur and slice in compiled CPU code, as operators of torch with shapes for tracing and derivatives.
 
 They are the compiled twins of `operators.py`. `tables` is `CompiledTables.as_list()`. Rows of labels are padded to whole
-vectors in memory; what comes out is a view without the padding, which the next operator takes without a copy.
+vectors in memory; what comes out is a view without the padding, which the next operator takes without a copy. Gradients flow
+to the values, the weights, and, where the tables have them, to the side weights of the blur.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from torch import Tensor
 from crfrnn import native
 from crfrnn.native.interface import VECTOR_BYTES, count, padded, pointer, pointers, view_tables
 from crfrnn.native.operators import operator
+
+SIDE_WEIGHTS = 7
+"""their place in the tables"""
 
 
 def new_rows(like: Tensor, rows: int, channels: int) -> Tensor:
@@ -48,7 +52,10 @@ def slice_(vertices: Tensor, weights: Tensor, tables: list[Tensor]) -> Tensor:
 
 @operator("blur")
 def blur(vertices: Tensor, tables: list[Tensor], reverse: bool) -> Tensor:
-    """Along each axis in turn, out_v = in_v + (in_next(v) + in_previous(v)) / 2: [R, C] -> [R, C]."""
+    """Along each axis in turn, out_v = in_v + (in_next(v) + in_previous(v)) / 2: [R, C] -> [R, C].
+
+    Tables with side weights have these in place of 1/2.
+    """
     out = _padded_copy(vertices)
     library_for(out.dtype).native_blur(
         ctypes.byref(view_tables(tables, len(out))),
@@ -58,6 +65,23 @@ def blur(vertices: Tensor, tables: list[Tensor], reverse: bool) -> Tensor:
         torch.get_num_threads(),
     )
     return out
+
+
+@operator("blur_backward")
+def blur_backward(
+    vertices: Tensor, gradient: Tensor, tables: list[Tensor], side_weights: Tensor, reverse: bool
+) -> tuple[Tensor, Tensor]:
+    """The gradients of what was blurred, [R, C], and of the side weights, from that of `blur` [R, C]."""
+    rows, out = _with_padding(vertices), _padded_copy(gradient)
+    parts, axes = side_weights.shape
+    states = rows.new_empty(axes, len(rows), rows.stride(0))
+    states[0, :, : rows.shape[1]], states[0, :, rows.shape[1] :] = rows, 0
+    to_sides = side_weights.new_zeros(torch.get_num_threads(), parts, axes)
+    library_for(out.dtype).native_blur_backward(
+        ctypes.byref(view_tables(tables, len(out))), count(out.shape[1]), reverse, count(parts), pointer(states),
+        pointer(out), pointer(to_sides), torch.get_num_threads(),
+    )  # fmt: skip
+    return out, to_sides.sum(0)
 
 
 @operator("pair_products")
@@ -146,6 +170,13 @@ def _(vertices: Tensor, tables: list[Tensor], reverse: bool) -> Tensor:
     return new_rows(vertices, *vertices.shape)
 
 
+@torch.library.register_fake("crfrnn::blur_backward")
+def _(
+    vertices: Tensor, gradient: Tensor, tables: list[Tensor], side_weights: Tensor, reverse: bool
+) -> tuple[Tensor, Tensor]:
+    return new_rows(gradient, *gradient.shape), torch.empty_like(side_weights)
+
+
 @torch.library.register_fake("crfrnn::pair_products")
 def _(vertices: Tensor, values: Tensor, tables: list[Tensor]) -> Tensor:
     return values.new_empty(tables[0].shape)
@@ -156,7 +187,7 @@ def _keep_two(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.tables = next(each for each in inputs if isinstance(each, list))
 
 
-def _no_gradients(tables: list[Tensor]) -> list[None]:
+def _no_gradients(tables: list[Tensor]) -> list[Tensor | None]:
     return [None] * len(tables)
 
 
@@ -181,15 +212,31 @@ def _pair_products_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return to_vertices, to_values, _no_gradients(ctx.tables)
 
 
-def _keep_direction(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, ctx.tables, ctx.reverse = inputs
+def _keep_blur(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    vertices, tables, ctx.reverse = inputs
+    learned = [each for each in tables[SIDE_WEIGHTS:] if each.requires_grad]
+    ctx.tables = [each.detach() for each in tables] if learned else tables
+    ctx.save_for_backward(*([vertices, *learned] if learned else []))
 
 
 def _blur_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    return blur(grad, ctx.tables, not ctx.reverse), _no_gradients(ctx.tables), None
+    to_tables: list[Tensor | None] = _no_gradients(ctx.tables)
+    if not ctx.saved_tensors:
+        return blur(grad, ctx.tables, not ctx.reverse), to_tables, None
+    vertices, side_weights = ctx.saved_tensors
+    to_vertices, to_tables[SIDE_WEIGHTS] = blur_backward(vertices, grad, ctx.tables, side_weights, ctx.reverse)
+    return to_vertices, to_tables, None
+
+
+def _differentiate_twice(ctx: Any, *_: Any) -> None:
+    raise RuntimeError(
+        "the compiled blur can be differentiated once to its side weights, not twice; compute in plain torch for second "
+        "derivatives: call the layer inside `with crfrnn.native.disabled():`"
+    )
 
 
 torch.library.register_autograd("crfrnn::splat", _splat_backward, setup_context=_keep_two)
 torch.library.register_autograd("crfrnn::slice", _slice_backward, setup_context=_keep_two)
 torch.library.register_autograd("crfrnn::pair_products", _pair_products_backward, setup_context=_keep_two)
-torch.library.register_autograd("crfrnn::blur", _blur_backward, setup_context=_keep_direction)
+torch.library.register_autograd("crfrnn::blur", _blur_backward, setup_context=_keep_blur)
+torch.library.register_autograd("crfrnn::blur_backward", _differentiate_twice)

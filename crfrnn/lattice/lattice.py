@@ -33,6 +33,7 @@ class Lattice:
     tables: LatticeTables
     batch: int  # B
     points: int  # N
+    side_weights: Tensor | None = None  # [D + 1] of the blur, in place of 1/2
 
     @classmethod
     def build(cls, features: Tensor, *, dilate: bool = False) -> Lattice:
@@ -61,6 +62,13 @@ class Lattice:
     def num_vertices(self) -> int:
         """V, over all images; compiled code counts a vertex once for each thread whose points touch it."""
         return self.tables.num_vertices
+
+    def with_side_weights(self, side_weights: Tensor) -> Lattice:
+        """This lattice with another blur: h, 1, h along axis j, where h = side_weights[j] [D + 1], in place of 1/2, 1, 1/2.
+
+        Gradients flow to them. K is no Gaussian then, and alpha stays what it is.
+        """
+        return replace(self, tables=self.tables.with_side_weights(side_weights), side_weights=side_weights)
 
     def filter(self, values: Tensor, transpose: bool = False) -> Tensor:
         """K values, or K^T values: [B, N, C] -> [B, N, C]. Differentiable to the values and to the features.
@@ -110,7 +118,9 @@ class Lattice:
                 f"there are {len(self.axes)}; leave exclude_self off, or take filter='exact'"
             )
         return rearrange(
-            self.alpha * lattice_diagonal(self.tables, self.weights, self.axes), "(b n) -> b n", b=self.batch
+            self.alpha * lattice_diagonal(self.tables, self.weights, self.axes, self.side_weights),
+            "(b n) -> b n",
+            b=self.batch,
         )
 
     def repeat(self, batch: int) -> Lattice:

@@ -31,6 +31,14 @@ def blur(tables: Tables, vertices: Tensor, *, reverse: bool = False) -> Tensor:
     return _Blur.apply(tables, vertices, reverse)
 
 
+def blur_with(tables: Tables, vertices: Tensor, side_weights: Tensor, *, reverse: bool = False) -> Tensor:
+    """As `blur`, with side weights h [A, V]: out_v = in_v + h_v (in_next(v) + in_previous(v)), differentiable to h, too."""
+    axes = range(len(side_weights))
+    for axis in reversed(axes) if reverse else axes:
+        vertices = vertices + side_weights[axis, :, None] * _NeighborSums.apply(tables, axis, vertices)
+    return vertices
+
+
 def slice_(tables: Tables, vertices: Tensor, weights: Tensor) -> Tensor:
     """out_i = sum_p weights_ip vertices_v(i, p): [V, C], [M, P] -> [M, C]. The adjoint of `splat`."""
     return _Slice.apply(tables, vertices, weights)
@@ -75,6 +83,20 @@ class _Blur(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         return None, blur(ctx.tables, grad, reverse=not ctx.reverse), None
+
+
+class _NeighborSums(Function):
+    """out_v = in_next(v) + in_previous(v) along an axis: its own adjoint."""
+
+    @staticmethod
+    def forward(ctx: Any, tables: Tables, axis: int, vertices: Tensor) -> Tensor:
+        ctx.tables, ctx.axis = tables, axis
+        exists = 2 * tables.blur_weights[axis, :, 1:]
+        return sums.sum_rows(tables.blur_index[axis, :, 1:].contiguous(), vertices.contiguous(), exists)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, _NeighborSums.apply(ctx.tables, ctx.axis, grad)
 
 
 class _Slice(Function):

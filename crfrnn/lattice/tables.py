@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from crfrnn.lattice import operators
@@ -28,6 +29,7 @@ class Tables:
     bag_start: Tensor  # [V] where the pairs of each vertex begin in that order
     blur_index: Tensor  # [A, V, 3] the vertex itself, the next and the previous one; itself in place of a missing one
     blur_weights: Tensor  # [A, V, 3] 1, then 1/2 or, for a missing neighbor, 0
+    side_weights: Tensor | None = None  # [A, V] what the blur takes in place of 1/2, differentiable
     _sorted: WeakTensorKeyDictionary = field(default_factory=WeakTensorKeyDictionary, repr=False)
 
     @property
@@ -78,7 +80,12 @@ class Tables:
         return operators.splat(self, values, weights)
 
     def blur(self, vertices: Tensor, reverse: bool = False) -> Tensor:
-        return operators.blur(self, vertices, reverse=reverse)
+        if self.side_weights is None:
+            return operators.blur(self, vertices, reverse=reverse)
+        return operators.blur_with(self, vertices, self.side_weights, reverse=reverse)
+
+    def with_side_weights(self, side_weights: Tensor) -> Tables:
+        return replace(self, side_weights=side_weights[:, None].expand(-1, self.num_vertices))
 
     def slice(self, vertices: Tensor, weights: Tensor) -> Tensor:
         return operators.slice_(self, vertices, weights)
@@ -106,6 +113,7 @@ class Tables:
             bag_start=copies(self.bag_start, 0, points * corners),
             blur_index=copies(self.blur_index, 1, count),
             blur_weights=self.blur_weights.repeat(1, batch, 1),
+            side_weights=None if self.side_weights is None else self.side_weights.repeat(1, batch),
         )
 
     @staticmethod
@@ -135,6 +143,7 @@ class Tables:
             bag_start=torch.cat(bags),
             blur_index=torch.cat(blurs, 1),
             blur_weights=torch.cat(blur_weights, 1),
+            side_weights=_stacked_side_weights(parts, max(corners)),
         )
 
 
@@ -224,3 +233,15 @@ def _pass_through(part: Tables, extra: int) -> tuple[Tensor, Tensor]:
     weights = torch.zeros_like(own, dtype=part.blur_weights.dtype)
     weights[..., 0] = 1
     return torch.cat([part.blur_index, own]), torch.cat([part.blur_weights, weights])
+
+
+def _stacked_side_weights(parts: Sequence[Tables], axes: int) -> Tensor | None:
+    """The side weights of all parts [axes, V], those of a part without any being 1/2; None where no part has any."""
+    if all(part.side_weights is None for part in parts):
+        return None
+    columns = []
+    for part in parts:
+        own = part.blur_weights.new_full(part.blur_weights.shape[:2], 0.5)
+        given = own if part.side_weights is None else part.side_weights
+        columns.append(pad(given, (0, 0, 0, axes - len(given))))
+    return torch.cat(columns, 1)

@@ -167,14 +167,14 @@ struct Incremental {
     // `Filter::blur` of the changes: a row changes where it or a neighbor is touched.
     void blur(const Filter<T>& filter) const {
         for (int64_t axis = 0; axis < model.tables.axes; ++axis) {
-            filter.for_runs(axis, [&](const int32_t* members, int64_t size) {
+            filter.for_runs(axis, [&](const int32_t* members, int64_t size, T side) {
                 const auto is_touched = [&](int64_t i) { return i < size && touched[members[i]]; };
                 for (int64_t i = 0; i < size; ++i) {
                     if (!touched[members[i]]) continue;
                     const int64_t begin = std::max<int64_t>(0, i - 1);
                     while (is_touched(i) || is_touched(i + 1)) ++i;
                     const int64_t end = std::min(size, i + 1);
-                    filter.blur_run(changes, members + begin, end - begin);
+                    filter.blur_run(changes, members + begin, end - begin, side);
                     for (int64_t k = begin; k < end; ++k) touched[members[k]] = 1;
                 }
             });

@@ -21,13 +21,16 @@ class Tables(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("points", "corners", "rows", "chunks", "spills", "axes")),
         *(
             (name, ctypes.c_void_p)
-            for name in ("index", "chunk_start", "spill_rows", "spill_owners", "axis_runs", "run_start", "members")
+            for name in (
+                "index", "chunk_start", "spill_rows", "spill_owners", "axis_runs", "run_start", "members",
+                "side_weights", "part_stop",
+            )
         ),
-    ]
+    ]  # fmt: skip
 
 
 def view_tables(tables: list[Tensor], rows: int) -> Tables:
-    """The C view of `tables`, valid for as long as they live."""
+    """The C view of `tables`, valid for as long as they live; those of the side weights may be missing."""
     index, chunk_start, spill_rows, _, axis_runs = tables[:5]
     sizes = (*index.shape, rows, len(chunk_start) - 1, len(spill_rows), len(axis_runs) - 1)
     return Tables(*sizes, *map(pointer, tables))

@@ -1,4 +1,5 @@
 // The C interface of the lattice, for numbers of type REAL. Arguments are checked on the Python side.
+#include "blur_backward.h"
 #include "lattice_join.h"
 
 using namespace crfrnn;
@@ -59,6 +60,12 @@ EXPORT void native_fold_weights(int64_t points, int64_t parts, const int64_t* wi
 EXPORT void native_blur(const Tables* tables, int64_t channels, bool reverse, REAL* rows, int threads) {
     const Crew crew(threads);
     blur(*tables, channels, reverse, rows, threads);
+}
+
+EXPORT void native_blur_backward(const Tables* tables, int64_t channels, bool reverse, int64_t parts, REAL* states,
+                                 REAL* gradient, double* to_sides, int threads) {
+    const Crew crew(threads);
+    blur_backward(*tables, channels, reverse, parts, states, gradient, to_sides, threads);
 }
 
 EXPORT void native_pair_products(const Tables* tables, const REAL* rows, const REAL* values, int64_t channels,

@@ -15,6 +15,9 @@ struct Tables {
     const int64_t* axis_runs;     // [axes + 1] which runs belong to each axis
     const int32_t* run_start;     // [runs + 1] where each run begins in `members`
     const int32_t* members;       // rows
+    // Of blurs that are not 1/2, 1, 1/2: the weight of either neighbor, for each part of the rows; else null.
+    const double* side_weights;  // [parts, axes]
+    const int64_t* part_stop;    // [parts] rows
 };
 
 // N vectors of a row, or half a vector where N is 0.
@@ -142,18 +145,18 @@ struct Filter {
         }
     }
 
-    // row_v += (row_next(v) + row_previous(v)) / 2 along each axis in turn, or in reverse order; waits after every
-    // axis.
+    // row_v += (row_next(v) + row_previous(v)) / 2, or times another side weight, along each axis in turn, or in
+    // reverse order; waits after every axis.
     void blur(T* rows, bool reverse) const {
         for (int64_t step = 0; step < tables.axes; ++step) {
-            for_runs(reverse ? tables.axes - 1 - step : step, [&](const int32_t* members, int64_t size) {
-                columns == 1 ? blur_numbers(rows, members, size) : blur_run(rows, members, size);
+            for_runs(reverse ? tables.axes - 1 - step : step, [&](const int32_t* members, int64_t size, T side) {
+                columns == 1 ? blur_numbers(rows, members, size, side) : blur_run(rows, members, size, side);
             });
             worker.wait();
         }
     }
 
-    // Calls body(members, size) for this worker's runs of neighbors along an axis.
+    // Calls body(members, size, side weight) for this worker's runs of neighbors along an axis.
     template <class Body>
     void for_runs(int64_t axis, const Body& body) const {
         const int64_t first = tables.axis_runs[axis], last = tables.axis_runs[axis + 1];
@@ -161,10 +164,13 @@ struct Filter {
         const int32_t *starts = tables.run_start + first, *ends = tables.run_start + last;
         const int32_t* run = std::lower_bound(starts, ends, before + worker.begin(size));
         const int32_t* stop = std::lower_bound(starts, ends, before + worker.end(size));
-        for (; run < stop; ++run) body(tables.members + run[0], run[1] - run[0]);
+        for (; run < stop; ++run) {
+            const int32_t* members = tables.members + run[0];
+            body(members, run[1] - run[0], side_weight(axis, members[0]));
+        }
     }
 
-    void blur_run(T* rows, const int32_t* members, int64_t size) const {
+    void blur_run(T* rows, const int32_t* members, int64_t size, T side) const {
         constexpr int64_t AHEAD = 6;
         for_blocks<T>(columns, [&](auto width, int64_t c) {
             using B = Block<T, width()>;
@@ -177,7 +183,7 @@ struct Filter {
                 const B next = i + 1 < size ? B::load(rows + members[i + 1] * columns + c) : B{};
                 B sum = current;
                 previous.add(next);
-                sum.add(previous, T(0.5));
+                sum.add(previous, side);
                 sum.store(rows + members[i] * columns + c);
                 previous = current;
                 current = next;
@@ -186,12 +192,19 @@ struct Filter {
     }
 
   private:
+    T side_weight(int64_t axis, int64_t row) const {
+        if (!tables.side_weights) return T(0.5);
+        int64_t part = 0;
+        while (row >= tables.part_stop[part]) ++part;
+        return T(tables.side_weights[part * tables.axes + axis]);
+    }
+
     // Rows of a single number, without padding.
-    void blur_numbers(T* rows, const int32_t* members, int64_t size) const {
+    void blur_numbers(T* rows, const int32_t* members, int64_t size, T side) const {
         T previous = 0;
         for (int64_t i = 0; i < size; ++i) {
             const T current = rows[members[i]], next = i + 1 < size ? rows[members[i + 1]] : 0;
-            rows[members[i]] = current + T(0.5) * (previous + next);
+            rows[members[i]] = current + side * (previous + next);
             previous = current;
         }
     }

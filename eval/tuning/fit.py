@@ -39,6 +39,8 @@ class Learning:
     """first rate of the compatibility"""
     bandwidth_lr: float = 0.02
     """first rate of the logarithms of the bandwidths"""
+    blur_lr: float = 0.02
+    """first rate of the logarithms of the side weights of a blur"""
 
 
 def fit(
@@ -102,6 +104,7 @@ def parameter_groups(crf: CRFRNN, learning: Learning) -> list[dict[str, Any]]:
         (learning.kernel_weight_lr, [crf.cell.kernel_weights]),
         (learning.compatibility_lr, [crf.cell.compatibility]),
         (learning.bandwidth_lr, list(crf.log_bandwidth_scales)),
+        (learning.blur_lr, list(crf.log_side_scales)),
     ]
     groups = []
     for rate, parameters in kinds:

@@ -80,7 +80,7 @@ def run(options: Options, argv: Sequence[str]) -> int:
 
 
 def table(crf: CRFRNN, variant: Variant) -> Table:
-    """Kernel weights (means over labels) and bandwidths, before and after."""
+    """Kernel weights (means over labels), bandwidths and the side weights of a learned blur, before and after."""
     begin = variant.build(crf.num_labels)
     rows = []
     for m, kernel in enumerate(crf.kernels):
@@ -88,7 +88,10 @@ def table(crf: CRFRNN, variant: Variant) -> Table:
         for layer in (begin, crf):
             weights = layer.cell.kernel_weights[m].detach()
             own = weights.diagonal() if weights.ndim == 2 else weights
-            numbers.append(", ".join(f"{value:.3g}" for value in (float(own.mean()), *layer.bandwidths[m].tolist())))
+            values = (float(own.mean()), *layer.bandwidths[m].tolist())
+            sides = layer.side_weights[m].tolist() if layer.side_weights else []
+            blur = f"; blur {' '.join(f'{side:.3g}' for side in sides)}" if sides else ""
+            numbers.append(", ".join(f"{value:.3g}" for value in values) + blur)
         rows.append([kernel_name(kernel), *numbers])
     return Table(["weight, bandwidths", "before", "learned"], rows)
 

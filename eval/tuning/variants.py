@@ -12,6 +12,7 @@ Compatibility = Literal["potts", "symmetric", "free"]
 Bandwidths = Literal["fixed", "learned"]
 Solver = Literal["mean_field", "frank_wolfe"]
 Damping = float | Literal["auto"]
+Blur = Literal["gaussian", "learned"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Variant:
     """through all iterations, or at the fixed point of mean field, T being a limit then"""
     start: FixedCRF = CRF_RNN
     """weights and bandwidths to start from, and what stays as it is: T while learning, normalization"""
+    blur: Blur = "gaussian"
+    """whether the blur of the lattices is learned, too, beginning as that of a Gaussian"""
 
     def pair_term(self) -> list[Kernel]:
         """The kernels by name."""
@@ -57,6 +60,7 @@ class Variant:
             solver=self.solver,
             damping=self.damping,
             gradient=self.gradient,
+            learn_filter=self.blur == "learned",
         )
         crf.cell.compatibility.requires_grad_(self.compatibility != "potts")
         return crf

@@ -1,7 +1,7 @@
 """The backends over which the contract suite runs."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import pytest
 from torch import Tensor
@@ -10,17 +10,11 @@ from crfrnn import native
 from crfrnn.lattice import Lattice
 
 
-class Filter(Protocol):
-    """A lattice that was built over some features."""
-
-    def filter(self, values: Tensor, transpose: bool = False) -> Tensor: ...
-
-
 class Backend(NamedTuple):
-    """A way to build lattices: build(features [B, N, D], dilate=...) -> Filter."""
+    """A way to build lattices: build(features [B, N, D], dilate=...) -> Lattice."""
 
     name: str
-    build: Callable[..., Filter]
+    build: Callable[..., Lattice]
 
 
 def build_in_torch(features: Tensor, *, dilate: bool = False) -> Lattice:

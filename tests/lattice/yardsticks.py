@@ -14,9 +14,10 @@ def dense_gaussian(features: Tensor) -> Tensor:
     return (-(features[..., :, None, :] - features[..., None, :, :]).square().sum(-1) / 2).exp()
 
 
-def dense_lattice(features: Tensor, dilate: bool = False) -> Tensor:
+def dense_lattice(features: Tensor, dilate: bool = False, side_weights: Tensor | None = None) -> Tensor:
     """K [N, N] of the permutohedral lattice over features [N, D], as Adams et al. (2010) and the code of Kraehenbuehl and
-    Koltun (2011) write it: in D + 1 dependent coordinates, point by point, with the vertices in a dictionary.
+    Koltun (2011) write it: in D + 1 dependent coordinates, point by point, with the vertices in a dictionary. The blur is
+    h, 1, h along each axis, with the side weights h [D + 1], differentiable; by default 1/2.
     """
     count, dim = features.shape
     vertices: dict[tuple[int, ...], int] = {}
@@ -52,11 +53,11 @@ def dense_lattice(features: Tensor, dilate: bool = False) -> Tensor:
         splat[vertex, i] += weight
     blurred = splat
     for axis in range(dim + 1):
-        blur = torch.eye(len(vertices), dtype=torch.float64)
+        steps = torch.zeros(len(vertices), len(vertices), dtype=torch.float64)
         for (key, vertex), sign in itertools.product(vertices.items(), (1, -1)):
             if neighbor(key, axis, sign) in vertices:
-                blur[vertex, vertices[neighbor(key, axis, sign)]] += 0.5
-        blurred = blur @ blurred
+                steps[vertex, vertices[neighbor(key, axis, sign)]] += 1
+        blurred = blurred + (0.5 if side_weights is None else side_weights[axis]) * (steps @ blurred)
     return splat.T @ blurred / (1 + 2.0**-dim)
 
 

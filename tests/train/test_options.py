@@ -40,13 +40,23 @@ def test_the_published_schedules() -> None:
 
 def test_fields_on_the_command_line() -> None:
     name, options = parse(
-        ["--recipe", "voc_small", "--stages.joint.lr", "0.5", "--crf.learn-bandwidths", "--seed", "3"]
+        [
+            "--recipe",
+            "voc_small",
+            "--stages.joint.lr",
+            "0.5",
+            "--crf.learn-bandwidths",
+            "--crf.learn-filter",
+            "--seed",
+            "3",
+        ]
     )
     assert name == "voc_small"
     wanted = RECIPES["voc_small"]
     assert options.recipe.stages["joint"] == replace(wanted.stages["joint"], lr=0.5)
     assert options.recipe.stages["network"] == wanted.stages["network"]
     assert options.recipe.crf.learn_bandwidths
+    assert options.recipe.crf.learn_filter
     assert options.recipe.seed == 3
 
 

@@ -63,6 +63,7 @@ LIMITS: dict[type, dict[str, Limits]] = {
         "bandwidth_multiplier": FACTOR,
         "guide_multiplier": FACTOR,
         "crf_decay": FACTOR,
+        "filter_multiplier": FACTOR,
         "momentum": SHARE,
         "weight_decay": FACTOR,
         "clip": POSITIVE,

@@ -129,6 +129,8 @@ class Stage:
     difference, is added to their gradients"""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Adam takes steps of about the rate, whatever the size of the gradient"""
+    filter_multiplier: float = 1.0
+    """rate of the logarithms of the side weights of the CRF's blur over that of the trunk"""
     momentum: float = 0.9
     """share of the last step in the next one; of the last gradients in Adam's mean of them"""
     weight_decay: float = 5e-4
@@ -178,6 +180,8 @@ class Crf:
     """one weight per kernel, one per label, or a matrix over labels"""
     learn_bandwidths: bool = False
     """whether the bandwidths are learned, too"""
+    learn_filter: bool = False
+    """whether the blur of the lattices is learned, too, beginning as that of a Gaussian"""
     num_iterations: int = 5
     """mean-field iterations T in training; any T can be asked for afterwards"""
     normalization: Literal["after", "before", "symmetric", "none"] = "after"

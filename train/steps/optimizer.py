@@ -37,6 +37,7 @@ def build_optimizer(
         "bandwidths": stage.bandwidth_multiplier,
         "guide": stage.guide_multiplier,
         "temperature": stage.kernel_weight_multiplier,
+        "filter": stage.filter_multiplier,
     }
     settings = []
     for (kind, is_bias), parameters in groups.items():
@@ -66,7 +67,7 @@ def family(model: SegmentationModel, parameter: str) -> str:
     if parameter.startswith("guide."):
         return "guide"
     if parameter.startswith("crf."):
-        kinds = {"compatibility": "compatibility", "log_bandwidth_scales": "bandwidths"}
+        kinds = {"compatibility": "compatibility", "log_bandwidth_scales": "bandwidths", "log_side_scales": "filter"}
         return next((kind for name, kind in kinds.items() if name in parameter), "kernel weights")
     return model.network.family(parameter.removeprefix("network."))
 

@@ -20,7 +20,7 @@ def problem() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("form", ["scalar", "diagonal", "matrix"])
 def test_what_was_learned_comes_back(form: str, tmp_path: Path, problem: tuple) -> None:
     kernels = [smoothness_kernel(2.0, 1.5), appearance_kernel(7.0, 40.0, 2.5)]
-    crf = CRFRNN(3, kernels, 3, "symmetric", form, learn_bandwidths=True)  # type: ignore[arg-type]
+    crf = CRFRNN(3, kernels, 3, "symmetric", form, learn_bandwidths=True, learn_filter=True)  # type: ignore[arg-type]
     with torch.no_grad():
         for parameter in crf.parameters():
             parameter += 0.2 * torch.randn_like(parameter)

@@ -55,6 +55,15 @@ def test_every_form_learns(
     assert not any(parameter.requires_grad for parameter in crf.parameters())
 
 
+def test_the_blur_alone_lowers_the_loss(images: list[ScoredImage], tmp_path: Path) -> None:
+    variant = replace(START, blur="learned")
+    learning = replace(LEARNING, kernel_weight_lr=0, blur_lr=0.3)
+    crf, _ = fit(variant, images, 3, learning, seed=0, last=tmp_path / "last", quiet=True)
+    begin = variant.build(3)
+    assert loss(crf, images) < loss(begin, images) - 0.005
+    assert torch.equal(crf.cell.kernel_weights, begin.cell.kernel_weights)
+
+
 def test_the_loss_is_the_cross_entropy_of_labeled_pixels(images: list[ScoredImage]) -> None:
     logits, truth = images[0].unary, images[0].truth
     picked = [

@@ -29,7 +29,8 @@ def scores(toy: Path, tmp_path: Path) -> Path:
 
 def test_learns_and_writes(toy: Path, scores: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     text = f"--data {toy} --list train --unaries {scores} --sample 3 --steps 4 --kernel-weights diagonal"
-    argv = [*text.split(), "--bandwidths", "learned", "--start.num-iterations", "2", "--out", str(tmp_path / "out")]
+    text += " --bandwidths learned --blur learned --start.num-iterations 2"
+    argv = [*text.split(), "--out", str(tmp_path / "out")]
     assert main([*argv, "--table", str(tmp_path / "table.csv")]) == 0
     printed = capsys.readouterr().out
     content = json.loads((tmp_path / "out" / "crf.json").read_text())
@@ -37,10 +38,13 @@ def test_learns_and_writes(toy: Path, scores: Path, tmp_path: Path, capsys: pyte
     assert crf.cell.kernel_weights.shape == (2, crf.num_labels)
     assert not torch.equal(crf.cell.kernel_weights[0], torch.full((crf.num_labels,), 3.0))
     assert f"{float(crf.cell.kernel_weights[1].mean()):.3g}, {float(crf.bandwidths[1][0]):.3g}" in printed
+    assert crf.side_weights is not None
+    assert f"; blur {' '.join(f'{float(side):.3g}' for side in crf.side_weights[1])}" in printed
+    assert all((sides != 0.5).all() for sides in crf.side_weights)
     assert (len(content["images"]), len(content["losses"]), content["learning"]["steps"]) == (3, 4, 4)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["crf.json"]
     _, smoothness, _ = cells(tmp_path / "table.csv")
-    assert smoothness[:2] == ["smoothness", "3, 3"]
+    assert smoothness[:2] == ["smoothness", "3, 3; blur 0.5 0.5 0.5"]
 
     assert main(argv) == 2
     assert "pass another folder" in capsys.readouterr().err

@@ -19,12 +19,13 @@ STAGE = Stage(
     kernel_weight_multiplier=100,
     compatibility_multiplier=3,
     bandwidth_multiplier=5,
+    filter_multiplier=7,
     weight_decay=0.01,
 )
 
 
 def test_every_parameter_has_its_rate_and_decay() -> None:
-    model = build_model(num_labels=3, width=0.05, crf=CRFRNN(3, learn_bandwidths=True))
+    model = build_model(num_labels=3, width=0.05, crf=CRFRNN(3, learn_bandwidths=True, learn_filter=True))
     model.network.conv1_1.requires_grad_(False)
     optimizer = build_optimizer(model, STAGE)
     settings = {id(p): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
@@ -38,6 +39,7 @@ def test_every_parameter_has_its_rate_and_decay() -> None:
     assert found["crf.cell.kernel_weights"] == pytest.approx((10.0, 0))
     assert found["crf.cell.compatibility"] == pytest.approx((0.3, 0))
     assert found["crf.log_bandwidth_scales.0"] == pytest.approx((0.5, 0))
+    assert found["crf.log_side_scales.1"] == pytest.approx((0.7, 0))
     assert sum(setting is None for setting in found.values()) == 2
 
 
