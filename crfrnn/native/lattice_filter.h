@@ -32,6 +32,11 @@ struct Block {
     void store(T* to) const {
         for (int n = 0; n < PARTS; ++n) V::store(to + n * V::width, part[n]);
     }
+    Block subtracted_from(const Block& other) const {
+        Block out;
+        for (int n = 0; n < PARTS; ++n) out.part[n] = other.part[n] - part[n];
+        return out;
+    }
     void add(const Block& other) {
         for (int n = 0; n < PARTS; ++n) part[n] += other.part[n];
     }
@@ -66,10 +71,11 @@ inline void for_blocks_and_corners(int64_t columns, int64_t corners, const Body&
     });
 }
 
-// out [count, columns] = sum_p weights_p rows[index_p] for the points from `first` on.
+// out [count, columns] = sum_p weights_p rows[index_p] for the points from `first` on; or minuend [count, columns]
+// minus that.
 template <class T>
 NOINLINE void slice_points(const Tables& tables, int64_t first, int64_t count, const T* rows, const T* weights,
-                           int64_t columns, T* out) {
+                           int64_t columns, T* out, const T* minuend = nullptr) {
     for_blocks_and_corners<T>(columns, tables.corners, [&](auto size, auto corners, int64_t c) {
         using B = Block<T, size()>;
         const int64_t stride = size() ? columns : B::V::width, last = corners;
@@ -82,6 +88,7 @@ NOINLINE void slice_points(const Tables& tables, int64_t first, int64_t count, c
             B sum{};
 #pragma GCC unroll 3
             for (int64_t p = 0; p < last; ++p) sum.add(B::load(from + index[p] * stride), weight[p]);
+            if (minuend) sum = sum.subtracted_from(B::load(minuend + c + i * stride));
             sum.store(to + i * stride);
         }
     });
