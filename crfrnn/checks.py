@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from crfrnn._numbers import check_message_tolerance, whole_number
 from crfrnn.kernels import IMAGE, Kernel
+from crfrnn.kernels.build import Spacing
+from crfrnn.kernels.kernel import GRID_NEIGHBORS
 from crfrnn.kernels.normalizers import NORMALIZATIONS
 from crfrnn.lattice.checks import all_finite, extremes
 
@@ -100,17 +102,35 @@ def check_call(
 ) -> None:
     """Raise for unary, image or features that `kernels` over `num_labels` labels cannot be applied to."""
     check_iterations(num_iterations)
-    check_map("unary", unary)
+    check_map("unary", unary, LAYOUTS)
     if unary.shape[1] != num_labels:
-        hint = "; pass logits, channels first" if unary.shape[-1] == num_labels else ""
+        axes, hint = unary.ndim - 2, "; pass logits, channels first" if unary.shape[-1] == num_labels else ""
+        if unary.shape[0] == num_labels and axes < max(LAYOUTS):
+            axes, hint = axes + 1, "; unary[None] adds a batch of one"
         raise ValueError(
-            f"unary has shape {list(unary.shape)}; wanted [B, {num_labels}, H, W], num_labels={num_labels}{hint}"
+            f"unary has shape {list(unary.shape)}; wanted {LAYOUTS[axes].replace('C', str(num_labels))}, "
+            f"num_labels={num_labels}{hint}"
         )
     check_guides("unary", unary, guides, kernels)
 
 
+def check_spacing(spacing: Spacing, axes: int) -> None:
+    """Raise unless `spacing` is None or has a positive number for each of so many axes."""
+    if spacing is None:
+        return
+    if not isinstance(spacing, list | tuple):
+        raise TypeError(f"spacing is a {type(spacing).__name__}; wanted a tuple with a number for each axis")
+    if len(spacing) != axes:
+        raise ValueError(
+            f"spacing has {len(spacing)} numbers for {axes} spatial axes; wanted one for each, in the order of the axes"
+        )
+    if not all(isinstance(each, Real) and 0 < float(each) < math.inf for each in spacing):
+        raise ValueError(f"spacing is {tuple(spacing)}; wanted positive finite numbers")
+
+
 def check_guides(name: str, scores: Tensor, guides: Mapping[str, Tensor], kernels: Sequence[Kernel]) -> None:
-    """Raise for image or features that `kernels` cannot look at beside what is called `name`, `scores` [B, L, H, W]."""
+    """Raise for image or features that `kernels` cannot look at beside what is called `name`, `scores` [B, L, *space]."""
+    axes = scores.ndim - 2
     wanted = {kernel.guide for kernel in kernels if kernel.guide is not None}
     if missing := wanted - set(guides):
         raise ValueError(
@@ -122,18 +142,41 @@ def check_guides(name: str, scores: Tensor, guides: Mapping[str, Tensor], kernel
         )
     wide = torch.promote_types(scores.dtype, torch.float32)
     for guide_name, guide in guides.items():
-        check_map(guide_name, guide)
+        check_map(guide_name, guide, (axes,))
         if guide.dtype != wide and not all_finite(guide.to(wide)):
             raise ValueError(
                 f"{guide_name} holds values too large for {wide}, in which the CRF computes; scale {guide_name} down"
             )
         if guide.shape[0] != scores.shape[0] or guide.shape[2:] != scores.shape[2:]:
+            equal, how = (
+                ("batch, height and width", "bilinear") if axes == 2 else ("batch and sizes of all axes", "linear")
+            )
             raise ValueError(
-                f"{guide_name} has shape {list(guide.shape)} and {name} {list(scores.shape)}; wanted equal batch, height "
-                f"and width: resize the {name} to the image (bilinear) first"
+                f"{guide_name} has shape {list(guide.shape)} and {name} {list(scores.shape)}; wanted equal {equal}: resize "
+                f"the {name} to the image ({how}) first"
             )
         if guide.device != scores.device:
             raise ValueError(f"{guide_name} is on {guide.device}, {name} on {scores.device}; move one of them")
+    for kernel in kernels:
+        _check_fits(kernel, axes, guides)
+
+
+def _check_fits(kernel: Kernel, axes: int, guides: Mapping[str, Tensor]) -> None:
+    """Raise ValueError where a kernel does not suit images of so many axes, or the channels of its guide."""
+    counts = {"theta_position": (axes, "spatial axis")}
+    if kernel.guide is not None:
+        counts["theta_guide"] = (guides[kernel.guide].shape[1], f"channel of {kernel.guide}")
+    for name, (wanted, what) in counts.items():
+        theta = getattr(kernel, name)
+        if isinstance(theta, tuple) and len(theta) != wanted:
+            each = f"{wanted}, one for each {what}" if wanted > 1 else f"one, for its only {what}"
+            raise ValueError(f"{name} of {kernel} has {len(theta)} numbers; wanted one for all, or {each}")
+    if kernel.neighbors is not None and GRID_NEIGHBORS[kernel.neighbors] != axes:
+        fitting = " or ".join(str(count) for count, of in GRID_NEIGHBORS.items() if of == axes)
+        raise ValueError(
+            f"{kernel} is one of a grid of {GRID_NEIGHBORS[kernel.neighbors]} axes, and the image has {axes}; wanted "
+            f"grid_kernel({fitting})"
+        )
 
 
 def named(features: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
@@ -169,7 +212,9 @@ def slips_of_image(guides: Mapping[str, Tensor], kernels: Sequence[Kernel]) -> l
 
 
 def _in_gray_levels(kernels: Sequence[Kernel]) -> bool:
-    return any(kernel.guide == IMAGE and (kernel.theta_guide or 0) >= 1 for kernel in kernels)
+    return any(
+        kernel.guide == IMAGE and min(kernel.bandwidths[kernel.num_position_bandwidths :]) >= 1 for kernel in kernels
+    )
 
 
 def _slip_of_range(low: float, high: float) -> list[str]:
@@ -191,17 +236,20 @@ def _is_whole(number: Any) -> bool:
     return isinstance(number, Integral) and not isinstance(number, bool)
 
 
-def check_map(name: str, value: Tensor) -> None:
-    """Raise unless `value` is a floating-point tensor [B, C, H, W] of finite numbers."""
+LAYOUTS = {1: "[B, C, N]", 2: "[B, C, H, W]", 3: "[B, C, D, H, W]"}
+"""of maps, by the number of their spatial axes"""
+
+
+def check_map(name: str, value: Tensor, axes: Iterable[int] = (2,)) -> None:
+    """Raise unless `value` is a floating-point tensor [B, C, *space] of finite numbers, with so many `axes` of space."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is a {type(value).__name__}; wanted a tensor: torch.from_numpy(...)")
     if value.is_nested or value.layout != torch.strided or value.is_meta:
         kind = "a nested" if value.is_nested else "a meta" if value.is_meta else f"a {value.layout}"
         raise TypeError(f"{name} is {kind} tensor; wanted an ordinary dense one with values: {name}.to_dense()")
-    if value.ndim != 4:
-        raise ValueError(
-            f"{name} has shape {list(value.shape)}; wanted [B, C, H, W] ({name}[None] adds a batch of one)"
-        )
+    if value.ndim - 2 not in axes:
+        wanted = " or ".join(LAYOUTS[count] for count in axes)
+        raise ValueError(f"{name} has shape {list(value.shape)}; wanted {wanted} ({name}[None] adds a batch of one)")
     if 0 in value.shape:
         raise ValueError(f"{name} has shape {list(value.shape)}; wanted at least one image, channel and pixel")
     if not value.is_floating_point():

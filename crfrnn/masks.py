@@ -18,7 +18,7 @@ ROUNDING = 1e-3
 
 @dataclass(frozen=True)
 class Probabilities:
-    """Probabilities of L >= 2 labels, float32 [L, H, W]; `like` puts others of this shape into the form of the caller's."""
+    """Probabilities of L >= 2 labels, float32 [L, *space]; `like` puts others of this shape into the caller's form."""
 
     values: Tensor
     like: Callable[[Tensor], Any]
@@ -41,21 +41,36 @@ def read_photo(name: str, image: Any) -> Photo:
             values = values.movedim(2, 0)
     if values.ndim != 3 or values.shape[0] not in CHANNELS or 0 in values.shape:
         raise ValueError(f"{name} has shape {list(values.shape)}; wanted [H, W, 3], [3, H, W] or [H, W]")
-    values = values.expand(3, -1, -1)
+    return _gray_levels(name, values.expand(3, -1, -1), "the photograph itself, before it is normalized")
+
+
+def read_volume(name: str, image: Any, axes: int) -> Tensor:
+    """A signal or volume, float32 [C, *space] in 0..255, from an array or a tensor [*space] or [C, *space].
+
+    Raises TypeError or ValueError, calling it `name`, for anything else.
+    """
+    values = _tensor(name, image)
+    values = values[None] if values.ndim == axes else values
+    if values.ndim != axes + 1 or 0 in values.shape:
+        raise ValueError(
+            f"{name} has shape {list(values.shape)}; wanted {axes} axes as the spacing has numbers, or channels before them"
+        )
+    return _gray_levels(name, values, "scale the range that matters to it, (x - low) / (high - low), and clip the rest")
+
+
+def _gray_levels(name: str, values: Tensor, how: str) -> Tensor:
     if values.dtype == torch.uint8:
         return values.float()
     if not values.is_floating_point():
         raise TypeError(f"{name} is {values.dtype}; wanted uint8, or floating point in 0..1 or 0..255")
     low, high = (float(end) for end in values.aminmax())
     if not (low >= 0 and high <= 255):
-        raise ValueError(
-            f"{name} lies in {low:.3g}..{high:.3g}; wanted 0..1 or 0..255: the photograph itself, before it is normalized"
-        )
+        raise ValueError(f"{name} lies in {low:.3g}..{high:.3g}; wanted 0..1 or 0..255: {how}")
     return values.float() * (255 if high <= 1 else 1)
 
 
-def read_probabilities(name: str, given: Any, size: tuple[int, int]) -> Probabilities:
-    """Probabilities over an image of `size` (H, W) from an image of Pillow, an array or a tensor; see `crfrnn.refine`.
+def read_probabilities(name: str, given: Any, size: tuple[int, ...]) -> Probabilities:
+    """Probabilities over an image of `size` from an image of Pillow, an array or a tensor; see `crfrnn.refine`.
 
     Raises TypeError or ValueError, calling them `name`, where they are none, or do not fit.
     """
@@ -86,7 +101,7 @@ def read_probabilities(name: str, given: Any, size: tuple[int, int]) -> Probabil
     return Probabilities(rows, like)
 
 
-def _of_pillow(name: str, given: Any, size: tuple[int, int]) -> Probabilities:
+def _of_pillow(name: str, given: Any, size: tuple[int, ...]) -> Probabilities:
     if given.mode not in ("L", "1"):
         raise ValueError(f"{name} is an image of mode {given.mode!r}; wanted a mask of mode 'L' or '1'")
     of_array = read_probabilities(name, np.array(given), size)
@@ -113,18 +128,22 @@ def _tensor(name: str, value: Any) -> Tensor:
     return value.detach()
 
 
-def _label_axis(name: str, values: Tensor, size: tuple[int, int]) -> int | None:
+def _label_axis(name: str, values: Tensor, size: tuple[int, ...]) -> int | None:
     """Which of the axes counts labels; None where there is none."""
     if tuple(values.shape) == size:
         return None
-    if values.ndim == 3 and values.numel():
+    if values.ndim == len(size) + 1 and values.numel():
         if tuple(values.shape[1:]) == size:
             return 0
-        if tuple(values.shape[:2]) == size:
-            return 2
+        if tuple(values.shape[:-1]) == size:
+            return len(size)
+    if len(size) == 2:
+        found, wanted = f"{size[0]} rows and {size[1]} columns", "[H, W], [L, H, W] or [H, W, L] of that size"
+    else:
+        found, wanted = f"shape {list(size)}", "that shape, with labels before or after it where there are several"
     raise ValueError(
-        f"{name} have shape {list(values.shape)}, the image has {size[0]} rows and {size[1]} columns; wanted [H, W], "
-        "[L, H, W] or [H, W, L] of that size: torch.nn.functional.interpolate stretches a map to the image"
+        f"{name} have shape {list(values.shape)}, the image has {found}; wanted {wanted}: "
+        "torch.nn.functional.interpolate stretches a map to the image"
     )
 
 

@@ -23,19 +23,23 @@ that of Adams, Baek & Davis 2010; see crfrnn/lattice/NOTES.md.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn as nn
 from einops import einsum
 from torch import Tensor
 
-from crfrnn.checks import check_call, check_settings, check_tolerance, named, warn_of_slips
+from crfrnn.checks import check_call, check_settings, check_spacing, check_tolerance, named, warn_of_slips
 from crfrnn.fused.mean_field import label_matrices, mean_field
 from crfrnn.kernels import IMAGE, AnyKernels, Kernel, Normalization, appearance_kernel, build_kernels, smoothness_kernel
-from crfrnn.kernels.build import in_form
+from crfrnn.kernels.build import Spacing, in_form
+from crfrnn.settings import Described
+from crfrnn.solvers.checks import DEFAULTS, check_solver
+from crfrnn.solvers.choice import choose
+from crfrnn.solvers.frank_wolfe import Regularizer, Step
+from crfrnn.solvers.implicit import fixed_point, need_gradient
 from crfrnn.state import MeanFieldState, full_precision, hidden_labels, to_image, to_pixels, widened
 from crfrnn.tracing import OpaqueLayer, is_opaque, refuse_script
 
@@ -84,11 +88,11 @@ class MeanFieldCell(nn.Module):
         return local_update(unary, self.penalty(beliefs, kernels))
 
 
-class CRFRNN(nn.Module):
+class CRFRNN(Described):
     """A fully connected CRF as a recurrent layer: `logits = crf(unary, image)`. One cell serves every iteration.
 
-    unary and logits are [B, L, H, W], scores before a softmax; the image is [B, C, H, W], raw 0..255. Thetas of positions
-    are in pixels, those of colors in gray levels.
+    unary and logits are [B, L, *space], scores before a softmax; the image is [B, C, *space], raw 0..255. *space is H, W, or
+    one to three axes. Thetas of positions are in pixels, or in the unit of `spacing`, those of colors in gray levels.
 
     Args:
         num_labels: L, at least 2.
@@ -110,6 +114,13 @@ class CRFRNN(nn.Module):
         message_tolerance: in logits: pixels whose messages change by less than about this wait for the last iteration, which
             saves time on the CPU (see crfrnn/fused/incremental.py). No effect where a gradient is wanted, in `iterate`, and
             beside kernels that are no lattices. 0 lets no pixel wait; 0.01 is a good choice, and `residual` looks back.
+        solver: "mean_field", or "frank_wolfe" for the same energy (see crfrnn/solvers).
+        damping: of mean field: the share of the old logits that stays in each iteration. With "auto" the free energy never
+            rises; messages pass through the symmetric part of the pair term, which is all that the free energy sees.
+        regularizer, regularizer_weight: of Frank-Wolfe: "l2" for sparse beliefs, or "entropy".
+        step: of Frank-Wolfe: a number up to 1, "standard" for 1, 2/3, 2/4, ..., or "line_search" for the least energy.
+        gradient: "unrolled" through all iterations, or "implicit" at the fixed point of mean field: T is a limit then where
+            a gradient is wanted, and iterations stop where a step changes no belief by more than `tolerance` (1e-3).
 
     Raises TypeError or ValueError for arguments that make no sense.
     """
@@ -128,6 +139,12 @@ class CRFRNN(nn.Module):
         dilate: bool = False,
         min_belief: float = 0.0,
         message_tolerance: float = 0.0,
+        solver: Literal["mean_field", "frank_wolfe"] = "mean_field",
+        damping: float | Literal["auto"] = 0.0,
+        regularizer: Regularizer = "l2",
+        regularizer_weight: float = 1.0,
+        step: Step = 1.0,
+        gradient: Literal["unrolled", "implicit"] = "unrolled",
     ) -> None:
         super().__init__()
         kernels = [smoothness_kernel(), appearance_kernel()] if kernels is None else kernels
@@ -144,6 +161,9 @@ class CRFRNN(nn.Module):
         self.dilate = dilate
         self.min_belief = min_belief
         self.message_tolerance = message_tolerance
+        self.solver, self.damping, self.gradient = solver, damping, gradient
+        self.regularizer, self.regularizer_weight, self.step = regularizer, regularizer_weight, step
+        check_solver({name: getattr(self, name) for name in DEFAULTS})
         weights = torch.tensor([float(kernel.weight) for kernel in kernels])
         penalties = 1 - torch.eye(num_labels) if isinstance(compatibility, str) else compatibility.detach().clone()
         self.cell = MeanFieldCell(in_form(weights, kernel_weights, self.num_labels), penalties.to(weights))
@@ -171,28 +191,33 @@ class CRFRNN(nn.Module):
         num_iterations: int | None = None,
         tolerance: float | None = None,
         features: Mapping[str, Tensor] | None = None,
+        spacing: Spacing = None,
     ) -> Tensor:
-        """Logits [B, L, H, W] after the last iteration; the loss or the caller applies softmax once.
+        """Logits [B, L, *space] after the last iteration; the loss or the caller applies softmax once.
 
         Args:
-            unary: logits [B, L, H, W] of a network, floating point; computed with in float32 at least.
-            image: [B, C, H, W], raw 0..255, the same size as the unary; None where no kernel looks at it.
+            unary: logits [B, L, *space] of a network, floating point; computed with in float32 at least.
+            image: [B, C, *space], raw 0..255, the same size as the unary; None where no kernel looks at it.
             num_iterations: T; None takes that of the layer, 0 returns the unary.
             tolerance: stop as soon as no belief in the batch changed by more than this, T being the limit.
-            features: what `feature_kernel`s look at, [B, D, H, W] by name.
+            features: what `feature_kernel`s look at, [B, D, *space] by name.
+            spacing: the distance of neighbors along each axis of *space (millimeters, seconds), in that order; by default 1.
 
         Gradients flow to unary, parameters, image and features. Raises TypeError or ValueError for input that does not
         fit, and warns once where the image is not in gray levels or the unary looks like probabilities.
         """
         iterations = self.num_iterations if num_iterations is None else num_iterations
         if is_opaque():
-            return _TRACED(self, unary, image, iterations, tolerance, features)
+            return _TRACED(self, unary, image, iterations, tolerance, features, spacing)
         check_tolerance(tolerance)
         guides = self._guides(unary, image, iterations, features)
         unary = widened(unary)
-        kernels = self.build_kernels(guides, unary)
+        kernels = self.build_kernels(guides, unary, spacing)
         if iterations == 0:
             return unary
+        if self.gradient == "implicit" and need_gradient(unary, *guides.values(), *self.parameters()):
+            at_once = partial(self._at_once, unary, kernels)
+            return fixed_point(choose(self, unary, kernels), unary, at_once, int(iterations), tolerance)
         logits = self._at_once(unary, kernels, int(iterations), tolerance)
         if logits is not None:
             return logits
@@ -211,47 +236,49 @@ class CRFRNN(nn.Module):
         image: Tensor | None = None,
         num_iterations: int | None = None,
         features: Mapping[str, Tensor] | None = None,
+        spacing: Spacing = None,
     ) -> Iterator[MeanFieldState]:
         """The states after 0, 1, ..., T iterations, one by one; arguments as of `forward`."""
         iterations = self.num_iterations if num_iterations is None else num_iterations
         guides = self._guides(unary, image, iterations, features)
         unary = widened(unary)
-        return self._iterate(unary, self.build_kernels(guides, unary), iterations)
+        return self._iterate(unary, self.build_kernels(guides, unary, spacing), iterations)
 
     def _iterate(self, unary: Tensor, kernels: AnyKernels, iterations: int) -> Iterator[MeanFieldState]:
         """Zheng et al. 2015, Algorithm 1. Labels that `min_belief` leaves out have logits, and no belief."""
-        image = partial(to_image, height=unary.shape[2], width=unary.shape[3])
+        image = partial(to_image, size=unary.shape[2:])
         hidden = hidden_labels(unary, self.min_belief)
-        penalty = partial(self.cell.penalty, kernels=kernels)
+        solver, unary = choose(self, unary, kernels), to_pixels(unary)
+        state = partial(MeanFieldState, _unary=unary, _penalty=solver.penalty, _to_beliefs=solver.to_beliefs)
 
-        unary = to_pixels(unary)
         logits, beliefs = unary, normalize(unary + hidden)
-        yield MeanFieldState(0, image(logits), image(beliefs), None, unary, penalty)
+        yield state(0, image(logits), image(beliefs), None)
         for iteration in range(1, iterations + 1):
             previous = beliefs
-            logits = self.cell(unary, beliefs, kernels)
-            beliefs = normalize(logits + hidden)
-            yield MeanFieldState(iteration, image(logits), image(beliefs), image(previous), unary, penalty)
+            proposed = local_update(unary, solver.penalty(beliefs))
+            logits, beliefs = solver.update(iteration, logits, beliefs, proposed)
+            yield state(iteration, image(logits), image(beliefs), image(previous))
 
     def _at_once(self, unary: Tensor, kernels: AnyKernels, iterations: int, tolerance: float | None) -> Tensor | None:
         """What the last of `_iterate` gives, several times faster; None where there is no such code for it."""
+        if self.solver != "mean_field" or self.damping != 0 or iterations == 0:
+            return None
+        waiting = self.message_tolerance if self.gradient == "unrolled" else 0.0
         with full_precision(unary):
             matrices = label_matrices(self.cell.compatibility.to(unary), self.cell.kernel_weights.to(unary))
-            return mean_field(unary, kernels, matrices, iterations, tolerance, self.min_belief, self.message_tolerance)
+            return mean_field(unary, kernels, matrices, iterations, tolerance, self.min_belief, waiting)
 
-    def build_kernels(self, guides: Mapping[str, Tensor], like: Tensor) -> AnyKernels:
-        """The normalized kernels of a batch of images, for beliefs of the size, dtype and device of `like` [B, _, H, W]."""
+    def build_kernels(self, guides: Mapping[str, Tensor], like: Tensor, spacing: Spacing = None) -> AnyKernels:
+        """The normalized kernels of a batch of images, for beliefs of the size, dtype and device of `like`."""
+        check_spacing(spacing, like.ndim - 2)
         with full_precision(like):
             return build_kernels(
                 self.kernels,
                 [theta.to(like) for theta in self.bandwidths],
                 {name: guide.to(like) for name, guide in guides.items()},
-                like,
-                normalization=self.normalization,
-                exclude_self=self.exclude_self,
-                exact=self.filter == "exact",
-                dilate=self.dilate,
-            )
+                like, normalization=self.normalization, exclude_self=self.exclude_self, exact=self.filter == "exact",
+                dilate=self.dilate, spacing=spacing,
+            )  # fmt: skip
 
     def _guides(
         self, unary: Tensor, image: Tensor | None, iterations: int, features: Mapping[str, Tensor] | None
@@ -262,37 +289,6 @@ class CRFRNN(nn.Module):
         if not self._warned:
             self._warned = warn_of_slips(unary, guides, self.kernels)
         return guides
-
-    def extra_repr(self) -> str:
-        """For print(crf): the settings that are not off, and the kernels as they start."""
-        settings = [f"{name}={value!r}" for name, value in self.settings().items() if value and name != "kernels"]
-        return ", ".join(settings) + "".join(f",\n{kernel}" for kernel in self.kernels)
-
-    def settings(self) -> dict[str, Any]:
-        """The arguments that build this layer again, as plain values; what it has learned is in its state dict."""
-        return {
-            "num_labels": self.num_labels,
-            "kernels": [asdict(kernel) for kernel in self.kernels],
-            "num_iterations": self.num_iterations,
-            "normalization": self.normalization,
-            "kernel_weights": ("scalar", "diagonal", "matrix")[self.cell.kernel_weights.ndim - 1],
-            "learn_bandwidths": any(scale.requires_grad for scale in self.log_bandwidth_scales),
-            "exclude_self": self.exclude_self,
-            "filter": self.filter,
-            "dilate": self.dilate,
-            "min_belief": self.min_belief,
-            "message_tolerance": self.message_tolerance,
-        }
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> CRFRNN:
-        """The layer that `settings` describes, as it starts; load a state dict into it for what was learned."""
-        # Until 2026 the field `neighbors` was spelled `neighbours`; checkpoints and crf.json files of then load, too.
-        kernels = [
-            Kernel(**{name.replace("neighbours", "neighbors"): value for name, value in kernel.items()})
-            for kernel in settings["kernels"]
-        ]
-        return cls(**{**settings, "kernels": kernels})
 
 
 _TRACED = OpaqueLayer(CRFRNN)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from crfrnn._numbers import usable_device
-from crfrnn.masks import Photo, Probabilities, read_photo, read_probabilities
+from crfrnn.masks import Probabilities, read_photo, read_probabilities, read_volume
 from crfrnn.presets import MASKS, PUBLISHED, FixedCRF
 
 UNCERTAIN = 0.01
@@ -20,7 +20,11 @@ IMAGES_AT_ONCE = 16
 
 
 def refine(
-    image: Any, probabilities: Any, crf: FixedCRF | str = MASKS, device: str | torch.device | None = None
+    image: Any,
+    probabilities: Any,
+    crf: FixedCRF | str = MASKS,
+    device: str | torch.device | None = None,
+    spacing: Sequence[float] | None = None,
 ) -> Any:
     """Probabilities, or a mask, with borders that follow the image.
 
@@ -28,6 +32,7 @@ def refine(
         >>> mask = crfrnn.refine(photo, mask)                      # [H, W], how likely each pixel is the object
         >>> probabilities = crfrnn.refine(photo, probabilities)    # [L, H, W] or [H, W, L], sums of 1
         >>> masks = crfrnn.refine(photos, masks)                   # lists of them, of any sizes
+        >>> mask = crfrnn.refine(scan, mask, spacing=(3, 1, 1))    # [D, H, W], voxels of 3 x 1 x 1 mm
 
     Args:
         image: RGB or gray; an array or tensor [H, W, C], [C, H, W] or [H, W], uint8 in 0..255 or floating point in 0..1 or
@@ -37,20 +42,25 @@ def refine(
         crf: the numbers of the CRF, or the name of a set in `crfrnn.presets.PUBLISHED`. The default suits masks that a
             network computed at every 4th to 16th pixel.
         device: where to compute; by default where the probabilities are.
+        spacing: says that the image is a volume, by three numbers: the distance of voxels along each axis, in whose unit the
+            thetas of positions then are. The image is an array or tensor [D, H, W] or [C, D, H, W], the probabilities are
+            [D, H, W], [L, D, H, W] or [D, H, W, L]. One number stands for a signal, two for a photograph.
 
     Returns what `probabilities` is: the same type, layout and kind of numbers, without gradients.
 
     Raises TypeError or ValueError where the two do not fit, or numbers are no probabilities.
     """
     numbers, device = _numbers(crf), usable_device(device)
-    if not _are_many(image, probabilities):
-        photo, given = _pair(image, probabilities, "")
-        return given.like(_refined([(photo, given)], numbers, device)[0])
+    axes = 2 if spacing is None else _axes(spacing)
+    if not _are_many(image, probabilities, axes):
+        photo, given = _pair(image, probabilities, "", axes)
+        return given.like(_refined([(photo, given)], numbers, device, spacing)[0])
     pairs = [
-        _pair(photo, given, f" {number}")
+        _pair(photo, given, f" {number}", axes)
         for number, (photo, given) in enumerate(zip(image, probabilities, strict=True))
     ]
-    refined = [given.like(values) for (_, given), values in zip(pairs, _refined(pairs, numbers, device), strict=True)]
+    found = _refined(pairs, numbers, device, spacing)
+    refined = [given.like(values) for (_, given), values in zip(pairs, found, strict=True)]
     if isinstance(probabilities, Tensor):
         return torch.stack(refined)
     return np.stack(refined) if isinstance(probabilities, np.ndarray) else type(probabilities)(refined)
@@ -66,9 +76,21 @@ def _numbers(crf: FixedCRF | str) -> FixedCRF:
     return crf
 
 
-def _are_many(image: Any, probabilities: Any) -> bool:
+def _axes(spacing: Sequence[float]) -> int:
+    """How many axes an image with this spacing has. Raises TypeError or ValueError where it is none."""
+    axes = len(spacing) if isinstance(spacing, list | tuple) else 0
+    if not axes or axes > 3:
+        raise ValueError(
+            f"spacing is {spacing!r}; wanted a tuple of one to three numbers, one for each axis of the image"
+        )
+    return axes
+
+
+def _are_many(image: Any, probabilities: Any, axes: int) -> bool:
     """Whether these are lists or batches. Raises ValueError where one is and the other is not, or their lengths differ."""
-    many = [isinstance(value, list | tuple) or getattr(value, "ndim", 0) == 4 for value in (image, probabilities)]
+    many = [
+        isinstance(value, list | tuple) or getattr(value, "ndim", 0) == axes + 2 for value in (image, probabilities)
+    ]
     if many[0] != many[1]:
         one, other = ("images are", "probabilities are") if many[0] else ("probabilities are", "image is")
         raise ValueError(
@@ -79,32 +101,38 @@ def _are_many(image: Any, probabilities: Any) -> bool:
     return many[0]
 
 
-def _pair(image: Any, probabilities: Any, which: str) -> tuple[Photo, Probabilities]:
-    photo = read_photo(f"image{which}", image)
-    return photo, read_probabilities(f"probabilities{which}", probabilities, (photo.shape[1], photo.shape[2]))
+def _pair(image: Any, probabilities: Any, which: str, axes: int) -> tuple[Tensor, Probabilities]:
+    name = f"image{which}"
+    photo = read_photo(name, image) if axes == 2 else read_volume(name, image, axes)
+    return photo, read_probabilities(f"probabilities{which}", probabilities, tuple(photo.shape[1:]))
 
 
 def _refined(
-    pairs: Sequence[tuple[Photo, Probabilities]], numbers: FixedCRF, device: torch.device | None
+    pairs: Sequence[tuple[Tensor, Probabilities]],
+    numbers: FixedCRF,
+    device: torch.device | None,
+    spacing: Sequence[float] | None,
 ) -> list[Tensor]:
-    """Probabilities [L, H, W] of every pair; those of one shape go through the CRF together."""
+    """Probabilities [L, *space] of every pair; those of one shape go through the CRF together."""
     groups: dict[tuple, list[int]] = defaultdict(list)
-    for number, (_, given) in enumerate(pairs):
-        groups[(given.values.shape, given.values.device)].append(number)
+    for number, (photo, given) in enumerate(pairs):
+        groups[(given.values.shape, len(photo), given.values.device)].append(number)
     found: dict[int, Tensor] = {}
     for members in groups.values():
         for first in range(0, len(members), IMAGES_AT_ONCE):
             chosen = members[first : first + IMAGES_AT_ONCE]
             values = torch.stack([pairs[number][1].values for number in chosen])
             photos = torch.stack([pairs[number][0].to(values.device) for number in chosen])
-            found |= zip(chosen, _beliefs(photos, values, numbers, device), strict=True)
+            found |= zip(chosen, _beliefs(photos, values, numbers, device, spacing), strict=True)
     return [found[number] for number in range(len(pairs))]
 
 
 @torch.no_grad()
-def _beliefs(photos: Tensor, values: Tensor, numbers: FixedCRF, device: torch.device | None) -> Tensor:
+def _beliefs(
+    photos: Tensor, values: Tensor, numbers: FixedCRF, device: torch.device | None, spacing: Sequence[float] | None
+) -> Tensor:
     home = values.device
     photos, values = photos.to(device or home), values.to(device or home)
     logits = values.clamp(min=UNCERTAIN / (values.shape[1] - 1)).log()
     crf = numbers.build(values.shape[1]).to(values.device)
-    return crf(logits, photos).softmax(1).to(home)
+    return crf(logits, photos, spacing=spacing).softmax(1).to(home)

@@ -1,6 +1,6 @@
 """What one iteration of mean field leaves to look at: logits, beliefs, free energy; and which labels take part."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class MeanFieldState:
-    """Where mean field stands after some iterations; iteration 0 is the unary alone. Logits and beliefs: [B, L, H, W]."""
+    """Where mean field stands after some iterations; iteration 0 is the unary alone. Logits and beliefs: [B, L, *space]."""
 
     iteration: int
     logits: Tensor
@@ -20,12 +20,13 @@ class MeanFieldState:
     """the beliefs one iteration before; None for iteration 0"""
     _unary: Tensor  # [B, N, L]
     _penalty: Callable[[Tensor], Tensor]  # of beliefs [B, N, L]
+    _to_beliefs: Callable[[Tensor], Tensor]  # of logits [B, N, L]
 
     def residual(self) -> Tensor:
         """Largest change of any belief of each image in the last iteration, [B]; infinite for iteration 0."""
         if self.previous is None:
             return self.beliefs.new_full((len(self.beliefs),), torch.inf)
-        return reduce((self.beliefs - self.previous).abs(), "b l h w -> b", "max")
+        return reduce((self.beliefs - self.previous).abs(), "b l ... -> b", "max")
 
     def free_energy(self) -> Tensor:
         """The mean-field objective of the beliefs [B], at the price of one message passing; see `free_energy`."""
@@ -45,6 +46,7 @@ class Layer(Protocol):
         image: Tensor | None = None,
         num_iterations: int | None = None,
         features: Mapping[str, Tensor] | None = None,
+        spacing: Sequence[float] | None = None,
     ) -> Iterator[MeanFieldState]: ...
 
 
@@ -55,37 +57,38 @@ def residual(
     unary: Tensor,
     image: Tensor | None = None,
     features: Mapping[str, Tensor] | None = None,
+    spacing: Sequence[float] | None = None,
 ) -> Tensor:
     """How far what a CRF gave is from settled, [B]: the largest change of any belief that one more iteration makes.
 
-    The iteration is of all pixels, whatever options the logits were computed with: `residual(crf, crf(unary, image), unary,
-    image)` tells after the fact what they are worth. It costs the building of the kernels and one iteration.
+    The iteration is a whole step of all pixels, whatever options the logits were computed with: `residual(crf, crf(unary,
+    image), unary, image)` tells after the fact what they are worth. It costs the building of the kernels and one iteration.
 
     Args:
-        logits: [B, L, H, W], what the layer returned.
-        unary, image, features: what the layer was called with.
+        logits: [B, L, *space], what the layer returned.
+        unary, image, features, spacing: what the layer was called with.
 
     Raises TypeError or ValueError for input that does not fit.
     """
     if not isinstance(logits, Tensor) or logits.shape != unary.shape:
         found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(f"logits: {found}; wanted what crf(unary, ...) returned, {list(unary.shape)} as the unary")
-    state = next(crf.iterate(unary, image, 0, features))
+    state = next(crf.iterate(unary, image, 0, features, spacing))
     hidden = hidden_labels(widened(unary), crf.min_belief)
     before = (to_pixels(widened(logits)) + hidden).softmax(-1)
     with full_precision(before):
-        after = (state._unary - state._penalty(before) + hidden).softmax(-1)
+        after = state._to_beliefs(state._unary - state._penalty(before))
     return reduce((after - before).abs(), "b n l -> b", "max")
 
 
 def to_pixels(image: Tensor) -> Tensor:
-    """[B, L, H, W] -> [B, N, L], one row of labels per pixel."""
-    return rearrange(image, "b l h w -> b (h w) l").contiguous()
+    """[B, L, *space] -> [B, N, L], one row of labels per pixel."""
+    return rearrange(image, "b l ... -> b (...) l").contiguous()
 
 
-def to_image(pixels: Tensor, height: int, width: int) -> Tensor:
-    """[B, N, L] -> [B, L, H, W]."""
-    return rearrange(pixels, "b (h w) l -> b l h w", h=height, w=width)
+def to_image(pixels: Tensor, size: Sequence[int]) -> Tensor:
+    """[B, N, L] -> [B, L, *space], for an image of this size."""
+    return rearrange(pixels, "b n l -> b l n").unflatten(2, tuple(size))
 
 
 def widened(unary: Tensor) -> Tensor:
@@ -112,14 +115,14 @@ def free_energy(beliefs: Tensor, unary: Tensor, penalty: Tensor) -> Tensor:
 
 
 def believed_labels(unary: Tensor, min_belief: float) -> Tensor:
-    """Whether softmax(unary) reaches `min_belief` at any pixel: logits [B, L, H, W] -> bool [B, L]."""
-    return unary.detach().softmax(1).amax((2, 3)) >= min_belief
+    """Whether softmax(unary) reaches `min_belief` at any pixel: logits [B, L, *space] -> bool [B, L]."""
+    return unary.detach().softmax(1).flatten(2).amax(2) >= min_belief
 
 
 def hidden_labels(unary: Tensor, min_belief: float) -> Tensor | float:
     """What leaves labels without belief that the unary nowhere believes in, added to logits [B, N, L]: -inf there, else 0.
 
-    [B, L, H, W] -> [B, 1, L], or 0 where every label takes part.
+    [B, L, *space] -> [B, 1, L], or 0 where every label takes part.
     """
     if min_belief == 0:
         return 0.0

@@ -23,12 +23,14 @@ from torch.autograd import Function
 from torch.func import functional_call
 
 from crfrnn.kernels import IMAGE, Kernel
+from crfrnn.kernels.build import Spacing
 
-# `names` and `guides` have a line for each of the other tensors and for each kernel; schemas have no lists of strings.
+# `names`, `guides` and `solver` have a line for each of the other tensors, for each kernel, and for each argument that
+# chooses a solver; schemas have neither lists of strings nor dictionaries.
 _ARGUMENTS = (
-    "Tensor unary, Tensor[] others, str names, SymInt num_iterations, float? tolerance, str guides, bool[] use_positions, "
-    "int[] neighbors, str normalization, bool exclude_self, str filter, bool dilate, float min_belief, "
-    "float message_tolerance"
+    "Tensor unary, Tensor[] others, str names, SymInt num_iterations, float? tolerance, float[]? spacing, str guides, "
+    "int[] thetas_position, int[] thetas_guide, int[] neighbors, str normalization, bool exclude_self, str filter, "
+    "bool dilate, float min_belief, float message_tolerance, str solver"
 )
 _FEATURE = "features."
 
@@ -76,8 +78,9 @@ class OpaqueLayer:
         num_iterations: int,
         tolerance: float | None,
         features: Mapping[str, Tensor] | None,
+        spacing: Spacing = None,
     ) -> Tensor:
-        """`layer(unary, image, num_iterations, tolerance, features)`, [B, L, H, W], as one node."""
+        """`layer(unary, image, num_iterations, tolerance, features, spacing)`, [B, L, *space], as one node."""
         others = {} if image is None else {IMAGE: image}
         for name, feature in (features or {}).items():
             others[_FEATURE + name] = feature
@@ -91,8 +94,10 @@ class OpaqueLayer:
             "\n".join(others),
             num_iterations,
             tolerance,
+            None if spacing is None else [float(each) for each in spacing],
             "\n".join([kernel.guide or "" for kernel in layer.kernels]),
-            [kernel.theta_position is not None for kernel in layer.kernels],
+            [_count(kernel.theta_position) for kernel in layer.kernels],
+            [_count(kernel.theta_guide) for kernel in layer.kernels],
             [kernel.neighbors or 0 for kernel in layer.kernels],
             layer.normalization,
             layer.exclude_self,
@@ -100,6 +105,7 @@ class OpaqueLayer:
             layer.dilate,
             layer.min_belief,
             0.0 if wanted else layer.message_tolerance,  # as without tracing
+            "\n".join([f"{name} {value}" for name, value in layer.solver_settings().items()]),
         )
         if torch.compiler.is_compiling():
             return torch.ops.crfrnn.crf_rnn(unary, list(others.values()), *settings)
@@ -122,16 +128,9 @@ class OpaqueLayer:
         return [_own(each, gradient) for each in gradients]
 
     def _run(
-        self,
-        tensors: Sequence[Tensor],
-        names: str,
-        num_iterations: int,
-        tolerance: float | None,
-        guides: str,
-        use_positions: Sequence[bool],
-        neighbors: Sequence[int],
-        *settings: Any,
-    ) -> Tensor:
+        self, tensors: Sequence[Tensor], names: str, num_iterations: int, tolerance: float | None, spacing: Spacing,
+        guides: str, thetas_position: Sequence[int], thetas_guide: Sequence[int], neighbors: Sequence[int], *settings: Any,
+    ) -> Tensor:  # fmt: skip
         """The layer on `tensors`, the unary and what `names` calls the others."""
         unary, state = tensors[0], dict(zip(names.split("\n"), tensors[1:], strict=True))
         image = state.pop(IMAGE, None)
@@ -139,26 +138,26 @@ class OpaqueLayer:
         layer = _layer(
             self._layer_type,
             len(state["cell.compatibility"]),
-            tuple(zip(guides.split("\n"), use_positions, neighbors, strict=True)),
+            tuple(zip(guides.split("\n"), thetas_position, thetas_guide, neighbors, strict=True)),
             *settings,
             threading.get_ident(),
         )
-        return functional_call(layer, state, (unary, image, num_iterations, tolerance, features))
+        return functional_call(layer, state, (unary, image, num_iterations, tolerance, features, spacing))
 
 
 @lru_cache(maxsize=16)
 def _layer(
-    layer_type: Callable[..., nn.Module], num_labels: int, kernels: tuple[tuple[str, bool, int], ...], normalization: str,
-    exclude_self: bool, filter: str, dilate: bool, min_belief: float,
-    message_tolerance: float, thread: int,
+    layer_type: Callable[..., nn.Module], num_labels: int, kernels: tuple[tuple[str, int, int, int], ...],
+    normalization: str, exclude_self: bool, filter: str, dilate: bool, min_belief: float,
+    message_tolerance: float, solver: str, thread: int,
 ) -> nn.Module:  # fmt: skip
     """A layer of these settings, one per thread, to be called with the tensors of others; kept, so that it warns once."""
     with torch.inference_mode(False):
         return layer_type(
             num_labels,
             [
-                Kernel(1.0, 1.0 if position else None, 1.0 if guide else None, guide or None, neighbors or None)
-                for guide, position, neighbors in kernels
+                Kernel(1.0, _ones(near), _ones(like), guide or None, edges or None)
+                for guide, near, like, edges in kernels
             ],
             normalization=normalization,
             exclude_self=exclude_self,
@@ -166,16 +165,31 @@ def _layer(
             dilate=dilate,
             min_belief=min_belief,
             message_tolerance=message_tolerance,
+            **_read(solver),
         )
+
+
+def _count(theta: float | tuple[float, ...] | None) -> int:
+    """How many thetas a tuple has; -1 for a number, 0 for none."""
+    return len(theta) if isinstance(theta, tuple) else 0 if theta is None else -1
+
+
+def _ones(count: int) -> float | tuple[float, ...] | None:
+    """What `_count` counts, with each theta being 1."""
+    return (1.0,) * count if count > 0 else None if count == 0 else 1.0
+
+
+def _read(lines: str) -> dict[str, float | str]:
+    """Arguments by name from lines of a name and a value, a number or a word."""
+    pairs = (line.split(" ") for line in lines.splitlines())
+    return {name: float(value) if value[0].isdigit() else value for name, value in pairs}
 
 
 def _own(result: Tensor, given: Tensor) -> Tensor:
     """`result`, contiguous, as tracing was told, and never what was `given`, which T = 0 hands back."""
-    return (
-        result.clone(memory_format=torch.contiguous_format)
-        if result.data_ptr() == given.data_ptr()
-        else result.contiguous()
-    )
+    if result.data_ptr() == given.data_ptr():
+        return result.clone(memory_format=torch.contiguous_format)
+    return result.contiguous()
 
 
 @contextmanager
@@ -245,8 +259,7 @@ class _Forward(Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, settings: tuple[Any, ...], *tensors: Tensor) -> tuple[Tensor, int]:
-        each = _unstacked(info, in_dims[1:], tensors)
-        return torch.stack([_Forward.apply(settings, *one) for one in each]), 0
+        return torch.stack([_Forward.apply(settings, *one) for one in _unstacked(info, in_dims[1:], tensors)]), 0
 
 
 class _Backward(Function):
@@ -272,8 +285,7 @@ class _Backward(Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, settings: tuple[Any, ...], needed: tuple[bool, ...], *tensors: Tensor) -> Any:
-        each = _unstacked(info, in_dims[2:], tensors)
-        gradients = [_Backward.apply(settings, needed, *one) for one in each]
+        gradients = [_Backward.apply(settings, needed, *one) for one in _unstacked(info, in_dims[2:], tensors)]
         stacked = tuple(torch.stack(parts) for parts in zip(*gradients, strict=True))
         return stacked, (0,) * len(stacked)
 

@@ -1,5 +1,7 @@
 """The yardstick of the layers: mean field with dense N x N matrices, written from the papers for one image."""
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -9,14 +11,27 @@ def dense_kernel(features: Tensor) -> Tensor:
     return torch.exp(-0.5 * (features[:, None] - features[None]).square().sum(-1))
 
 
-def dense_features(image: Tensor, theta_position: float, theta_color: float | None = None) -> Tensor:
-    """Features [N, D] of an image [C, H, W]: x and y over theta_position, then colors over theta_color."""
-    channels, height, width = image.shape
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    parts = [torch.stack([x, y], -1).reshape(-1, 2).to(image) / theta_position]
+Theta = float | tuple[float, ...]
+
+
+def dense_features(
+    image: Tensor, theta_position: Theta, theta_color: Theta | None = None, spacing: tuple[float, ...] | None = None
+) -> Tensor:
+    """Features [N, D] of an image [C, *space]: coordinates over theta_position (x first), then colors over theta_color.
+
+    A tuple has a number for each axis, in their order, or for each channel.
+    """
+    places = image.new_tensor(list(itertools.product(*map(range, image.shape[1:]))))
+    if spacing is not None:
+        places = places * image.new_tensor(spacing)
+    parts = [(places / _number_or_row(theta_position, image)).flip(1)]
     if theta_color is not None:
-        parts.append(image.reshape(channels, -1).T / theta_color)
+        parts.append(image.flatten(1).T / _number_or_row(theta_color, image))
     return torch.cat(parts, 1)
+
+
+def _number_or_row(theta: Theta, like: Tensor) -> float | Tensor:
+    return like.new_tensor(theta) if isinstance(theta, tuple) else theta
 
 
 def dense_normalized(kernel: Tensor, normalization: str, exclude_self: bool) -> Tensor:

@@ -25,7 +25,7 @@ def with_nan(tensor: Tensor) -> Tensor:
 
 
 CALLS = [
-    ((unary(3, 4, 5), image()), ValueError, r"unary has shape \[3, 4, 5\]; wanted \[B, C, H, W\]"),
+    ((unary(3, 4, 5), image()), ValueError, r"unary has shape \[3, 4, 5\]; wanted \[B, 3, H, W\].*adds a batch of one"),
     ((unary(), image(3, 4, 5)), ValueError, r"image has shape \[3, 4, 5\]"),
     ((unary(), image(1, 3, 8, 10)), ValueError, r"\[1, 3, 8, 10\].*\[1, 3, 4, 5\].*resize"),
     ((unary(), image(2, 3, 4, 5)), ValueError, "equal batch"),
@@ -59,6 +59,54 @@ CALLS = [
 def test_bad_calls(arguments: tuple, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         CRFRNN(3)(*arguments)
+
+
+POSITIONS = [smoothness_kernel()]
+SPACES = [
+    (POSITIONS, (1, 3, 4, 5), (1.0, 2.0, 1.0), ValueError, "spacing has 3 numbers for 2 spatial axes"),
+    (POSITIONS, (1, 3, 4, 5), (1.0, 0.0), ValueError, r"spacing is \(1.0, 0.0\); wanted positive"),
+    (POSITIONS, (1, 3, 4), 2.0, TypeError, "spacing is a float; wanted a tuple"),
+    (POSITIONS, (1, 3, 4), np.ones(1), TypeError, "spacing is a ndarray; wanted a tuple"),
+    (
+        [smoothness_kernel((3.0, 2.0))],
+        (1, 3, 2, 4, 5),
+        None,
+        ValueError,
+        "has 2 numbers.*or 3, one for each spatial axis",
+    ),
+    (
+        [appearance_kernel(3.0, (2.0, 9.0))],
+        (1, 3, 4),
+        None,
+        ValueError,
+        "theta_guide.*2 numbers.*each channel of image",
+    ),
+    ([smoothness_kernel((3.0, 2.0))], (1, 3, 4), None, ValueError, "or one, for its only spatial axis"),
+    (
+        [grid_kernel(8)],
+        (1, 3, 2, 4, 5),
+        None,
+        ValueError,
+        r"2 axes, and the image has 3; wanted grid_kernel\(6 or 26\)",
+    ),
+    ([grid_kernel(26)], (1, 3, 4, 5), None, ValueError, r"3 axes, and the image has 2; wanted grid_kernel\(4 or 8\)"),
+    (POSITIONS, (1, 3), None, ValueError, r"unary has shape \[1, 3\]; wanted \[B, C, N\] or"),
+    (POSITIONS, (1, 3, 2, 2, 2, 2), None, ValueError, r"wanted .* or \[B, C, D, H, W\]"),
+    (POSITIONS, (3, 2, 4, 5), None, ValueError, r"wanted \[B, 3, D, H, W\].*adds a batch of one"),
+]
+
+
+@pytest.mark.parametrize(("kernels", "shape", "spacing", "error", "message"), SPACES)
+def test_bad_spaces(kernels: list, shape: tuple, spacing: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        CRFRNN(3, kernels)(unary(*shape), image(*shape), spacing=spacing)
+
+
+def test_an_image_beside_a_volume() -> None:
+    with pytest.raises(ValueError, match=r"image has shape \[1, 1, 4, 5\]; wanted \[B, C, D, H, W\]"):
+        CRFRNN(3)(unary(1, 3, 2, 4, 5), image(1, 1, 4, 5))
+    with pytest.raises(ValueError, match="equal batch and sizes of all axes: resize the unary"):
+        CRFRNN(3)(unary(1, 3, 2, 4, 5), image(1, 1, 3, 4, 5))
 
 
 @pytest.mark.parametrize("bad", [image(1, 3, 8, 10), 1e30 * image()], ids=["size", "reach"])

@@ -266,9 +266,11 @@ def test_what_has_no_counterpart_is_refused() -> None:
     with pytest.raises(ValueError, match="wanted the same for all terms"):
         from_pydensecrf(LABELS, mixed)
     with pytest.raises(ValueError, match="sxy is"):
-        from_pydensecrf(LABELS, [PairwiseTerm((3, 4), 3)])
-    with pytest.raises(ValueError, match="srgb is"):
-        from_pydensecrf(LABELS, [PairwiseTerm(3, 3, srgb=(13, 13, 14))])
+        from_pydensecrf(LABELS, [PairwiseTerm((3, 4, 5), 3)])
+    with pytest.raises(ValueError, match="a bandwidth for each axis or channel"):
+        to_crfasrnn(CRFRNN(LABELS, [smoothness_kernel((3, 4)), appearance_kernel()]), "caffe")
+    with pytest.raises(ValueError, match="one of 3 axes; a DenseCRF2D has two"):
+        to_pydensecrf(CRFRNN(LABELS, [smoothness_kernel((3, 4, 5))]))
     with pytest.raises(ValueError, match="not symmetric"):
         to_pydensecrf(CRFRNN(LABELS, kernels, compatibility=torch.tensor(COMPATS["matrix"])))
     with pytest.raises(ValueError, match="exclude_self"):

@@ -41,6 +41,16 @@ def the_layer(variables: dict, output: str) -> None:
     assert output.count("\n") == 11
 
 
+def a_volume(variables: dict, output: str) -> None:
+    assert variables["logits"].shape == (1, 3, 33, 41, 25)
+    changed = variables["logits"].argmax(1) != variables["unary"].argmax(1)
+    assert 0.01 < changed.float().mean() < 0.5
+
+
+def points(variables: dict, output: str) -> None:
+    assert variables["logits"].shape == (1, 4, 5000)
+
+
 def a_loss(variables: dict, output: str) -> None:
     assert 0 < variables["alike"] < 1
     assert variables["net"].weight.grad.any()
@@ -61,7 +71,7 @@ def parameters(variables: dict, output: str) -> None:
 # What the blocks that run have to leave behind, in the order of the page.
 EXPECTED: dict[str, list[Callable[[dict, str], None]]] = {
     "README.md": [three_lines],
-    "crfrnn/README.md": [a_mask, the_layer, a_loss, pydensecrf, pydensecrf, parameters],
+    "crfrnn/README.md": [a_mask, the_layer, a_volume, points, a_loss, pydensecrf, pydensecrf, parameters],
 }
 
 

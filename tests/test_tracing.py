@@ -21,9 +21,14 @@ LAYERS: dict[str, dict[str, Any]] = {
     "diagonal": {"kernel_weights": "diagonal", "normalization": "before", "dilate": True},
     "few labels": {"min_belief": 0.2},
     "pixels that wait": {"message_tolerance": 0.3},
+    "damped": {"damping": 0.4},
+    "damped as far as needed": {"damping": "auto"},
+    "frank-wolfe": {"solver": "frank_wolfe", "regularizer_weight": 5.0, "step": "standard"},
     "grid": {"kernels": [*KERNELS, grid_kernel(4, 80.0, 0.5)]},
     "features": {"kernels": [*KERNELS, feature_kernel("depth", 0.5, 1.0), feature_kernel("normals", 2.0, 1.0, 5.0)]},
 }
+
+EACH = [appearance_kernel((8.0, 6.0, 7.0), (40.0, 50.0, 60.0), 2.0), grid_kernel(6, 80.0, 0.5), smoothness_kernel(2.0)]
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +93,14 @@ def test_logits_and_every_gradient(name: str, plain: bool) -> None:
         torch.testing.assert_close(found[key], reference, msg=lambda text, key=key: f"{key}: {text}")
 
 
+def test_gradients_at_a_fixed_point() -> None:
+    crf = layer(gradient="implicit", num_iterations=200)
+    given, direction = inputs(crf) | {"tolerance": 1e-10}, torch.randn(2, 3, 6, 7).double()
+    wanted, found = outcome(crf, crf, given, direction), outcome(compiled(crf), crf, given, direction)
+    for key, reference in wanted.items():
+        torch.testing.assert_close(found[key], reference, msg=lambda text, key=key: f"{key}: {text}")
+
+
 def test_frozen_parameters_get_no_gradient() -> None:
     crf = layer()
     crf.cell.compatibility.requires_grad_(False)
@@ -114,6 +127,22 @@ def test_one_node_while_tracing_and_none_otherwise() -> None:
         crf(**given)
     assert seen
     assert not any("crf_rnn" in name for name in seen)
+
+
+def test_a_volume_with_spacing_and_a_theta_for_each_axis_and_channel() -> None:
+    crf = layer(kernels=EACH, learn_bandwidths=True)
+    unary, image = 2 * torch.randn(1, 3, 2, 4, 5).double(), 255 * torch.rand(1, 3, 2, 4, 5).double()
+    given, direction = (
+        {"unary": unary, "image": image, "features": {}, "spacing": (2, 1.5, 0.5)},
+        torch.randn_like(unary),
+    )
+    wanted, found = (outcome(run, crf, given, direction) for run in (crf, compiled(crf)))
+    for key, reference in wanted.items():
+        torch.testing.assert_close(found[key], reference, msg=lambda text, key=key: f"{key}: {text}")
+    torch.testing.assert_close(
+        torch.func.vmap(lambda u: crf(u, image, spacing=(2, 1.5, 0.5)))(unary[None])[0],
+        crf(unary, image, spacing=(2, 1.5, 0.5)),
+    )
 
 
 def test_arguments_of_the_call() -> None:

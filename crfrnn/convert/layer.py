@@ -31,6 +31,9 @@ def smoothness_and_appearance(crf: CRFRNN) -> tuple[int, int]:
     guides = [kernel.guide for kernel in crf.kernels]
     if sorted(guides, key=str) != [None, IMAGE]:
         raise ValueError(f"the kernels look at {guides}; wanted one smoothness and one appearance kernel")
+    for kernel in crf.kernels:
+        if isinstance(kernel.theta_position, tuple) or isinstance(kernel.theta_guide, tuple):
+            raise ValueError(f"{kernel} has a bandwidth for each axis or channel; the other CRF has one for all")
     return guides.index(None), guides.index(IMAGE)
 
 

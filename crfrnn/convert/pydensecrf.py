@@ -30,7 +30,7 @@ def from_pydensecrf(num_labels: int, terms: Sequence[PairwiseTerm], num_iteratio
     """The layer whose softmax gives the beliefs of a DenseCRF2D with `terms`, for logits = -energies.
 
     Numbers as compat become Potts with scalar kernel weights; vectors and matrices become kernel weights in the form
-    "diagonal" or "matrix" under mu = I.
+    "diagonal" or "matrix" under mu = I. A pair as sxy is (x, y), and becomes bandwidths of the axes (y, x).
     """
     num_labels = whole_number("num_labels", num_labels, 2)
     foreign = [term for term in terms if not isinstance(term, PairwiseTerm)]
@@ -65,27 +65,39 @@ def to_pydensecrf(crf: CRFRNN) -> list[PairwiseTerm]:
     """
     check_transferable(crf)
     normalization = next(kind for kind, name in NAMES.items() if name == crf.normalization)
-    thetas = [theta.detach().cpu().tolist() for theta in crf.bandwidths]
+    for kernel in crf.kernels:
+        if isinstance(kernel.theta_position, tuple) and len(kernel.theta_position) != 2:
+            raise ValueError(f"{kernel} is one of {len(kernel.theta_position)} axes; a DenseCRF2D has two")
     return [
-        PairwiseTerm(theta[0], compat_of(matrix), theta[1] if len(theta) > 1 else None, normalization)
-        for theta, matrix in zip(thetas, penalties_of(crf), strict=True)
+        _term(kernel, theta.detach().cpu().tolist(), compat_of(matrix), normalization)
+        for kernel, theta, matrix in zip(crf.kernels, crf.bandwidths, penalties_of(crf), strict=True)
     ]
 
 
+def _term(
+    kernel: Kernel, thetas: list[float], compat: float | np.ndarray, normalization: NormalizationType
+) -> PairwiseTerm:
+    positions, colors = thetas[: kernel.num_position_bandwidths], thetas[kernel.num_position_bandwidths :]
+    sxy = tuple(reversed(positions)) if isinstance(kernel.theta_position, tuple) else positions[0]
+    srgb = tuple(colors) if isinstance(kernel.theta_guide, tuple) else colors[0] if colors else None
+    return PairwiseTerm(sxy, compat, srgb, normalization)
+
+
 def _kernel(term: PairwiseTerm, weight: float) -> Kernel:
-    sxy = _one_bandwidth("sxy", term.sxy)
+    """A pair sxy is (x, y); positions of a layer are in the order of its axes, (y, x)."""
+    sxy = _thetas("sxy", term.sxy)
+    if isinstance(sxy, tuple):
+        if len(sxy) != 2:
+            raise ValueError(f"sxy is {term.sxy!r}; wanted one number, or two: (x, y)")
+        sxy = sxy[::-1]
     if term.srgb is None:
         return smoothness_kernel(sxy, weight)
-    return appearance_kernel(sxy, _one_bandwidth("srgb", term.srgb), weight)
+    return appearance_kernel(sxy, _thetas("srgb", term.srgb), weight)
 
 
-def _one_bandwidth(name: str, value: Any) -> float:
-    """The bandwidth that a number, or equal numbers for all axes or channels, say."""
+def _thetas(name: str, value: Any) -> float | tuple[float, ...]:
+    """Equal numbers are one."""
     numbers = standard_deviations(name, value)
     if isinstance(numbers, float):
         return numbers
-    if len(set(numbers)) != 1:
-        raise ValueError(
-            f"{name} is {value!r}; wanted one number, or equal ones: a layer has one bandwidth for all axes"
-        )
-    return numbers[0]
+    return tuple(numbers) if len(set(numbers)) > 1 else numbers[0]

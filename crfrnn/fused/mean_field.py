@@ -52,13 +52,13 @@ def mean_field(
     min_belief: float = 0.0,
     message_tolerance: float = 0.0,
 ) -> Tensor | None:
-    """Logits [B, L, H, W] after mean field, in one call; None where it cannot be had so.
+    """Logits [B, L, *space] after mean field, in one call; None where it cannot be had so.
 
     That takes lattices whose backend has the code and which keep the self-message, and at most one of the first two
     options, none where a gradient is wanted. Differentiable once, to `unary`, `matrices`, and splat and slice weights.
 
     Args:
-        unary: [B, L, H, W].
+        unary: [B, L, *space].
         kernels: those of the images.
         matrices: mu W_m [M, L, L], the penalty for label l beside label l' by kernel.
         iterations: T >= 1.
@@ -75,8 +75,16 @@ def mean_field(
         return None
     given = (unary, matrices, kernels.splat_weights, kernels.slice_weights)
     gradient = torch.is_grad_enabled() and any(each.requires_grad for each in given)
+    rows = as_image(unary)
     if message_tolerance > 0 and not gradient:
         matrices = matrices.detach()
         limit = incremental.belief_limit(matrices, message_tolerance)
-        return INCREMENTAL[backend](unary, kernels, matrices, iterations, tolerance, min_belief, limit)
-    return CODE[backend](unary, kernels, matrices, iterations, tolerance, min_belief)
+        logits: Tensor | None = INCREMENTAL[backend](rows, kernels, matrices, iterations, tolerance, min_belief, limit)
+    else:
+        logits = CODE[backend](rows, kernels, matrices, iterations, tolerance, min_belief)
+    return None if logits is None else logits.reshape(unary.shape)
+
+
+def as_image(unary: Tensor) -> Tensor:
+    """A signal as an image of one row, and a volume as one of all its rows: [B, L, *space] -> [B, L, H, W]."""
+    return unary[:, :, None] if unary.ndim == 3 else unary.flatten(2, -2)

@@ -1,12 +1,8 @@
-"""All mean-field iterations, and their derivative, as a few Triton kernels each; mean_field.py has the equations.
-
-An iteration splats (one or two launches), blurs (one for each axis), multiplies vertices by label matrices (one for each
-kernel), and slices, subtracts and normalizes in one. So does its derivative, in reverse.
-"""
+"""All mean-field iterations, and their derivative, in the Triton kernels of crfrnn/gpu."""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from einops import rearrange
@@ -15,6 +11,10 @@ from torch.autograd import Function
 
 from crfrnn import gpu
 from crfrnn.kernels import LatticeKernels
+from crfrnn.lattice.tables import Tables
+
+if TYPE_CHECKING:
+    from crfrnn.gpu.loop import Loop
 
 MOST_LABELS = 256
 """that one program holds for its pixels"""
@@ -28,97 +28,70 @@ def run(
     tolerance: float | None,
     min_belief: float,
 ) -> Tensor | None:
-    """As `mean_field`; None with an option, and where a gradient is wanted to splat or slice weights."""
-    learned = torch.is_grad_enabled() and any(
-        each.requires_grad for each in (kernels.splat_weights, kernels.slice_weights)
-    )
-    if not gpu.runs(unary) or learned or tolerance is not None or min_belief > 0 or unary.shape[1] > MOST_LABELS:
+    """As `mean_field`; None with an option."""
+    if not gpu.runs(unary) or tolerance is not None or min_belief > 0 or unary.shape[1] > MOST_LABELS:
         return None
-    matrices = matrices.new_tensor(kernels.alphas)[:, None, None] * matrices
+    matrices = torch.stack([alpha * matrix for alpha, matrix in zip(kernels.alphas, matrices, strict=True)])
     rows = rearrange(unary, "b l h w -> (b h w) l").contiguous()
-    loop = _Loop(kernels, iterations)
-    if torch.is_grad_enabled() and (unary.requires_grad or matrices.requires_grad):
-        logits = _MeanField.apply(rows, matrices, loop)
+    given = (rows, matrices, kernels.splat_weights, kernels.slice_weights)
+    loop = _loop(kernels, iterations)
+    if torch.is_grad_enabled() and any(each.requires_grad for each in given):
+        logits = _MeanField.apply(*given, loop)
     else:
         logits = loop.forward(rows, matrices)
     return rearrange(logits, "(b h w) l -> b l h w", b=len(unary), h=unary.shape[2])
 
 
-class _Loop:
-    """T iterations over the tables of some kernels, on rows [N, L] with matrices A_m [M, L, L]."""
+def _loop(kernels: LatticeKernels, iterations: int) -> Loop:
+    from crfrnn.gpu.loop import Loop, Model  # needs Triton
 
-    def __init__(self, kernels: LatticeKernels, iterations: int) -> None:
-        self.stack, self.iterations = kernels.stack, iterations
-        self.index = kernels.stack.tables.slice_index
-        self.splat_weights = kernels.splat_weights.detach().contiguous()
-        same = kernels.slice_weights is kernels.splat_weights
-        self.slice_weights = self.splat_weights if same else kernels.slice_weights.detach().contiguous()
-
-    def forward(
-        self, unary: Tensor, matrices: Tensor, beliefs: list[Tensor] | None = None, blurred: list[Tensor] | None = None
-    ) -> Tensor:
-        """Logits [N, L]. The lists, where there are any, get the beliefs and the vertices that each iteration used."""
-        from crfrnn.gpu import launch  # needs Triton
-
-        current = unary.softmax(1)
-        for iteration in range(1, self.iterations + 1):
-            vertices = self.stack.blur(self.stack.splat(current, self.splat_weights))
-            if blurred is not None:
-                blurred.append(vertices)
-            if beliefs is not None:
-                beliefs.append(current)
-                current = torch.empty_like(current)
-            vertices = self._multiplied(vertices, matrices.mT)
-            launch.update(self.index, vertices, self.slice_weights, unary, current, last=iteration == self.iterations)
-        return current
-
-    def backward(
-        self, gradient: Tensor, matrices: Tensor, beliefs: list[Tensor], blurred: list[Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
-        """The gradients of the unary and, where there are blurred vertices, of the matrices."""
-        from crfrnn.gpu import launch
-
-        total, negated = gradient.clone(), gradient.neg()
-        to_matrices = torch.zeros_like(matrices) if blurred else None
-        for step in reversed(range(self.iterations)):
-            slopes = self.stack.splat(negated, self.slice_weights)
-            if to_matrices is not None:
-                for segment, to_matrix in zip(self.stack.segments, to_matrices, strict=True):
-                    to_matrix.addmm_(slopes[segment].mT, blurred[step][segment])
-            vertices = self.stack.blur(self._multiplied(slopes, matrices), reverse=True)
-            launch.update_backward(self.index, vertices, self.splat_weights, beliefs[step], negated, total)
-        return total, to_matrices
-
-    def _multiplied(self, vertices: Tensor, matrices: Tensor) -> Tensor:
-        """The vertices of every kernel times its matrix."""
-        out = torch.empty_like(vertices)
-        for segment, matrix in zip(self.stack.segments, matrices, strict=True):
-            torch.mm(vertices[segment], matrix, out=out[segment])
-        return out
+    stack = kernels.stack
+    tables = stack.tables
+    assert isinstance(tables, Tables)
+    splat_weights, slice_weights = (
+        each.detach().contiguous() for each in (kernels.splat_weights, kernels.slice_weights)
+    )
+    sorted_splat = tables.sorted_weights(kernels.splat_weights)
+    same = kernels.slice_weights is kernels.splat_weights
+    model = Model(
+        tables.slice_index, *tables.parts, tables.pair_point, tables.blur_index,
+        splat_weights, splat_weights if same else slice_weights,
+        sorted_splat, sorted_splat if same else tables.sorted_weights(kernels.slice_weights),
+        # Made on the device: a copy from the host would wait for it.
+        torch.stack([tables.bag_start.new_full((), segment.stop) for segment in stack.segments]),
+    )  # fmt: skip
+    return Loop(model, stack.segments, iterations)
 
 
 class _MeanField(Function):
     @staticmethod
-    def forward(ctx: Any, unary: Tensor, matrices: Tensor, loop: _Loop) -> Tensor:
+    def forward(
+        ctx: Any, unary: Tensor, matrices: Tensor, splat_weights: Tensor, slice_weights: Tensor, loop: Loop
+    ) -> Tensor:
         beliefs: list[Tensor] = []
-        blurred: list[Tensor] = []
-        logits = loop.forward(unary, matrices, beliefs, blurred if ctx.needs_input_grad[1] else None)
+        _, needs_matrices, _, needs_slice, _ = ctx.needs_input_grad
+        blurred: list[Tensor] | None = [] if needs_matrices or needs_slice else None
+        logits = loop.forward(unary, matrices, beliefs, blurred)
         ctx.loop = loop
-        ctx.save_for_backward(matrices, *beliefs, *blurred)
+        ctx.save_for_backward(matrices, *beliefs, *(blurred or []))
         return logits
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         matrices, *kept = ctx.saved_tensors
-        count = ctx.loop.iterations
-        return *_Derivative.apply(gradient.contiguous(), matrices, ctx.loop, kept[:count], kept[count:]), None
+        return *_Derivative.apply(gradient.contiguous(), matrices, ctx.loop, kept, ctx.needs_input_grad[1:4]), None
 
 
 class _Derivative(Function):
     @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor | None]:
-        gradient, matrices, loop, beliefs, blurred = arguments
-        return loop.backward(gradient, matrices, beliefs, blurred)
+    def forward(
+        ctx: Any, gradient: Tensor, matrices: Tensor, loop: Loop, kept: list[Tensor], needed: tuple[bool, ...]
+    ) -> tuple[Tensor | None, ...]:
+        """The gradients of unary, matrices, splat and slice weights, the last three if needed."""
+        variables = (matrices, loop.model.splat_weights, loop.model.slice_weights)
+        totals = [torch.zeros_like(each) if need else None for each, need in zip(variables, needed, strict=True)]
+        beliefs, blurred = kept[: loop.iterations], kept[loop.iterations :]
+        return loop.backward(gradient, matrices, beliefs, blurred, *totals), *totals
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> NoReturn:

@@ -27,6 +27,27 @@ def sum_rows(
 
 
 @triton.jit
+def pair_products(
+    index, rows, values, out, count, columns,
+    ADD: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """out_ik = <rows_index(i, k), values_i>, added to `out` with ADD: the derivative of `sum_rows` to its weights."""
+    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    here = row < count
+    for k in tl.static_range(WIDTH):
+        source = tl.load(index + row * WIDTH + k, mask=here, other=0).to(tl.int64)
+        total = tl.zeros([BLOCK], out.dtype.element_ty)
+        for first in range(0, columns, COLUMNS):
+            column = first + tl.arange(0, COLUMNS)
+            mask = here[:, None] & (column < columns)[None, :]
+            found = tl.load(rows + source[:, None] * columns + column[None, :], mask=mask, other=0)
+            total += tl.sum(found * tl.load(values + row[:, None] * columns + column[None, :], mask=mask, other=0), 1)
+        if ADD:
+            total += tl.load(out + row * WIDTH + k, mask=here, other=0)
+        tl.store(out + row * WIDTH + k, total, mask=here)
+
+
+@triton.jit
 def sum_bags(
     begin, members, weights, rows, out, bags, pairs, columns,
     LISTED: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
@@ -77,6 +98,35 @@ def blur_axis(neighbors, vertices, out, count, columns, BLOCK: tl.constexpr, COL
 
 
 @triton.jit
+def blur_and_multiply(
+    neighbors, vertices, stops, matrices, out, count, labels,
+    KERNELS: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """What `blur_axis` gives, every row times a matrix: that of the first kernel m whose rows end beyond it, at stops_m.
+
+    `stops` [KERNELS] and matrices [KERNELS, labels, labels]; COLUMNS is at least `labels`.
+    """
+    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    column = tl.arange(0, COLUMNS)
+    here = row < count
+    mask = here[:, None] & (column < labels)[None, :]
+    after = tl.load(neighbors + row * 3 + 1, mask=here, other=0).to(tl.int64)
+    before = tl.load(neighbors + row * 3 + 2, mask=here, other=0).to(tl.int64)
+    has_after, has_before = here & (after != row), here & (before != row)
+    kernel = tl.zeros([BLOCK], tl.int32)
+    for m in tl.static_range(KERNELS - 1):
+        kernel += (row >= tl.load(stops + m)).to(tl.int32)
+    total = tl.zeros([BLOCK, COLUMNS], out.dtype.element_ty)
+    for label in range(labels):
+        blurred = tl.load(vertices + row * labels + label, mask=here, other=0)
+        blurred += 0.5 * tl.load(vertices + after * labels + label, mask=has_after, other=0)
+        blurred += 0.5 * tl.load(vertices + before * labels + label, mask=has_before, other=0)
+        place = (kernel * labels + label)[:, None] * labels + column[None, :]
+        total += blurred[:, None] * tl.load(matrices + place, mask=mask, other=0)
+    tl.store(out + row[:, None] * labels + column[None, :], total, mask=mask)
+
+
+@triton.jit
 def update(
     index, weights, vertices, unary, logits, beliefs, count, labels,
     LAST: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
@@ -106,11 +156,11 @@ def update(
 
 @triton.jit
 def update_backward(
-    index, weights, vertices, beliefs, negated, total, count, labels,
-    WIDTH: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
+    index, weights, vertices, beliefs, negated, total, to_weights, count, labels,
+    LEARNED: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """With s_i = sum_k weights_ik vertices_index(i, k), the derivative to beliefs Q = softmax(x), that to x is
-    g = Q (s - <s, Q>): negated = -g, and total += g.
+    g = Q (s - <s, Q>): negated = -g, and total += g. With LEARNED, to_weights_ik += <vertices_index(i, k), Q_i>.
 
     One program holds all labels of its pixels: COLUMNS is at least `labels`.
     """
@@ -119,12 +169,16 @@ def update_backward(
     here = row < count
     mask = here[:, None] & (column < labels)[None, :]
     place = row[:, None] * labels + column[None, :]
+    belief = tl.load(beliefs + place, mask=mask, other=0)
     slope = tl.zeros([BLOCK, COLUMNS], negated.dtype.element_ty)
     for k in tl.static_range(WIDTH):
-        source = tl.load(index + row * WIDTH + k, mask=here, other=0).to(tl.int64)
-        weight = tl.load(weights + row * WIDTH + k, mask=here, other=0)
-        slope += weight[:, None] * tl.load(vertices + source[:, None] * labels + column[None, :], mask=mask, other=0)
-    belief = tl.load(beliefs + place, mask=mask, other=0)
+        pair = row * WIDTH + k
+        source = tl.load(index + pair, mask=here, other=0).to(tl.int64)
+        found = tl.load(vertices + source[:, None] * labels + column[None, :], mask=mask, other=0)
+        slope += tl.load(weights + pair, mask=here, other=0)[:, None] * found
+        if LEARNED:
+            before = tl.load(to_weights + pair, mask=here, other=0)
+            tl.store(to_weights + pair, before + tl.sum(found * belief, 1), mask=here)
     slope = belief * (slope - tl.sum(slope * belief, 1)[:, None])
     tl.store(negated + place, -slope, mask=mask)
     tl.store(total + place, tl.load(total + place, mask=mask, other=0) + slope, mask=mask)

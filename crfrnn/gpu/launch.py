@@ -27,6 +27,18 @@ def sum_rows(index: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
     return out
 
 
+def pair_products(index: Tensor, rows: Tensor, values: Tensor, total: Tensor | None = None) -> Tensor:
+    """out_ik = <rows_index(i, k), values_i>, added to `total` where there is one: [M, P], [V, C], [M, C] -> [M, P]."""
+    out = rows.new_empty(index.shape) if total is None else total
+    block, columns, (programs, _) = _blocks(values)
+    with on_device(rows):
+        kernels.pair_products[(programs,)](
+            index.contiguous(), rows.contiguous(), values.contiguous(), out, *values.shape,
+            ADD=total is not None, WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns,
+        )  # fmt: skip
+    return out
+
+
 def sum_bags(begin: Tensor, members: Tensor | None, rows: Tensor, weights: Tensor | None) -> Tensor:
     """The sums of weights_j rows_members(j) between neighboring entries of `begin`: [bags] -> [bags, C].
 
@@ -53,6 +65,18 @@ def blur_axis(neighbors: Tensor, vertices: Tensor) -> Tensor:
     return out
 
 
+def blur_and_multiply(neighbors: Tensor, vertices: Tensor, stops: Tensor, matrices: Tensor) -> Tensor:
+    """`blur_axis`, then the rows of every kernel m, which end at stops[m], times matrices[m]: [V, L] -> [V, L]."""
+    out = torch.empty_like(vertices)
+    block, columns = _all_labels(vertices)
+    with on_device(vertices):
+        kernels.blur_and_multiply[(cdiv(len(vertices), block),)](
+            neighbors, vertices, stops, matrices.contiguous(), out, *vertices.shape,
+            KERNELS=len(matrices), BLOCK=block, COLUMNS=columns,
+        )  # fmt: skip
+    return out
+
+
 def update(index: Tensor, vertices: Tensor, weights: Tensor, unary: Tensor, out: Tensor, last: bool) -> None:
     """Write the logits of the `last` iteration, or the beliefs of another, to `out`; vertices [V, L], unary [N, L]."""
     block, columns = _all_labels(unary)
@@ -64,16 +88,18 @@ def update(index: Tensor, vertices: Tensor, weights: Tensor, unary: Tensor, out:
 
 
 def update_backward(
-    index: Tensor, vertices: Tensor, weights: Tensor, beliefs: Tensor, negated: Tensor, total: Tensor
-) -> None:
+    index: Tensor, vertices: Tensor, weights: Tensor, beliefs: Tensor, negated: Tensor, total: Tensor,
+    to_weights: Tensor | None,
+) -> None:  # fmt: skip
     """From the derivative to `beliefs` [N, L], sliced from vertices [V, L], that to their logits: -g to `negated`, and
-    added to `total`.
+    added to `total`. `to_weights`, if any, gets that to `weights` added.
     """
+    learned = to_weights is not None
     block, columns = _all_labels(beliefs)
     with on_device(beliefs):
         kernels.update_backward[(cdiv(len(beliefs), block),)](
-            index, weights, vertices, beliefs, negated, total, *beliefs.shape,
-            WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns,
+            index, weights, vertices, beliefs, negated, total, to_weights if learned else total, *beliefs.shape,
+            LEARNED=learned, WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns,
         )  # fmt: skip
 
 

@@ -20,31 +20,42 @@ from crfrnn.lattice import Lattice, LatticeStack
 from crfrnn.lattice.backends import build_key
 from crfrnn.lattice.checks import check_reach
 
-
-def positions(height: int, width: int, like: Tensor) -> Tensor:
-    """Pixel coordinates (x, y) [N, 2] in row-major order, with the dtype and on the device of `like`."""
-    y, x = torch.meshgrid(
-        torch.arange(height, dtype=like.dtype, device=like.device),
-        torch.arange(width, dtype=like.dtype, device=like.device),
-        indexing="ij",
-    )
-    return torch.stack([rearrange(x, "h w -> (h w)"), rearrange(y, "h w -> (h w)")], -1)
+# The distance of neighbors along each spatial axis, 1 where it is None.
+Spacing = Sequence[float] | None
 
 
-def kernel_features(kernel: Kernel, bandwidths: Tensor, guides: Mapping[str, Tensor], like: Tensor) -> Tensor:
+def positions(size: Sequence[int], like: Tensor, spacing: Spacing = None) -> Tensor:
+    """Coordinates [N, axes] of the pixels of an image of this size, with the dtype and on the device of `like`.
+
+    The last axis comes first, (x, y) in an image and (x, y, z) in a volume; pixels are in row-major order.
+    """
+    axes = [torch.arange(length, dtype=like.dtype, device=like.device) for length in size]
+    if spacing is not None:
+        axes = [axis * unit for axis, unit in zip(axes, spacing, strict=True)]
+    return torch.stack([grid.flatten() for grid in reversed(torch.meshgrid(*axes, indexing="ij"))], -1)
+
+
+def kernel_features(
+    kernel: Kernel,
+    bandwidths: Tensor,
+    guides: Mapping[str, Tensor],
+    like: Tensor,
+    spacing: Spacing = None,
+) -> Tensor:
     """Features f [B, N, D] of a kernel, in units of their bandwidths: k(i, j) = exp(-|f_i - f_j|^2 / 2).
 
     Args:
         bandwidths: as many numbers as `kernel.bandwidths`; gradients flow to them.
-        guides: [B, C, H, W] by name.
-        like: [B, _, H, W], for the shape of the image.
+        guides: [B, C, *space] by name.
+        like: [B, _, *space], for the shape of the image.
+        spacing: the distance of neighbors along each axis; 1 by default.
     """
-    batch, _, height, width = like.shape
-    parts, remaining = [], list(bandwidths)
+    parts, first = [], kernel.num_position_bandwidths
     if kernel.theta_position is not None:
-        parts.append(repeat(positions(height, width, like), "n d -> b n d", b=batch) / remaining.pop(0))
+        grid = repeat(positions(like.shape[2:], like, spacing), "n d -> b n d", b=len(like))
+        parts.append(grid / bandwidths[:first].flip(0))
     if kernel.guide is not None:
-        parts.append(rearrange(guides[kernel.guide], "b c h w -> b (h w) c") / remaining.pop(0))
+        parts.append(rearrange(guides[kernel.guide], "b c ... -> b (...) c") / bandwidths[first:])
     return torch.cat(parts, -1)
 
 
@@ -68,15 +79,16 @@ class Kernels:
         self.kernels = kernels
         self.normalizers = normalizers
 
-    def weighted_sum(self, values: Tensor, weights: Tensor) -> Tensor:
-        """sum_m W_m K_m values: [B, N, L], [M], [M, L] or [M, L, L] -> [B, N, L]."""
+    def weighted_sum(self, values: Tensor, weights: Tensor, transpose: bool = False) -> Tensor:
+        """sum_m W_m K_m values, or sum_m W_m K_m^T values: [B, N, L], [M], [M, L] or [M, L, L] -> [B, N, L]."""
         terms = []
         for kernel, factors, weight in zip(self.kernels, self.normalizers, weights, strict=True):
-            inner = values if factors.inner is None else values * factors.inner[..., None]
-            out = kernel.filter(inner)
+            first, last = (factors.outer, factors.inner) if transpose else (factors.inner, factors.outer)
+            inner = values if first is None else values * first[..., None]
+            out = kernel.filter(inner, transpose)
             if factors.self_term is not None:
                 out = out - factors.self_term[..., None] * inner
-            terms.append(weigh(out if factors.outer is None else out * factors.outer[..., None], weight))
+            terms.append(weigh(out if last is None else out * last[..., None], weight))
         return torch.stack(terms).sum(0)
 
 
@@ -99,15 +111,18 @@ class LatticeKernels:
     def _fold(self, factors: Sequence[Tensor | None]) -> Tensor:
         return self.stack.fold([None if factor is None else rearrange(factor, "b n -> (b n)") for factor in factors])
 
-    def weighted_sum(self, values: Tensor, weights: Tensor) -> Tensor:
-        """sum_m W_m K_m values: [B, N, L], [M], [M, L] or [M, L, L] -> [B, N, L]."""
+    def weighted_sum(self, values: Tensor, weights: Tensor, transpose: bool = False) -> Tensor:
+        """sum_m W_m K_m values, or sum_m W_m K_m^T values: [B, N, L], [M], [M, L] or [M, L, L] -> [B, N, L]."""
         rows = rearrange(values, "b n l -> (b n) l")
-        vertices = self.stack.blur(self.stack.splat(rows, self.splat_weights))
+        first, last = self.splat_weights, self.slice_weights
+        if transpose:
+            first, last = last, first
+        vertices = self.stack.blur(self.stack.splat(rows, first), reverse=transpose)
         segments = [
             weigh(vertices[rows], alpha * weight)
             for rows, alpha, weight in zip(self.stack.segments, self.alphas, weights, strict=True)
         ]
-        out = self.stack.slice(torch.cat(segments), self.slice_weights).view_as(values)
+        out = self.stack.slice(torch.cat(segments), last).view_as(values)
         for term, weight in zip(self.self_terms, weights, strict=True):
             if term is not None:
                 out = out - weigh(term[..., None] * values, weight)
@@ -127,17 +142,18 @@ def _product(*factors: Tensor | None) -> Tensor | None:
 
 @lru_cache(maxsize=4)
 def _position_lattice(
-    size: tuple[int, int], theta: float, normalization: Normalization, exclude_self: bool, dilate: bool,
-    dtype: torch.dtype, device: torch.device, key: int,
+    size: tuple[int, ...], spacing: tuple[float, ...] | None, thetas: tuple[float, ...], normalization: Normalization,
+    exclude_self: bool, dilate: bool, dtype: torch.dtype, device: torch.device, key: int,
 ) -> tuple[Lattice, Normalizer]:  # fmt: skip
-    """Lattice and normalizer of a kernel over positions, which the size of the image decides alone.
+    """Lattice and normalizer of a kernel over positions, which size and spacing of the image decide alone.
 
     `key` tells apart lattices that are built differently, see `build_key`.
     """
     # What is kept has to serve training, too, even where inference mode came first.
     with torch.inference_mode(False), torch.no_grad():
         like = torch.empty(0, dtype=dtype, device=device)
-        lattice = Lattice.build(positions(*size, like)[None] / theta, dilate=dilate)
+        features = positions(size, like, spacing)[None] / like.new_tensor(thetas).flip(0)
+        lattice = Lattice.build(features, dilate=dilate)
         return lattice, normalizer(lattice, normalization, exclude_self)
 
 
@@ -151,36 +167,38 @@ def build_kernels(
     exclude_self: bool = False,
     exact: bool = False,
     dilate: bool = False,
+    spacing: Spacing = None,
 ) -> AnyKernels:
     """The normalized kernels of a batch of images, to be used in every iteration.
 
     Args:
         kernels: what to build.
         bandwidths: their bandwidths as tensors; gradients flow to those that require one.
-        guides: image and features [B, C, H, W] by name.
-        like: [B, _, H, W] with the size, dtype and device of the beliefs.
+        guides: image and features [B, C, *space] by name.
+        like: [B, _, *space] with the size, dtype and device of the beliefs.
         normalization, exclude_self: see `normalizer`.
         exact: sum over all pairs of pixels instead of the lattice.
         dilate: see `Lattice.build`.
+        spacing: the distance of neighbors along each axis, in the unit of the bandwidths of positions; 1 by default.
     """
-    batch, _, height, width = like.shape
+    batch = len(like)
     matrices: list[KernelMatrix] = []
     normalizers = []
     for kernel, thetas in zip(kernels, bandwidths, strict=True):
         if kernel.guide is None and not exact and not thetas.requires_grad:
             lattice, factors = _position_lattice(
-                (height, width), float(thetas), normalization, exclude_self, dilate, like.dtype, like.device,
-                build_key(like.dtype, like.device),
+                tuple(like.shape[2:]), spacing and tuple(spacing), tuple(thetas.tolist()), normalization, exclude_self,
+                dilate, like.dtype, like.device, build_key(like.dtype, like.device),
             )  # fmt: skip
             matrices.append(lattice.repeat(batch))
             normalizers.append(factors.repeat(batch))
             continue
         if kernel.neighbors is not None:
-            guide = guides[IMAGE] / thetas
-            check_reach(rearrange(guide, "b c h w -> b (h w) c"))
-            matrices.append(GridMatrix(guide, kernel.neighbors))
+            features = rearrange(guides[IMAGE], "b c ... -> b ... c") / thetas
+            check_reach(features.flatten(1, -2))
+            matrices.append(GridMatrix(rearrange(features, "b ... c -> b c ..."), kernel.neighbors, spacing))
         else:
-            features = kernel_features(kernel, thetas, guides, like)
+            features = kernel_features(kernel, thetas, guides, like, spacing)
             matrices.append(ExactMatrix(features, exclude_self) if exact else Lattice.build(features, dilate=dilate))
         normalizers.append(normalizer(matrices[-1], normalization, exclude_self))
     lattices = [matrix for matrix in matrices if isinstance(matrix, Lattice)]

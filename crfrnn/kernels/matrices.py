@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 
@@ -12,8 +13,6 @@ from torch import Tensor
 from crfrnn.lattice.checks import check_features
 from crfrnn.lattice.exact import unchecked_gaussian_filter
 
-# (rows, columns) from a pixel to its later neighbors; the earlier ones follow from k(i, j) = k(j, i).
-OFFSETS = {4: ((0, 1), (1, 0)), 8: ((0, 1), (1, 0), (1, 1), (1, -1))}
 # exp(-40) = 4e-18 passes for 0 beside a neighbor of like color, and where all are unlike, row sums of it still can be
 # divided by, and their inverses squared in a derivative, in float32.
 LARGEST_EXPONENT = 40.0
@@ -30,7 +29,8 @@ class ExactMatrix:
         self.features = features
         self.exclude_self = exclude_self
 
-    def filter(self, values: Tensor) -> Tensor:
+    def filter(self, values: Tensor, transpose: bool = False) -> Tensor:
+        """K values: [B, N, C] -> [B, N, C]; K is its own transpose."""
         return unchecked_gaussian_filter(values, self.features, self.exclude_self)
 
     def row_sums(self) -> Tensor:
@@ -40,8 +40,8 @@ class ExactMatrix:
         return torch.full_like(self.features[..., 0], 0 if self.exclude_self else 1)
 
 
-# Of a pair of pixels: slices of images [B, H, W, ...] at the one, at the other, and k(i, j) [B, h, w, 1].
-Edges = tuple[tuple[slice, slice, slice], tuple[slice, slice, slice], Tensor]
+# Of a pair of pixels: slices of images [B, *space, ...] at the one, at the other, and k(i, j) [B, *space, 1].
+Edges = tuple[tuple[slice, ...], tuple[slice, ...], Tensor]
 
 
 class NeighborMatrix:
@@ -50,18 +50,17 @@ class NeighborMatrix:
     K is symmetric, so that the filter is its own adjoint; gradients flow to the values and to k.
 
     Args:
-        like: [B, _, H, W], for the size of the images.
+        like: [B, _, *space], for the size of the images.
         edges: for every step from a pixel to a later one, k(i, j) of all pairs of pixels so far apart.
     """
 
     def __init__(self, like: Tensor, edges: Sequence[Edges]) -> None:
-        batch, _, height, width = like.shape
-        self._size = (batch, height, width)
+        self._size = (len(like), *like.shape[2:])
         self._like = like
         self._edges = edges
 
-    def filter(self, values: Tensor) -> Tensor:
-        """sum_j k(i, j) v_j: [B, N, C] -> [B, N, C]."""
+    def filter(self, values: Tensor, transpose: bool = False) -> Tensor:
+        """sum_j k(i, j) v_j: [B, N, C] -> [B, N, C]; K is its own transpose."""
         images = values.reshape(*self._size, -1)
         out = torch.zeros_like(images)
         for here, there, weights in self._edges:
@@ -75,27 +74,27 @@ class NeighborMatrix:
 
     def diagonal(self) -> Tensor:
         """k(i, i) = 0 [B, N]."""
-        batch, height, width = self._size
-        return self._like.new_zeros(batch, height * width)
+        return self._like.new_zeros(len(self._like), math.prod(self._size[1:]))
 
 
 class GridMatrix(NeighborMatrix):
-    """k(i, j) = exp(-|g_i - g_j|^2 / 2) / |p_i - p_j| for the 4 or 8 neighbors j of pixel i, 0 elsewhere and for j = i.
+    """k(i, j) = exp(-|g_i - g_j|^2 / 2) / |p_i - p_j| for the nearest neighbors j of pixel i, 0 elsewhere and for j = i.
 
-    The distance |p_i - p_j|, 1 or sqrt(2) pixels, makes the length of a boundary count alike in all directions (Boykov &
-    Kolmogorov 2003).
+    The distance |p_i - p_j|, 1 or sqrt(2) pixels in an image, makes the length of a boundary count alike in all directions
+    (Boykov & Kolmogorov 2003).
 
     Args:
-        guide: g [B, C, H, W], in units of its bandwidth.
-        neighbors: 4 or 8.
+        guide: g [B, C, *space], in units of its bandwidth.
+        neighbors: 2, 4, 8, 6 or 26: the two nearest along each axis, or all whose coordinates differ by at most one.
+        spacing: the distance of neighbors along each axis; 1 by default.
     """
 
-    def __init__(self, guide: Tensor, neighbors: int) -> None:
-        pixels = rearrange(guide, "b c h w -> b h w c")
+    def __init__(self, guide: Tensor, neighbors: int, spacing: Sequence[float] | None = None) -> None:
+        pixels = rearrange(guide, "b c ... -> b ... c")
         edges = []
-        for rows, columns in OFFSETS[neighbors]:
-            here, there, exponent = _compared(pixels, rows, columns)
-            length = (rows**2 + columns**2) ** 0.5
+        for step in steps(guide.ndim - 2, diagonal=neighbors in (8, 26)):
+            here, there, exponent = _compared(pixels, step)
+            length = math.hypot(*(s * unit for s, unit in zip(step, spacing or (1,) * len(step), strict=True)))
             edges.append((here, there, exponent.clamp(max=LARGEST_EXPONENT).neg().exp() / length))
         super().__init__(guide, edges)
 
@@ -111,22 +110,32 @@ class WindowMatrix(NeighborMatrix):
     def __init__(self, features: Tensor, radius: int) -> None:
         pixels = rearrange(features, "b d h w -> b h w d")
         edges = []
-        for rows, columns in product(range(radius + 1), range(-radius, radius + 1)):
-            if (rows, columns) > (0, 0):
-                here, there, exponent = _compared(pixels, rows, columns)
+        for step in product(range(radius + 1), range(-radius, radius + 1)):
+            if step > (0, 0):
+                here, there, exponent = _compared(pixels, step)
                 edges.append((here, there, exponent.neg().exp()))
         super().__init__(features, edges)
 
 
-def _compared(pixels: Tensor, rows: int, columns: int) -> Edges:
-    """All pairs of pixels so far apart in features [B, H, W, D], and |f_i - f_j|^2 / 2 of each."""
-    here, there = _ends(rows, columns), _ends(-rows, -columns)
+def steps(axes: int, *, diagonal: bool) -> list[tuple[int, ...]]:
+    """From a pixel to its later neighbors, along one axis alone or diagonally, too; the nearest come first.
+
+    The earlier ones follow from k(i, j) = k(j, i).
+    """
+    later = [step for step in product((-1, 0, 1), repeat=axes) if step > (0,) * axes]
+    by_length = sorted(later, key=lambda step: (sum(map(abs, step)), tuple(map(abs, step)), [-s for s in step]))
+    return by_length if diagonal else by_length[:axes]
+
+
+def _compared(pixels: Tensor, step: Sequence[int]) -> Edges:
+    """All pairs of pixels so far apart in features [B, *space, D], and |f_i - f_j|^2 / 2 of each."""
+    here, there = _ends(step), _ends([-s for s in step])
     return here, there, (pixels[here] - pixels[there]).square().sum(-1, keepdim=True) / 2
 
 
-def _ends(rows: int, columns: int) -> tuple[slice, slice, slice]:
-    """Of images [B, H, W, ...], the pixels that have another one this many rows and columns further on."""
-    return slice(None), _inside(rows), _inside(columns)
+def _ends(step: Sequence[int]) -> tuple[slice, ...]:
+    """Of images [B, *space, ...], the pixels that have another one this step further on."""
+    return slice(None), *map(_inside, step)
 
 
 def _inside(step: int) -> slice:

@@ -16,8 +16,8 @@ NORMALIZATIONS = ("after", "before", "symmetric", "none")
 class KernelMatrix(Protocol):
     """A raw kernel K over N pixels as a linear operator."""
 
-    def filter(self, values: Tensor) -> Tensor:
-        """K values: [B, N, C] -> [B, N, C]."""
+    def filter(self, values: Tensor, transpose: bool = False) -> Tensor:
+        """K values, or K^T values: [B, N, C] -> [B, N, C]."""
 
     def row_sums(self) -> Tensor:
         """sum_j k(i, j) [B, N]."""

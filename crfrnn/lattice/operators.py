@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from crfrnn import gpu
-from crfrnn.lattice.sums import blur_axis, sum_bags, sum_parts, sum_rows
+from crfrnn.lattice import sums
 
 if TYPE_CHECKING:
     from crfrnn.lattice.tables import Tables
@@ -70,7 +69,7 @@ class _Blur(Function):
         axes = zip(tables.blur_index, tables.blur_weights, strict=True)
         vertices = vertices.contiguous()
         for index, weights in reversed(list(axes)) if reverse else axes:
-            vertices = blur_axis(index, weights, vertices)
+            vertices = sums.blur_axis(index, weights, vertices)
         return vertices
 
     @staticmethod
@@ -83,7 +82,7 @@ class _Slice(Function):
     def forward(ctx: Any, tables: Tables, vertices: Tensor, weights: Tensor) -> Tensor:
         ctx.tables = tables
         ctx.save_for_backward(vertices if ctx.needs_input_grad[2] else None, weights)
-        return sum_rows(tables.slice_index, vertices, weights)
+        return sums.sum_rows(tables.slice_index, vertices, weights)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -101,9 +100,7 @@ class _PairProducts(Function):
     def forward(ctx: Any, tables: Tables, vertices: Tensor, values: Tensor) -> Tensor:
         ctx.tables = tables
         ctx.save_for_backward(vertices, values)
-        # One corner at a time: the rows of all of them, [M, P, C], would be P times the values.
-        columns = [(vertices.index_select(0, index) * values).sum(1) for index in tables.slice_index.unbind(1)]
-        return torch.stack(columns, 1)
+        return sums.pair_products(tables.slice_index, vertices, values)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -122,5 +119,5 @@ def _sum_bags(tables: Tables, values: Tensor, sorted_weights: Tensor, *, in_part
     A vertex in a flat sky has thousands of pairs, and a GPU sums each bag in one thread: there, first in short parts.
     """
     begin, first_part = tables.parts if in_parts else (tables.bag_start, None)
-    sums = sum_bags(begin, tables.pair_point, values, sorted_weights)
-    return sums if first_part is None or len(first_part) == len(sums) else sum_parts(first_part, sums)
+    parts = sums.sum_bags(begin, tables.pair_point, values, sorted_weights)
+    return parts if first_part is None or len(first_part) == len(parts) else sums.sum_parts(first_part, parts)

@@ -22,6 +22,16 @@ def sum_rows(index: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
     return _weighted(index, rows.contiguous(), None, weights.contiguous())
 
 
+def pair_products(index: Tensor, rows: Tensor, values: Tensor) -> Tensor:
+    """out_ik = <rows_index(i, k), values_i>: [M, P], [V, C], [M, C] -> [M, P]."""
+    if gpu.runs(rows):
+        from crfrnn.gpu import launch
+
+        return launch.pair_products(index, rows, values)
+    # One corner at a time: the rows of all of them, [M, P, C], would be P times the values.
+    return torch.stack([(rows.index_select(0, each) * values).sum(1) for each in index.unbind(1)], 1)
+
+
 def sum_bags(begin: Tensor, members: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
     """The sums of weights_j rows_members(j) from each entry of `begin` to the next: [bags], [pairs], [M, C] -> [bags, C]."""
     if gpu.runs(rows):

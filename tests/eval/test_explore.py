@@ -255,3 +255,10 @@ def test_what_cannot_be_done(
     assert main(["photo.png", "--out", "other.html", *more.split()]) == 2
     assert message in capsys.readouterr().err
     assert not Path("other.html").exists()
+
+
+def test_a_theta_for_each_axis_is_refused() -> None:
+    photo, unary = torch.zeros(3, 4, 5, dtype=torch.uint8), torch.zeros(1, 3, 4, 5)
+    crf = CRFRNN(3, [smoothness_kernel((2.0, 3.0))])
+    with pytest.raises(ValueError, match="a bandwidth for each axis or channel; wanted one for all"):
+        content(ScoredPhoto(photo, unary, crf, CLASSES, None), 2)

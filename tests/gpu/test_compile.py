@@ -34,6 +34,10 @@ COUNTS = {"count": "i32", "columns": "i32"}
 # The types of all arguments but for the constants, of which each case has its own; R stands for the type of numbers.
 CASES = {
     "sum_rows": ({"index": "*i32", "weights": "*R", "rows": "*R", "out": "*R", **COUNTS}, {"WIDTH": 9, **BLOCK}),
+    "pair_products": (
+        {"index": "*i32", "rows": "*R", "values": "*R", "out": "*R", **COUNTS},
+        {"ADD": True, "WIDTH": 9, **BLOCK},
+    ),
     "sum_bags": (
         {
             "begin": "*i32", "members": "*i32", "weights": "*R", "rows": "*R", "out": "*R", "bags": "i32", "pairs": "i32",
@@ -42,6 +46,13 @@ CASES = {
         {"LISTED": True, **BLOCK},
     ),
     "blur_axis": ({"neighbors": "*i32", "vertices": "*R", "out": "*R", **COUNTS}, BLOCK),
+    "blur_and_multiply": (
+        {
+            "neighbors": "*i32", "vertices": "*R", "stops": "*i32", "matrices": "*R", "out": "*R", "count": "i32",
+            "labels": "i32",
+        },
+        {"KERNELS": 3, **BLOCK},
+    ),
     "update": (
         {
             "index": "*i32", "weights": "*R", "vertices": "*R", "unary": "*R", "logits": "*R", "beliefs": "*R",
@@ -52,9 +63,9 @@ CASES = {
     "update_backward": (
         {
             "index": "*i32", "weights": "*R", "vertices": "*R", "beliefs": "*R", "negated": "*R", "total": "*R",
-            "count": "i32", "labels": "i32",
+            "to_weights": "*R", "count": "i32", "labels": "i32",
         },
-        {"WIDTH": 9, **BLOCK},
+        {"LEARNED": True, "WIDTH": 9, **BLOCK},
     ),
     "filter_exactly": (
         {"features": "*R", "values": "*R", "out": "*R", "points": "i32", "channels": "i32"},

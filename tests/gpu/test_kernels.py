@@ -10,6 +10,9 @@ from torch import Tensor
 from crfrnn import CRFRNN, appearance_kernel, gpu, native, smoothness_kernel
 from crfrnn.lattice import Lattice, operators, sums
 
+if gpu.runs(torch.empty(0)):
+    from crfrnn.gpu import launch
+
 pytestmark = pytest.mark.skipif(
     not gpu.runs(torch.empty(0)),
     reason="2026-11-26: needs a GPU, or Triton and TRITON_INTERPRET=1; .ci/gpu runs these",
@@ -64,6 +67,30 @@ def test_blur(dtype: torch.dtype, columns: int) -> None:
     torch.testing.assert_close(sums.blur_axis(neighbors, torch.empty(0), vertices), wanted)
 
 
+@DTYPES
+@COLUMNS
+def test_products_of_pairs(dtype: torch.dtype, columns: int) -> None:
+    rows, values = random_rows(30, columns, dtype), random_rows(50, columns, dtype)
+    index, before = torch.randint(30, (50, 3), dtype=torch.int32), random_rows(50, 3, dtype)
+    wanted = (rows[index.long()] * values[:, None]).sum(2)
+    torch.testing.assert_close(sums.pair_products(index, rows, values), wanted)
+    launch.pair_products(index, rows, values, total := before.clone())
+    torch.testing.assert_close(total, before + wanted)
+
+
+@DTYPES
+@pytest.mark.parametrize("labels", [1, 2, 21])
+def test_a_blur_that_multiplies(dtype: torch.dtype, labels: int) -> None:
+    """Three kernels of 3, 0 and 4 vertices: each vertex has the sum of its neighbors, then the matrix of its kernel."""
+    neighbors = torch.tensor([[0, 1, 0], [1, 2, 0], [2, 2, 1], [3, 4, 3], [4, 4, 3], [5, 6, 5], [6, 6, 5]])
+    vertices, matrices = random_rows(7, labels, dtype), torch.randn(3, labels, labels).to(dtype)
+    halves = [[1, 0.5, 0], [0.5, 1, 0.5], [0, 0.5, 1]], [[1, 0.5, 0, 0], [0.5, 1, 0, 0], [0, 0, 1, 0.5], [0, 0, 0.5, 1]]
+    first, second = (torch.tensor(each, dtype=dtype) for each in halves)
+    wanted = torch.cat([first @ vertices[:3] @ matrices[0], second @ vertices[3:] @ matrices[2]])
+    stops = torch.tensor([3, 3, 7], dtype=torch.int32)
+    torch.testing.assert_close(launch.blur_and_multiply(neighbors.int(), vertices, stops, matrices), wanted)
+
+
 def problem(labels: int, batch: int = 2, height: int = 9, width: int = 11) -> tuple[CRFRNN, Tensor, Tensor]:
     crf = CRFRNN(
         labels, [smoothness_kernel(2.3, 1.1), appearance_kernel(7, 60, 1.4)], 3, kernel_weights="matrix"
@@ -75,7 +102,7 @@ def problem(labels: int, batch: int = 2, height: int = 9, width: int = 11) -> tu
     return crf, 2 * torch.randn(batch, labels, height, width, dtype=torch.float64), image
 
 
-@pytest.mark.parametrize("labels", [2, 5, 21])
+@pytest.mark.parametrize("labels", [2, 5, 21, 33])
 def test_the_loop_is_that_of_plain_torch(labels: int, monkeypatch: pytest.MonkeyPatch, runs: list[int]) -> None:
     crf, unary, image = problem(labels)
     with native.disabled(), torch.no_grad():

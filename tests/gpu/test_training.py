@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from crfrnn import CRFRNN, gpu, native
-from tests.fused_problems import assert_close, layer, problem
+from tests.fused_problems import KERNELS, assert_close, layer, problem
 
 pytestmark = pytest.mark.skipif(
     not gpu.runs(torch.empty(0)),
@@ -24,7 +24,12 @@ def gradients(crf: CRFRNN, unary: Tensor, image: Tensor, **options: object) -> l
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
 @pytest.mark.parametrize(
     ("labels", "batch", "normalization", "form", "iterations"),
-    [(2, 1, "after", "scalar", 1), (5, 3, "before", "diagonal", 3), (21, 2, "symmetric", "matrix", 5)],
+    [
+        (2, 1, "after", "scalar", 1),
+        (5, 3, "before", "diagonal", 3),
+        (21, 2, "symmetric", "matrix", 5),
+        (33, 1, "none", "scalar", 2),
+    ],
 )
 def test_gradients_are_those_of_plain_torch(
     labels: int, batch: int, normalization: str, form: str, iterations: int, dtype: torch.dtype,
@@ -57,6 +62,43 @@ def test_a_frozen_layer_passes_gradients_on(runs: list[int], monkeypatch: pytest
     wanted = gradients(crf, unary, image)
     for ours, theirs in zip([*got, alone], wanted, strict=True):
         assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("normalization", "frozen", "dtype"),
+    [
+        ("after", False, torch.float32),
+        ("before", True, torch.float64),
+        ("symmetric", False, torch.float64),
+        ("none", True, torch.float32),
+    ],
+)
+def test_bandwidths_and_image_learn(
+    normalization: str, frozen: bool, dtype: torch.dtype, runs: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one run, against autograd through the plain loop in float64: two runs are equal in every bit."""
+    crf = CRFRNN(3, KERNELS, 2, normalization=normalization, learn_bandwidths=True).double()  # type: ignore[arg-type]
+    with torch.no_grad():
+        crf.cell.kernel_weights *= 0.1 if normalization == "none" else 1
+    crf.cell.requires_grad_(not frozen)
+    inputs = problem(3, 2)
+
+    def found(real: torch.dtype) -> list[Tensor]:
+        # The same numbers in both types: bandwidths are exact in float32, the lattice has no pixel between simplices.
+        far = [each.float().to(real).requires_grad_() for each in inputs]
+        layer = crf.to(real)
+        learned = [parameter for parameter in layer.parameters() if parameter.requires_grad]
+        with native.disabled():
+            logits = layer(*far)
+            return [logits.detach(), *torch.autograd.grad(logits.tanh().sum(), [*far, *learned])]
+
+    got, again = found(dtype), found(dtype)
+    assert len(runs) == 2
+    assert all(torch.equal(one, other) for one, other in zip(got, again, strict=True))
+    monkeypatch.setenv("CRFRNN_GPU", "torch")
+    for ours, theirs in zip(got, found(torch.float64), strict=True):
+        bound = (2e-4 if dtype == torch.float32 else 1e-9) * max(1, theirs.abs().max().item())
+        torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=bound)
 
 
 def test_second_derivatives_are_refused() -> None:

@@ -155,7 +155,7 @@ def test_settings_rebuild_the_layer() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: grid_kernel(6), "neighbors is 6; a pixel of the grid has 4, or 8"),
+        (lambda: grid_kernel(5), "neighbors is 5; a pixel of an image has 4, or 8"),
         (lambda: grid_kernel(4, theta_beta=0), "theta_guide .* is 0.0; wanted a positive finite"),
         (lambda: Kernel(1.0, theta_position=3.0, neighbors=4), "wanted theta_guide and no theta_position"),
         (lambda: CRFRNN(3, [grid_kernel()])(torch.zeros(1, 3, 2, 2)), "the kernels look at image"),

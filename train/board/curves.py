@@ -25,8 +25,13 @@ def write_parameters(writer: SummaryWriter, crf: CRFRNN, start: Tensor, step: in
 def bandwidth_names(kernel: Kernel) -> list[str]:
     """The names of a kernel's bandwidths with their units, in the order of `kernel.bandwidths`."""
     guide = "color [gray levels]" if kernel.guide == "image" else "features"
-    axes = (("position [pixels]", kernel.theta_position), (guide, kernel.theta_guide))
-    return [f"{kernel_name(kernel)}, {axis}" for axis, theta in axes if theta]
+    names = []
+    for axis, theta in (("position [pixels]", kernel.theta_position), (guide, kernel.theta_guide)):
+        if isinstance(theta, tuple):
+            names += [f"{kernel_name(kernel)}, {axis} {number}" for number in range(len(theta))]
+        elif theta:
+            names.append(f"{kernel_name(kernel)}, {axis}")
+    return names
 
 
 def write_scores(writer: SummaryWriter, scores: Mapping[str, Scores], step: int) -> None:

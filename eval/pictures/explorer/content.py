@@ -71,6 +71,10 @@ def check(scored: ScoredPhoto, num_iterations: int) -> None:
                 f"{kernel} is no Gaussian of positions and colors, and the page draws only these; wanted a CRF of "
                 "smoothness and appearance kernels"
             )
+        if isinstance(kernel.theta_position, tuple) or isinstance(kernel.theta_guide, tuple):
+            raise ValueError(
+                f"{kernel} has a bandwidth for each axis or channel; wanted one for all, as the page has one slider"
+            )
 
 
 def packed_photo(photo: Tensor) -> Strip:
