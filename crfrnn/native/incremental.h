@@ -51,10 +51,12 @@ struct Incremental {
             T* logits = unary + first * columns;
             read_tile(map, points_per_image, first, count, model.labels, columns, -std::numeric_limits<T>::infinity(),
                       logits);
-            std::copy(logits, logits + count * columns, tile);
-            softmax(tile, count, columns);
-            std::copy(tile, tile + count * columns, beliefs + first * columns);
-            splat_points<T>(model.tables, first, count, tile, model.splat_weights, columns, changes);
+            // The softmax of half vectors writes to one row more than it is given.
+            T *kept = beliefs + first * columns, *now = columns < Vectors<T>::width ? tile : kept;
+            std::copy(logits, logits + count * columns, now);
+            softmax(now, count, columns);
+            if (now != kept) std::copy(now, now + count * columns, kept);
+            splat_points<T>(model.tables, first, count, now, model.splat_weights, columns, changes);
         });
         worker.wait();
         filter.collect(changes);
@@ -101,11 +103,7 @@ struct Incremental {
 
     // The listed points compute their beliefs and pass on those that changed; returns the largest change passed on.
     T update(int64_t first, int32_t* listed, int64_t count, T* tile) const {
-        slice_listed<T>(model.tables, first, listed, count, sliced, model.slice_weights, columns, tile);
-        for (int64_t j = 0; j < count; ++j) {
-            const T* logits = unary + (first + listed[j]) * columns;
-            for (int64_t c = 0; c < columns; ++c) tile[j * columns + c] = logits[c] - tile[j * columns + c];
-        }
+        slice_listed<T>(model.tables, first, listed, count, sliced, model.slice_weights, columns, tile, unary);
         softmax(tile, count, columns);
         T change = 0;
         int64_t passed_on = 0;
@@ -267,13 +265,12 @@ void incremental_mean_field(const Model<T>& model, Labels<const T> unary, Labels
             worker.wait();
         }
         for_tiles(tables, worker, points_per_image, [&](int64_t first, int64_t count) {
-            slice_points<T>(tables, first, count, field.sliced, model.slice_weights, final_columns, tile);
             const T* logits = field.unary + first * columns;
             if (fewer_labels) {
                 read_tile(final_unary, points_per_image, first, count, final_labels, final_columns, T(0), all.data());
                 logits = all.data();
             }
-            for (int64_t c = 0; c < count * final_columns; ++c) tile[c] = logits[c] - tile[c];
+            slice_points<T>(tables, first, count, field.sliced, model.slice_weights, final_columns, tile, logits);
             write_tile(out, points_per_image, first, count, final_labels, final_columns, tile);
         });
     });

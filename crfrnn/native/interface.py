@@ -15,7 +15,7 @@ VECTOR_BYTES = 32  # as in vectors.h
 
 
 class Tables(ctypes.Structure):
-    """`Tables` of native/lattice_filter.h."""
+    """`Tables` of native/splat_slice.h."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("points", "corners", "rows", "chunks", "spills", "axes")),

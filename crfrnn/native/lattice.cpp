@@ -1,4 +1,6 @@
 // The C interface of the lattice, for numbers of type REAL. Arguments are checked on the Python side.
+#include <numeric>
+
 #include "blur_backward.h"
 #include "lattice_join.h"
 
@@ -9,6 +11,8 @@ using namespace crfrnn;
 EXPORT Built* native_build(const REAL* features, int64_t images, int64_t per_image, int dimensions, bool dilate,
                            int threads, REAL* weights, uint8_t* axes, int32_t* index) {
     const Crew crew(threads);
+    prefer_large_pages(weights, images * per_image * (dimensions + 1));
+    prefer_large_pages(index, images * per_image * (dimensions + 1));
     std::unique_ptr<Built> out(new Built);
     const Points<REAL> points{features, images, per_image, dimensions};
     return build(points, Simplices<REAL>{weights, axes, index}, dilate, threads, *out) ? out.release() : nullptr;
@@ -54,6 +58,7 @@ EXPORT void native_row_sums(const Tables* tables, const REAL* weights, REAL* wor
 EXPORT void native_fold_weights(int64_t points, int64_t parts, const int64_t* widths, const REAL* const* weights,
                                 const REAL* const* factors, REAL* out, int threads) {
     const Crew crew(threads);
+    prefer_large_pages(out, points * std::accumulate(widths, widths + parts, int64_t(0)));
     fold_weights(points, parts, widths, weights, factors, out, threads);
 }
 

@@ -77,6 +77,7 @@ inline void join_index(const Join& join, int32_t* out, int threads) {
     const int64_t points = join.parts[0].points;
     int64_t total = 0;
     for (int64_t m = 0; m < join.count; ++m) total += join.parts[m].corners;
+    prefer_large_pages(out, points * total);
     in_parallel(threads_for(threads, points * total), [&](Worker worker) {
         for (int64_t i = worker.begin(points); i < worker.end(points); ++i) {
             int64_t first = 0, column = 0;

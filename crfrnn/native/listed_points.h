@@ -19,10 +19,10 @@ inline void prefetch_listed(const Tables& tables, int64_t first, const int32_t* 
     }
 }
 
-// As `slice_points`, for the points first + listed[j].
+// As `slice_points`, for the points first + listed[j]; `minuend` [points, columns].
 template <class T>
 NOINLINE void slice_listed(const Tables& tables, int64_t first, const int32_t* listed, int64_t count, const T* rows,
-                           const T* weights, int64_t columns, T* out) {
+                           const T* weights, int64_t columns, T* out, const T* minuend) {
     for_blocks_and_corners<T>(columns, tables.corners, [&](auto size, auto corners, int64_t c) {
         using B = Block<T, size()>;
         const int64_t stride = size() ? columns : B::V::width, last = corners;
@@ -33,6 +33,7 @@ NOINLINE void slice_listed(const Tables& tables, int64_t first, const int32_t* l
             B sum{};
 #pragma GCC unroll 3
             for (int64_t p = 0; p < last; ++p) sum.add(B::load(rows + c + index[p] * stride), weight[p]);
+            sum = sum.subtracted_from(B::load(minuend + c + (first + listed[j]) * stride));
             sum.store(out + c + j * stride);
         }
     });

@@ -83,14 +83,14 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
             for_tiles(tables, worker, points_per_image, [&](int64_t first, int64_t count) {
                 T* tile = in_place && t < iterations ? kept + first * columns : scratch.data();
                 if (t == iterations) {
-                    slice_points(tables, first, count, buffers.sliced, model.slice_weights, final_columns, tile);
                     const T* logits = buffers.unary + first * columns;
                     if (fewer_labels) {
                         read_tile(final_unary, points_per_image, first, count, final_labels, final_columns, T(0),
                                   all.data());
                         logits = all.data();
                     }
-                    for (int64_t c = 0; c < count * final_columns; ++c) tile[c] = logits[c] - tile[c];
+                    slice_points<T>(tables, first, count, buffers.sliced, model.slice_weights, final_columns, tile,
+                                    logits);
                     write_tile(out, points_per_image, first, count, final_labels, final_columns, tile);
                     return;
                 }
@@ -101,8 +101,7 @@ int64_t mean_field(const Model<T>& model, Labels<const T> unary, Labels<const T>
                               -std::numeric_limits<T>::infinity(), logits);
                     std::copy(logits, logits + size, tile);
                 } else {
-                    slice_points(tables, first, count, buffers.sliced, model.slice_weights, columns, tile);
-                    for (int64_t c = 0; c < size; ++c) tile[c] = logits[c] - tile[c];
+                    slice_points<T>(tables, first, count, buffers.sliced, model.slice_weights, columns, tile, logits);
                 }
                 if (buffers.logits) std::copy(tile, tile + size, buffers.logits + first * columns);
                 softmax(tile, count, columns);
