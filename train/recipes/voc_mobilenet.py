@@ -36,15 +36,16 @@ NETWORK = Stage(
 )
 JOINT = replace(
     NETWORK,
-    steps=150,
+    steps=100,
     trains="joint",
     start="network",
     kernel_weight_multiplier=1000.0,
     bandwidth_multiplier=1000.0,
     guide_multiplier=1000.0,
+    ema=0.97,
     loss=Loss(temperature=2.2, learn_temperature=True, jaccard=1.0),
 )
-CRF = replace(JOINT, trains="crf")
+CRF = replace(JOINT, steps=50, trains="crf")
 
 RECIPE = Recipe(
     stages={
