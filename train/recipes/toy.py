@@ -15,13 +15,14 @@ from train.recipes.schema import Crf, Recipe, Stage
 JOINT = Stage(
     steps=150,
     batch_size=4,
-    lr=0.004,
+    lr=0.0004,
     trains="joint",
     start="network",
     last_layer_multiplier=1.0,
     crop=97,
     loss_stride=1,
-    kernel_weight_multiplier=10.0,
+    kernel_weight_multiplier=100.0,
+    compatibility_multiplier=10.0,
     validate_every=50,
 )
 CRF = replace(JOINT, trains="crf", validate_every=0)
