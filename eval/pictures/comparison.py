@@ -1,6 +1,5 @@
 """A figure that compares labelings: every image with all its labelings, and close-ups of where they differ."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from eval.pictures.figures import INCHES_PER_COLUMN, LEGEND_POINTS, PANEL_DPI, Legend, overlay
+from eval.pictures.figures import INCHES_PER_COLUMN, LEGEND_POINTS, PANEL_DPI, Legend, overlay, wrapped
 
 TITLE_INCHES, GAP_INCHES = 0.24, 0.03
 TITLE_LETTERS = 28  # that fit above a picture
@@ -39,7 +38,7 @@ class Comparison:
         """The titles of the pictures: the name of the image, then every column with its mean IoU."""
         scores = {name: f"{value:.1f}" for name, value in self.mean_iou.items()}
         titles = [self.name, *(f"{column} {scores.get(column, '')}".rstrip() for column in self.labels)]
-        return [textwrap.fill(title, TITLE_LETTERS, break_on_hyphens=False) for title in titles]
+        return [wrapped(title, TITLE_LETTERS) for title in titles]
 
     def pictures(self, classes: Sequence[str]) -> list[Tensor]:
         """The image, then every labeling painted over a gray copy of it, uint8 [3, H, W] each."""

@@ -142,7 +142,12 @@ def _titles(examples: Sequence[Example]) -> list[str]:
     different = [example.name for example in examples if list(example.labels) != columns]
     if different:
         raise ValueError(f"{different[0]} has other columns than {examples[0].name}; wanted {columns} in all")
-    return [textwrap.fill(title, 26, break_on_hyphens=False) for title in ("input", *columns)]
+    return [wrapped(title, 26) for title in ("input", *columns)]
+
+
+def wrapped(title: str, letters: int) -> str:
+    """A title in lines of so many letters, none of which begins or ends within "T = 5"."""
+    return textwrap.fill(title.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), letters, break_on_hyphens=False)
 
 
 def matrix_figure(matrix: Tensor, classes: Sequence[str], title: str) -> Figure:

@@ -16,6 +16,7 @@ from eval.pictures.figures import (
     overlay_figure,
     panel,
     save_figure,
+    wrapped,
 )
 
 CLASSES = ["background", "cat", "dog"]
@@ -88,6 +89,11 @@ def test_panel_has_a_row_per_example_and_titled_columns(tmp_path: Path) -> None:
     assert height < pixels.shape[0] < height + 150
     corner = pixels[round(height / 2), 5]  # in the first column, an image of one gray
     assert corner.tolist() == [100, 100, 100]
+
+
+def test_titles_break_between_words_but_not_within_a_number_of_iterations() -> None:
+    lines = wrapped("CRF parameters alone, T = 5", 26).replace("\N{NO-BREAK SPACE}", " ").split("\n")
+    assert lines == ["CRF parameters alone,", "T = 5"]
 
 
 def test_panel_needs_examples_of_the_same_columns() -> None:
