@@ -48,7 +48,7 @@ def choose(layer: Any, unary: Tensor, kernels: AnyKernels) -> Solver:
         return (penalty(beliefs) + adjoint(beliefs)) / 2
 
     def own_adjoint(values: Tensor) -> Tensor:
-        """`symmetric`, but of the parameters of this call, in a backward, too: `functional_call` has put others back then."""
+        """`symmetric`, of the parameters of this call: in the backward, `functional_call` has put others back."""
         with full_precision(values):
             return (kernels.weighted_sum(values, weights) @ mu.mT + adjoint(values)) / 2
 
