@@ -29,7 +29,7 @@ def read_photo(name: str, image: Any) -> Photo:
 
     Raises TypeError or ValueError, calling it `name`, for anything else.
     """
-    if hasattr(image, "convert") and hasattr(image, "mode"):
+    if _is_pillow(image):
         image = np.array(image.convert("RGB"))
     values = _tensor(name, image)
     if values.ndim == 2:
@@ -40,7 +40,10 @@ def read_photo(name: str, image: Any) -> Photo:
         if ends[1] and not (ends[0] and isinstance(image, Tensor)):
             values = values.movedim(2, 0)
     if values.ndim != 3 or values.shape[0] not in CHANNELS or 0 in values.shape:
-        raise ValueError(f"{name} has shape {list(values.shape)}; wanted [H, W, 3], [3, H, W] or [H, W]")
+        raise ValueError(
+            f"{name} has shape {list(values.shape)}; wanted [H, W, 3], [3, H, W] or [H, W], or spacing=, which says that it "
+            "is a signal or volume"
+        )
     return _gray_levels(name, values.expand(3, -1, -1), "the photograph itself, before it is normalized")
 
 
@@ -49,6 +52,8 @@ def read_volume(name: str, image: Any, axes: int) -> Tensor:
 
     Raises TypeError or ValueError, calling it `name`, for anything else.
     """
+    if _is_pillow(image):
+        raise TypeError(f"{name} is an image of Pillow; wanted a NumPy array or a tensor of {axes} axes")
     values = _tensor(name, image)
     values = values[None] if values.ndim == axes else values
     if values.ndim != axes + 1 or 0 in values.shape:
@@ -79,7 +84,7 @@ def read_probabilities(name: str, given: Any, size: tuple[int, ...]) -> Probabil
 
     Raises TypeError or ValueError, calling them `name`, where they are none, or do not fit.
     """
-    if hasattr(given, "convert") and hasattr(given, "mode"):
+    if _is_pillow(given):
         return _of_pillow(name, given, size)
     values = _tensor(name, given)
     axis = _label_axis(name, values, size)
@@ -90,7 +95,7 @@ def read_probabilities(name: str, given: Any, size: tuple[int, ...]) -> Probabil
         rows = torch.cat([1 - rows, rows])
     else:
         sums = rows.sum(0)
-        if float((sums - 1).abs().max()) > (ROUNDING if values.is_floating_point() else len(rows) / 255):
+        if float((sums - 1).abs().max()) > _rounding(values.dtype, len(rows)):
             raise ValueError(
                 f"{name} sum to {float(sums.min()):.3g}..{float(sums.max()):.3g} over labels; wanted 1: take the softmax of "
                 "logits, or refine one class at a time, as [H, W]"
@@ -104,6 +109,15 @@ def read_probabilities(name: str, given: Any, size: tuple[int, ...]) -> Probabil
         return shaped if isinstance(given, Tensor) else shaped.numpy()
 
     return Probabilities(rows, like)
+
+
+def _rounding(dtype: torch.dtype, labels: int) -> float:
+    """By how much probabilities of this type may miss a sum of 1."""
+    return max(ROUNDING, torch.finfo(dtype).eps) if dtype.is_floating_point else labels / 255
+
+
+def _is_pillow(value: Any) -> bool:
+    return hasattr(value, "convert") and hasattr(value, "mode")
 
 
 def _of_pillow(name: str, given: Any, size: tuple[int, ...]) -> Probabilities:
@@ -123,9 +137,11 @@ def _tensor(name: str, value: Any) -> Tensor:
     if not isinstance(value, np.ndarray | Tensor):
         raise TypeError(f"{name} is a {type(value).__name__}; wanted a NumPy array, a tensor or an image of Pillow")
     if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "bfui" or np.ma.isMaskedArray(value):
-            raise TypeError(f"{name} is an array of {value.dtype}; wanted one of numbers, without a mask")
-        value = torch.from_numpy(np.ascontiguousarray(value))
+        if value.dtype.kind not in "bfui" or value.dtype.itemsize > 8 or np.ma.isMaskedArray(value):
+            raise TypeError(
+                f"{name} is an array of {value.dtype}; wanted one of numbers that torch has, without a mask"
+            )
+        value = torch.from_numpy(np.ascontiguousarray(value, value.dtype.newbyteorder("=")))
     if value.layout != torch.strided or value.is_meta or value.is_complex():
         raise TypeError(
             f"{name} is a {value.layout} tensor of {value.dtype} on {value.device}; wanted a dense one of numbers"

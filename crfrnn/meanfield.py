@@ -108,8 +108,9 @@ class CRFRNN(Described):
             every pixel; all labels get their logits. Images hold few labels: it saves much time on the CPU where no
             gradient is wanted. 0 leaves out none.
         message_tolerance: in logits: pixels whose messages change by less than about this wait for the last iteration, which
-            saves time on the CPU (see crfrnn/fused/incremental.py). No effect where a gradient is wanted, in `iterate`, and
-            beside kernels that are no lattices. 0 lets no pixel wait; 0.01 is a good choice, and `residual` looks back.
+            saves time on the CPU (see crfrnn/fused/incremental.py). No effect where a gradient is wanted, in `iterate`, with
+            another solver or damping, and beside kernels that are no lattices. 0 lets no pixel wait; 0.01 is a good choice,
+            and `residual` looks back.
         solver: "mean_field", or "frank_wolfe" for the same energy (see crfrnn/solvers).
         damping: of mean field: the share of the old logits that stays in each iteration. With "auto" the free energy never
             rises; messages pass through the symmetric part of the pair term, which is all that the free energy sees.

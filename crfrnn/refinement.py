@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from crfrnn._numbers import usable_device
+from crfrnn.kernels import IMAGE
 from crfrnn.masks import Probabilities, read_photo, read_probabilities, read_volume
 from crfrnn.meanfield import CRFRNN
 from crfrnn.presets import MASKS, PUBLISHED, FixedCRF
@@ -62,6 +63,8 @@ def refine(
         _pair(photo, given, f" {number}", axes)
         for number, (photo, given) in enumerate(zip(image, probabilities, strict=True))
     ]
+    if not pairs:
+        return copy.copy(probabilities)
     found = _refined(pairs, chosen, device, spacing)
     refined = [given.like(values) for (_, given), values in zip(pairs, found, strict=True)]
     if isinstance(probabilities, Tensor):
@@ -78,6 +81,12 @@ def _chosen(crf: FixedCRF | CRFRNN | str) -> FixedCRF | CRFRNN:
         raise TypeError(
             f"crf is a {type(crf).__name__}; wanted a crfrnn.presets.FixedCRF, the name of a published one, or a CRFRNN"
         )
+    if isinstance(crf, CRFRNN):
+        for guide in {kernel.guide for kernel in crf.kernels} - {None, IMAGE}:
+            raise ValueError(
+                f"a kernel of the crf looks at {guide!r}, and refine has the image alone; wanted kernels of positions and "
+                "image, or a call of the layer: crf(logits, image, features={...})"
+            )
     return crf
 
 
@@ -109,7 +118,8 @@ def _are_many(image: Any, probabilities: Any, axes: int) -> bool:
     if many[0] != many[1]:
         one, other = ("images are", "probabilities are") if many[0] else ("probabilities are", "image is")
         raise ValueError(
-            f"the {one} several but the {other} not; wanted a list of each, of the same length, or one of each"
+            f"the {one} several but the {other} not; wanted a list of each, of the same length, or one of each; a batch of "
+            "masks is [B, 1, H, W]"
         )
     if many[0] and len(image) != len(probabilities):
         raise ValueError(f"got {len(image)} images for {len(probabilities)} probabilities; wanted as many")

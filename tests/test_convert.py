@@ -275,6 +275,15 @@ def test_what_has_no_counterpart_is_refused() -> None:
         to_pydensecrf(CRFRNN(LABELS, kernels, compatibility=torch.tensor(COMPATS["matrix"])))
     with pytest.raises(ValueError, match="exclude_self"):
         to_pydensecrf(CRFRNN(LABELS, kernels, exclude_self=True))
+    for other in ({"solver": "frank_wolfe"}, {"damping": 0.5}, {"damping": "auto"}):
+        with pytest.raises(ValueError, match="other CRFs do undamped mean field"):
+            to_pydensecrf(CRFRNN(LABELS, kernels, **other))
+    blurred = CRFRNN(LABELS, kernels, learn_filter=True)
+    to_pydensecrf(blurred)
+    with torch.no_grad():
+        blurred.log_side_scales[1][2] = 0.1
+    with pytest.raises(ValueError, match="has learned the blur of its lattices; other CRFs have that of a Gaussian"):
+        to_pydensecrf(blurred)
     with pytest.raises(ValueError, match="no counterpart"):
         to_pydensecrf(CRFRNN(LABELS, [feature_kernel("depth", 1.0, 1.0)]))
     with pytest.raises(ValueError, match="'after'"):

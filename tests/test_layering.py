@@ -40,7 +40,7 @@ ALLOWED = {
     "crfrnn.losses": {"crfrnn._numbers", "crfrnn.checks", "crfrnn.kernels", "crfrnn.lattice", "crfrnn.state"},
     "crfrnn.presets": {"crfrnn.kernels", "crfrnn.meanfield"},
     "crfrnn.masks": set(),
-    "crfrnn.refinement": {"crfrnn._numbers", "crfrnn.masks", "crfrnn.meanfield", "crfrnn.presets"},
+    "crfrnn.refinement": {"crfrnn._numbers", "crfrnn.kernels", "crfrnn.masks", "crfrnn.meanfield", "crfrnn.presets"},
     "crfrnn.densecrf": {"crfrnn._numbers", "crfrnn.kernels", "crfrnn.fused", "crfrnn.lattice"},
     "crfrnn.convert": {"crfrnn._numbers", "crfrnn.densecrf", "crfrnn.kernels", "crfrnn.meanfield"},
     "crfrnn.data": {"crfrnn._torchvision", "crfrnn._files", "crfrnn._command", "crfrnn.parts", "crfrnn.folders"},

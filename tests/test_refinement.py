@@ -9,13 +9,14 @@ import torch
 from PIL import Image
 
 import crfrnn
-from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
+from crfrnn import CRFRNN, appearance_kernel, feature_kernel, smoothness_kernel
 from crfrnn.presets import FixedCRF
 
 HEIGHT, WIDTH = 6, 9
 RANDOM = np.random.default_rng(0)
 PHOTO = RANDOM.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 MASK = RANDOM.random((HEIGHT, WIDTH)).astype(np.float32)
+SCAN = RANDOM.integers(0, 256, (4, 5, 6), dtype=np.uint8)
 NUMBERS = FixedCRF(2.0, 5.0, 60.0, 1.0, 2.0, num_iterations=3)
 
 
@@ -41,8 +42,9 @@ def refined(mask: np.ndarray = MASK, photo: np.ndarray = PHOTO) -> np.ndarray:
         torch.from_numpy(PHOTO),
         Image.fromarray(PHOTO),
         Image.fromarray(PHOTO).convert("RGBA"),
+        PHOTO.astype(">f4"),
     ],
-    ids=["HWC", "CHW", "strides", "float64", "0..1", "tensor", "half", "tensor HWC", "Pillow", "RGBA"],
+    ids=["HWC", "CHW", "strides", "float64", "0..1", "tensor", "half", "tensor HWC", "Pillow", "RGBA", "big-endian"],
 )
 def test_forms_of_a_photograph(photo: Any) -> None:
     np.testing.assert_allclose(crfrnn.refine(photo, MASK, NUMBERS), refined(), atol=2e-4)
@@ -126,6 +128,15 @@ def test_a_layer_with_another_solver(labels: int) -> None:
     assert crf.cell.kernel_weights.requires_grad
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_softmax_of_half_precision_sums_to_1(dtype: torch.dtype) -> None:
+    logits = 3 * torch.randn(21, HEIGHT, WIDTH)
+    got = crfrnn.refine(PHOTO, logits.to(dtype).softmax(0), NUMBERS)
+    assert got.dtype == dtype
+    wanted = crfrnn.refine(PHOTO, logits.softmax(0), NUMBERS)
+    torch.testing.assert_close(got.float(), wanted, rtol=0, atol=0.02)
+
+
 def test_lists_of_several_sizes_are_single_calls() -> None:
     photos = [PHOTO, PHOTO[:4], PHOTO, PHOTO.transpose(1, 0, 2)]
     masks: list[Any] = [MASK, torch.from_numpy(MASK[:4]), MASK[::-1].copy(), MASK.T[None]]
@@ -136,6 +147,7 @@ def test_lists_of_several_sizes_are_single_calls() -> None:
         assert (type(result), result.shape) == (type(mask), mask.shape)
         np.testing.assert_allclose(np.asarray(result), np.asarray(alone), atol=1e-6)
     assert crfrnn.refine([], []) == []
+    assert crfrnn.refine(PHOTO[None][:0], MASK[None, None][:0]).shape == (0, 1, HEIGHT, WIDTH)
 
 
 def test_batches_are_single_calls() -> None:
@@ -184,6 +196,20 @@ def test_a_blurred_mask_gets_its_border_back() -> None:
         ([PHOTO, PHOTO], [MASK, MASK - 1], {}, r"probabilities 1 lie in"),
         (PHOTO, MASK, {"crf": "deeplab"}, r"crf is 'deeplab'; wanted one of 'Kraehenbuehl"),
         (PHOTO, MASK, {"device": "gpu"}, r"device is 'gpu', which torch cannot use"),
+        (PHOTO[None], MASK[None], {}, r"of the same length, or one of each; a batch of masks is \[B, 1, H, W\]"),
+        (PHOTO.astype(np.longdouble), MASK, {}, r"image is an array of \w+; wanted one of numbers that torch has"),
+        (
+            SCAN,
+            SCAN / np.float32(255),
+            {},
+            r"wanted \[H, W, 3\], .*, or spacing=, which says that it is a signal or volume",
+        ),
+        (
+            PHOTO,
+            MASK,
+            {"crf": CRFRNN(2, [feature_kernel("depth", 1.0, 1.0)])},
+            r"a kernel of the crf looks at 'depth', and refine has the image alone; wanted kernels of positions and image",
+        ),
         (
             PHOTO,
             MASK,
@@ -195,7 +221,7 @@ def test_a_blurred_mask_gets_its_border_back() -> None:
             PHOTO,
             np.ma.masked_less(MASK, 0.1),
             {},
-            r"probabilities is an array of float32; wanted one of numbers, without",
+            r"probabilities is an array of float32; wanted one of numbers .* without",
         ),
     ],
 )

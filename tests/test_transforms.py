@@ -36,6 +36,18 @@ def test_grad_to_parameters_is_that_of_autograd() -> None:
     torch.testing.assert_close(list(got.values()), list(wanted))
 
 
+@pytest.mark.parametrize("damping", [0.0, 0.3, "auto"])
+def test_the_implicit_gradient_is_that_of_autograd(damping: float | str) -> None:
+    """Its linear system is solved after the call, where `functional_call` has put the own parameters back."""
+    _, unary, image = problem()
+    crf = CRFRNN(3, KERNELS, 200, damping=damping, gradient="implicit").double()  # type: ignore[arg-type]
+    with torch.no_grad():
+        crf.cell.kernel_weights *= 0.3
+    got = torch.func.grad(lambda unary: loss(crf(unary, image, tolerance=1e-6)))(unary)
+    unary.requires_grad_()
+    torch.testing.assert_close(got, *torch.autograd.grad(loss(crf(unary, image, tolerance=1e-6)), unary))
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_vmap_is_a_loop(axis: int) -> None:
     """Over images, at any axis, with a guide of their own each or one for all."""

@@ -141,7 +141,9 @@ def build_crf(settings: Crf, dataset: SegmentationSet) -> CRFRNN:
         ),
     ]
     if settings.guide_channels:
-        kernels[1] = replace(kernels[1], guide=LEARNED)
+        # A learned blur has to know how many channels there are, and a tuple of thetas says so.
+        theta = (settings.theta_beta,) * settings.guide_channels if settings.learn_filter else settings.theta_beta
+        kernels[1] = replace(kernels[1], guide=LEARNED, theta_guide=theta)
     return CRFRNN(
         dataset.num_labels,
         kernels=kernels,

@@ -21,6 +21,12 @@ def check_transferable(crf: CRFRNN) -> None:
         raise TypeError(f"got a {type(crf).__name__}; wanted a CRFRNN, such as model.crf")
     if crf.exclude_self:
         raise ValueError("the layer has exclude_self=True; other CRFs keep the message of a pixel to itself")
+    if crf.solver != "mean_field" or crf.damping != 0:
+        raise ValueError(
+            f"the layer has solver={crf.solver!r} and damping={crf.damping!r}; other CRFs do undamped mean field"
+        )
+    if any(bool(scale.any()) for scale in crf.log_side_scales):
+        raise ValueError("the layer has learned the blur of its lattices; other CRFs have that of a Gaussian")
     for kernel in crf.kernels:
         if kernel.theta_position is None or kernel.guide not in (None, IMAGE):
             raise ValueError(f"{kernel} is neither a smoothness nor an appearance kernel, so it has no counterpart")

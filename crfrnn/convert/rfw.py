@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,6 +51,7 @@ def from_rfw(
     labels = whole_number("classes", classes, 2)
     if solver not in ("mf", "fw"):
         raise ValueError(f"solver is {solver!r}; wanted 'mf' or 'fw'")
+    thetas = {name: _bandwidth(name, value) for name, value in {"alpha": alpha, "beta": beta, "gamma": gamma}.items()}
     named = {"spatial_weight": spatial_weight, "bilateral_weight": bilateral_weight, "compatibility": compatibility}
     weights = {name: real_number(name, value) for name, value in named.items()}
     for name, weight in weights.items():
@@ -62,13 +64,23 @@ def from_rfw(
     scale = weights["compatibility"]
     crf = CRFRNN(
         labels,
-        [smoothness_kernel(gamma, scale * spatial), appearance_kernel(alpha, gray_levels(beta), scale * bilateral)],
+        [
+            smoothness_kernel(thetas["gamma"], scale * spatial),
+            appearance_kernel(thetas["alpha"], gray_levels(thetas["beta"]), scale * bilateral),
+        ],
         whole_number("iterations", iterations, 0),
         kernel_weights="scalar" if matrices is None else "matrix",
         compatibility="potts" if matrices is None else penalty_matrix(matrices[2], "caffe"),
         **(_frank_wolfe(_chosen(params) | learned) if solver == "fw" else {}),
     )
     return crf if matrices is None else with_weights(crf, matrices[:2])
+
+
+def _bandwidth(name: str, value: Any) -> float:
+    number = real_number(name, value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} is {number}; wanted a finite bandwidth above 0")
+    return number
 
 
 def _chosen(params: Any) -> dict[str, Any]:
@@ -96,11 +108,16 @@ def _frank_wolfe(chosen: Mapping[str, Any]) -> dict[str, Any]:
             f"x0_weight is {chosen['x0_weight']}; wanted 0, since a layer does not mix the first beliefs into the last (the "
             "original does so for training)"
         )
+    stepsize, weight = real_number("stepsize", chosen["stepsize"]), real_number("lambda_", chosen["lambda_"])
+    if chosen["scheme"] == "fixed" and not 0 < stepsize <= 1:
+        raise ValueError(f"stepsize is {stepsize}; wanted a number above 0 and at most 1")
+    if not 0 < weight < math.inf:
+        raise ValueError(f"lambda_ is {weight}; wanted a finite number above 0")
     return {
         "solver": "frank_wolfe",
         "regularizer": _REGULARIZERS[chosen["regularizer"]],
-        "regularizer_weight": real_number("lambda_", chosen["lambda_"]),
-        "step": _STEPS.get(chosen["scheme"], real_number("stepsize", chosen["stepsize"])),
+        "regularizer_weight": weight,
+        "step": _STEPS.get(chosen["scheme"], stepsize),
     }
 
 

@@ -14,6 +14,8 @@ from crfrnn.kernels import IMAGE, AnyKernels, Kernel, Normalization, build_kerne
 from crfrnn.kernels.normalizers import NORMALIZATIONS
 from crfrnn.state import widened
 
+VOID = 255
+"""what integer labels are where the label is unknown"""
 SLACK = 0.02
 """by how much probabilities may miss the range 0..1 and the sum 1; those of half precision do by a thousandth"""
 
@@ -81,8 +83,8 @@ def checked_probabilities(probabilities: Tensor, axes: Iterable[int] = (2,)) -> 
     return scores
 
 
-def checked_labels(labels: Tensor, like: Tensor, void: int) -> Tensor:
-    """True labels [B, *space] as int64. Raises TypeError or ValueError where they do not fit `like` [B, L, *space]."""
+def check_labels(labels: Tensor, like: Tensor, void: int) -> None:
+    """Raise TypeError or ValueError unless `labels` are integers [B, *space] beside `like` [B, L, *space]."""
     wanted = [len(like), *like.shape[2:]]
     if (
         not isinstance(labels, Tensor)
@@ -96,6 +98,11 @@ def checked_labels(labels: Tensor, like: Tensor, void: int) -> Tensor:
         raise ValueError(f"the labels have shape {list(labels.shape)}; wanted {wanted}, one for each pixel")
     if labels.device != like.device:
         raise ValueError(f"the labels are on {labels.device}, the probabilities on {like.device}; move one of them")
+
+
+def checked_labels(labels: Tensor, like: Tensor, void: int) -> Tensor:
+    """True labels [B, *space] as int64. Raises as `check_labels`, and ValueError where `like` has no such label."""
+    check_labels(labels, like, void)
     labels = labels.long()
     strange = labels[(labels != void) & ((labels < 0) | (labels >= like.shape[1]))]
     if len(strange):

@@ -29,7 +29,7 @@ def normalized_cut_loss(
     Each label is charged for the share of its ties that lead to other labels, so that, unlike with `dense_crf_loss`, one
     label for the whole image costs as much as any bad cut: a label that no pixel has costs 1. W = sum_m w_m K_m of kernels
     that are not normalized, in the symmetric form (K + K^T) / 2, as the blur of the lattice is not symmetric where
-    vertices are missing; weights are at least 0.
+    vertices are missing; weights are at least 0. An image that lies outside of the mask adds 0.
 
     Arguments as of `dense_crf_loss`; pixels outside of the mask have no gradient and no influence. Raises TypeError or
     ValueError for arguments that make no sense.
@@ -47,4 +47,4 @@ def normalized_cut_loss(
         # Of S^T (K + K^T) 1 / 2, the half of K^T is the sum of K S over the pixels.
         ties = (beliefs * heard[..., -1:] + inside * heard[..., :-1]).sum(1) / 2
         shares = own / ties.clamp(min=torch.finfo(ties.dtype).tiny)
-        return (1 - shares).sum(1).mean()
+        return ((1 - shares).sum(1) * (inside > 0).any(1)[:, 0]).mean()

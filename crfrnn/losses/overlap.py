@@ -8,9 +8,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from crfrnn.losses.inputs import checked_labels, checked_probabilities
-
-VOID = 255
+from crfrnn.losses.inputs import VOID, checked_labels, checked_probabilities
 
 
 def soft_jaccard_loss(probabilities: Tensor, labels: Tensor, void: int = VOID) -> Tensor:

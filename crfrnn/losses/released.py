@@ -12,10 +12,8 @@ from torch import Tensor
 
 from crfrnn._numbers import real_number
 from crfrnn.kernels import IMAGE, appearance_kernel
-from crfrnn.losses.inputs import Inputs, checked
+from crfrnn.losses.inputs import VOID, Inputs, check_labels, checked
 from crfrnn.state import full_precision, to_pixels
-
-UNLABELED = 255
 
 
 def rloss(
@@ -74,13 +72,13 @@ def energy_gated_loss(
 
     Other arguments as of `rloss`. Raises TypeError or ValueError for arguments that make no sense.
     """
-    check_labels(labels, probabilities)
     given, resized = scaled(probabilities, image, theta_alpha, theta_beta, scale, mask)
+    check_labels(labels, probabilities, VOID)
     with full_precision(given.probabilities):
         beliefs = masked(given)
         with torch.no_grad():
             gate = (given.mask - given.probabilities.amax(1)).clamp(min=0)
-            gate = gate.masked_fill(resized(labels[:, None].to(gate))[:, 0] == UNLABELED, 1)
+            gate = gate.masked_fill(resized(labels[:, None].to(gate))[:, 0] == VOID, 1)
             gated = rearrange(gate, "b h w -> b (h w) 1") * messages(given, filter)(beliefs)
         return -((2 * beliefs - beliefs.detach()) * gated).sum() / len(beliefs)
 
@@ -119,18 +117,3 @@ def messages(given: Inputs, filter: str) -> Callable[[Tensor], Tensor]:
     """K, which takes beliefs [B, N, L]."""
     pairs = given.build("none", filter)
     return lambda beliefs: pairs.weighted_sum(beliefs, given.weights)
-
-
-def check_labels(labels: Tensor, probabilities: Tensor) -> None:
-    """Raise unless `labels` are integers [B, H, W] for `probabilities` [B, L, H, W]."""
-    if (
-        not isinstance(labels, Tensor)
-        or labels.is_floating_point()
-        or labels.is_complex()
-        or labels.dtype == torch.bool
-    ):
-        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-        raise TypeError(f"labels is a {kind}; wanted a tensor of integers, {UNLABELED} where there is no label")
-    wanted = [len(probabilities), *probabilities.shape[2:]] if isinstance(probabilities, Tensor) else None
-    if wanted is not None and list(labels.shape) != wanted:
-        raise ValueError(f"labels have shape {list(labels.shape)}; wanted [B, H, W] = {wanted}, as the probabilities")

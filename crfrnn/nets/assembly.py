@@ -13,7 +13,7 @@ from crfrnn.meanfield import CRFRNN
 from crfrnn.nets.deeplab import DeepLab, DeepLabMSc
 from crfrnn.nets.fcn import FCN
 from crfrnn.nets.functions import NetworkFunction, is_own
-from crfrnn.nets.guide import GuidedCRF, LearnedGuide
+from crfrnn.nets.guide import GuidedCRF, LearnedGuide, check_guide
 from crfrnn.nets.mobilenet import DeepLabV3MobileNetV2
 from crfrnn.nets.own import OwnNetwork
 from crfrnn.nets.variants import VARIANTS, DeepLabVariant, FCNVariant
@@ -75,6 +75,7 @@ class SegmentationModel(nn.Module):
         self.input_scale = input_scale
         self.extra_labels = extra_labels
         self.input_side = input_side
+        check_guide(crf, guide_channels)
         self.guide = _build_guide(network, guide_channels) if guide_channels else None
 
     def scores(self, image: torch.Tensor, network: Forward | None = None) -> torch.Tensor:

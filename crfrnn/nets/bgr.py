@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from crfrnn.meanfield import CRFRNN, MeanFieldState
+from crfrnn.state import widened
 
 
 class CRFOnBGR(CRFRNN):
@@ -38,14 +38,14 @@ class CRFOnBGR(CRFRNN):
         return {**super().settings(), "mean_bgr": list(self.mean_bgr)}
 
     def _in_bgr(self, image: Tensor | None) -> Tensor | None:
-        if not isinstance(image, Tensor) or image.ndim != 4 or not image.is_floating_point():
+        if not isinstance(image, Tensor) or image.ndim < 3 or not image.is_floating_point():
             return image  # refused by CRFRNN, with reasons
         if image.shape[1] != 3:
             raise ValueError(
                 f"image has shape {list(image.shape)}; wanted RGB [B, 3, H, W], of which this CRF takes BGR"
             )
-        image = image.to(torch.promote_types(image.dtype, torch.float32))
-        return image.flip(1) - image.new_tensor(self.mean_bgr).view(3, 1, 1)
+        image = widened(image)
+        return image.flip(1) - image.new_tensor(self.mean_bgr).view(3, *[1] * (image.ndim - 2))
 
 
 def crf_from_settings(settings: Mapping[str, Any]) -> CRFRNN:

@@ -10,7 +10,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from crfrnn.meanfield import CRFRNN
-from crfrnn.state import MeanFieldState
+from crfrnn.state import MeanFieldState, widened
 
 LEARNED = "learned"
 """the name of the guide, as `feature_kernel` knows it"""
@@ -32,7 +32,7 @@ class LearnedGuide(nn.Module):
 
     def __init__(self, before: Sequence[int], channels: int = COLORS) -> None:
         super().__init__()
-        if not COLORS <= channels <= 5:
+        if channels not in (3, 4, 5):
             raise ValueError(f"guide_channels is {channels}; wanted 3 to 5, or 0 for the colors of the image")
         self.channels = channels
         self.embed = nn.ModuleList(nn.Conv2d(each, channels, 1, bias=False) for each in before)
@@ -50,9 +50,22 @@ class LearnedGuide(nn.Module):
         return torch.stack([colors, *embeddings]).sum(0)
 
 
+def check_guide(crf: CRFRNN | None, channels: int) -> None:
+    """Raise ValueError unless there is a learned guide exactly where the CRF looks at one."""
+    looked_at = crf is not None and any(kernel.guide == LEARNED for kernel in crf.kernels)
+    if looked_at and not channels:
+        raise ValueError(f"guide_channels is 0, but a kernel of the CRF looks at {LEARNED!r}; wanted 3 to 5 channels")
+    if channels and not looked_at:
+        raise ValueError(
+            f"guide_channels is {channels}, but no kernel of a CRF looks at the guide; wanted a CRFRNN with "
+            f"feature_kernel({LEARNED!r}, theta_beta, weight, theta_alpha), or 0"
+        )
+
+
 def in_units(values: Tensor) -> Tensor:
-    """`values` [B, C, h, w] over their root mean square in each image."""
-    return values / values.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=torch.finfo(values.dtype).tiny)
+    """`values` [B, C, h, w] over their root mean square in each image, in float32 at least: half precision lacks squares."""
+    values = widened(values)
+    return values / values.square().mean((1, 2, 3), keepdim=True).clamp(min=torch.finfo(values.dtype).eps).sqrt()
 
 
 class GuidedCRF:
@@ -73,4 +86,6 @@ class GuidedCRF:
         return self.crf.iterate(unary, image, num_iterations, features={LEARNED: self.guide(image)})
 
     def __getattr__(self, name: str) -> Any:
+        if name == "crf" or name.startswith("__"):  # what copy and pickle ask for before there is a `crf`
+            raise AttributeError(name)
         return getattr(self.crf, name)

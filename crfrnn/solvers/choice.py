@@ -47,9 +47,14 @@ def choose(layer: Any, unary: Tensor, kernels: AnyKernels) -> Solver:
     def symmetric(beliefs: Tensor) -> Tensor:
         return (penalty(beliefs) + adjoint(beliefs)) / 2
 
+    def own_adjoint(values: Tensor) -> Tensor:
+        """`symmetric`, of the parameters of this call: in the backward, `functional_call` has put others back."""
+        with full_precision(values):
+            return (kernels.weighted_sum(values, weights) @ mu.mT + adjoint(values)) / 2
+
     with full_precision(unary):
         steps = rates(kernels, label_matrices(mu, weights), unary)
-    return Solver(symmetric, symmetric, to_beliefs, damped(steps, to_beliefs))
+    return Solver(symmetric, own_adjoint, to_beliefs, damped(steps, to_beliefs))
 
 
 def adjoint_penalty(values: Tensor, kernels: AnyKernels, kernel_weights: Tensor, compatibility: Tensor) -> Tensor:

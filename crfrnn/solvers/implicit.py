@@ -94,21 +94,25 @@ class _FixedPoint(Function):
 
 
 def solved(gradient: Tensor, beliefs: Tensor, adjoint: Operator) -> Tensor:
-    """The v with v + S P^T v = g, all [B, N, L].
+    """The v with v + S P^T v = g, all [B, N, L]. A gradient that is not finite comes back as it is.
 
     Raises RuntimeError where it is not found.
     """
+    # By image, so that squares of small and large gradients are numbers, and none is lost beside that of another image.
+    scale = gradient.abs().amax((1, 2), keepdim=True)
+    if not bool(scale.isfinite().all()):
+        return gradient
+    scale = scale.clamp(min=torch.finfo(scale.dtype).tiny)
 
     def system(values: Tensor) -> Tensor:
         heard = adjoint(values)
         return values + beliefs * (heard - (beliefs * heard).sum(-1, keepdim=True))
 
-    scale = float(gradient.abs().max())
-    limit = scale * torch.finfo(gradient.dtype).eps ** 0.75
-    found, missing = solve(system, gradient, limit)
+    limit = torch.finfo(gradient.dtype).eps ** 0.75
+    found, missing = solve(system, gradient / scale, limit)
     if not missing <= limit:
         raise RuntimeError(
-            f"the implicit gradient was not found: {missing / scale:.2g} of it is missing, since mean field is about to "
+            f"the implicit gradient was not found: {missing:.2g} of it is missing, since mean field is about to "
             "leave this fixed point; take damping='auto', a smaller tolerance or gradient='unrolled'"
         )
-    return found
+    return found * scale

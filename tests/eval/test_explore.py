@@ -262,6 +262,7 @@ def test_what_cannot_be_done(
     [
         (CRFRNN(3, [smoothness_kernel((2.0, 3.0))]), "a bandwidth for each axis or channel; wanted one for all"),
         (CRFRNN(3, solver="frank_wolfe"), "has solver='frank_wolfe' .* the page explains undamped mean field only"),
+        (CRFRNN(3, learn_filter=True), "the CRF has a learned blur, and the page draws Gaussians"),
         (CRFRNN(3, damping="auto"), "damping='auto', and the page explains undamped mean field only"),
     ],
 )

@@ -26,6 +26,15 @@ def test_is_the_sum_over_all_pairs() -> None:
     torch.testing.assert_close(found, sum(sums) / 2, rtol=1e-12, atol=0)
 
 
+def test_an_image_outside_of_the_mask_adds_nothing() -> None:
+    """As with the other losses; the mean is still over both images."""
+    probabilities, image, depth, mask = problem()
+    mask[1] = 0
+    found = normalized_cut_loss(probabilities, image, KERNELS, mask, features={"depth": depth}, filter="exact")
+    wanted = cut(probabilities[0], mask[0], dense_matrix(KERNELS, image[0], depth[0], "none")) / 2
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0)
+
+
 def test_on_the_lattice_the_matrix_is_made_symmetric() -> None:
     probabilities, image, _, mask = problem(batch=1, height=6, width=7)
     matrix = lattice_matrix(image[0], 2.0, 40.0)

@@ -186,7 +186,7 @@ LABELS = torch.zeros(2, 5, 6, dtype=torch.long)
         (TypeError, "scale is '1'", lambda: rloss(GIVEN, IMAGE, scale="1")),
         (ValueError, "bandwidth", lambda: rloss(GIVEN, IMAGE, theta_alpha=0.0)),
         (ValueError, "bandwidth", lambda: rloss(GIVEN, IMAGE, theta_beta=float("inf"))),
-        (TypeError, "labels is a torch.float64", lambda: energy_gated_loss(GIVEN, IMAGE, MASK)),
+        (TypeError, "the labels are torch.float64", lambda: energy_gated_loss(GIVEN, IMAGE, MASK)),
         (ValueError, "labels have shape", lambda: energy_gated_loss(GIVEN, IMAGE, LABELS[:1])),
         (TypeError, "probabilities is a list", lambda: energy_gated_loss([1], IMAGE, LABELS)),
     ],

@@ -1,11 +1,15 @@
 """The learned guide: it begins as the image, follows its equation, and its gradients are right."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from crfrnn import CRFRNN, appearance_kernel, feature_kernel, smoothness_kernel
 from crfrnn.nets import SegmentationModel, build_model
+from crfrnn.nets.guide import in_units
 
 NETWORKS = ["deeplab-largefov", "deeplabv3-mobilenetv2"]
 
@@ -85,12 +89,46 @@ def test_gradients_reach_every_channel_by_finite_differences(channels: int) -> N
     assert slope == pytest.approx(float(above - below) / (2 * step), rel=1e-4)
 
 
+def test_layers_of_large_values_in_half_precision_have_units() -> None:
+    """Their squares are beyond 65504, the largest number of float16."""
+    values = 300 + 300 * torch.rand(2, 8, 5, 5)
+    wanted = values / values.square().mean((1, 2, 3), keepdim=True).sqrt()
+    torch.testing.assert_close(in_units(values.half()), wanted, rtol=1e-3, atol=0)
+
+
+def test_a_layer_of_zeros_has_a_finite_gradient() -> None:
+    values = torch.zeros(1, 8, 5, 5, requires_grad=True)
+    (gradient,) = torch.autograd.grad(in_units(values).sum(), values)
+    assert gradient.isfinite().all()
+
+
+def test_the_layer_of_a_model_can_be_copied() -> None:
+    layer = model_of("deeplabv3-mobilenetv2").eval().layer
+    assert layer is not None
+    unary, image = torch.randn(1, 4, 17, 17), 255 * torch.rand(1, 3, 17, 17)
+    with torch.no_grad():
+        wanted = layer(unary, image)
+        torch.testing.assert_close(copy.deepcopy(layer)(unary, image), wanted)
+        torch.testing.assert_close(pickle.loads(pickle.dumps(layer))(unary, image), wanted)
+
+
+def test_guide_and_crf_belong_together() -> None:
+    learned = CRFRNN(4, [feature_kernel("learned", 20.0, 2.0)])
+    with pytest.raises(ValueError, match="guide_channels is 0, but a kernel of the CRF looks at 'learned'; wanted 3"):
+        build_model("deeplabv3-mobilenetv2", 4, learned, width=0.1)
+    for crf in (None, CRFRNN(4)):
+        with pytest.raises(
+            ValueError, match="guide_channels is 3, but no kernel of a CRF looks at the guide; wanted a"
+        ):
+            build_model("deeplabv3-mobilenetv2", 4, crf, width=0.1, guide_channels=3)
+
+
 def test_networks_without_early_layers_are_refused() -> None:
     with pytest.raises(ValueError, match="an FCN has no early layers"):
-        build_model("fcn-8s", 4, width=0.1, guide_channels=3)
+        build_model("fcn-8s", 4, CRFRNN(4, [feature_kernel("learned", 20.0, 2.0)]), width=0.1, guide_channels=3)
 
 
-@pytest.mark.parametrize("channels", [1, 6])
+@pytest.mark.parametrize("channels", [1, 6, 3.5])
 def test_a_guide_has_3_to_5_channels(channels: int) -> None:
-    with pytest.raises(ValueError, match="wanted 3 to 5"):
-        build_model("deeplab-largefov", 4, width=0.1, guide_channels=channels)
+    with pytest.raises(ValueError, match="wanted 3 to 5, or 0"):
+        model_of("deeplab-largefov", channels)

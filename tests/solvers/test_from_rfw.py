@@ -110,7 +110,11 @@ def test_the_scheme_and_the_defaults_of_the_params() -> None:
     [
         ({"solver": "pgd"}, "solver is 'pgd'; wanted 'mf' or 'fw'"),
         ({"bilateral_weight": -1}, "bilateral_weight is -1.0; wanted at least 0"),
-        ({"beta": 0}, "bandwidth is 0.0"),
+        ({"beta": 0}, "beta is 0.0; wanted a finite bandwidth above 0"),
+        ({"alpha": -3}, "alpha is -3.0; wanted a finite bandwidth above 0"),
+        ({"gamma": "3"}, "gamma is '3'; wanted one real number"),
+        ({"params": {**FIXED, "stepsize": 2}}, "stepsize is 2.0; wanted a number above 0 and at most 1"),
+        ({"params": {**FIXED, "lambda_": 0}}, "lambda_ is 0.0; wanted a finite number above 0"),
         ({"params": {}}, "regularizer is None; wanted 'l2' or 'negentropy'"),
         ({"params": {**FIXED, "scheme": "greedy"}}, "scheme is 'greedy'; wanted 'fixed'"),
         ({"params": {**FIXED, "x0_weight": 0.5}}, "x0_weight is 0.5; wanted 0"),
@@ -125,9 +129,9 @@ def test_the_scheme_and_the_defaults_of_the_params() -> None:
     ids=str,
 )
 def test_what_has_no_counterpart_is_refused(changed: dict[str, Any], message: str) -> None:
-    given = {"solver": "fw", "params": FIXED, "beta": BETA, **changed}
+    given = {"alpha": ALPHA, "beta": BETA, "gamma": GAMMA, "solver": "fw", "params": FIXED, **changed}
     with pytest.raises((TypeError, ValueError), match=message):
-        from_rfw(LABELS, alpha=ALPHA, gamma=GAMMA, **given)
+        from_rfw(LABELS, **given)
 
 
 def test_matrices_of_another_size_are_refused() -> None:

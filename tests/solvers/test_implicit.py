@@ -89,6 +89,26 @@ def test_the_gradient_to_the_unary_solves_a_linear_system() -> None:
     torch.testing.assert_close(rows(found)[0].flatten(), wanted, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("weights", [(1e-30, 1e-30), (1e25, 1e25), (1.0, 1e25)])
+def test_gradients_of_any_size_are_found(weights: tuple[float, float]) -> None:
+    """Image by image: what the loss weighs one of them by has no influence on the other."""
+    unary, image = (given.float().requires_grad_() for given in problem())
+    crf = CRFRNN(LABELS, FEATURES[:2], 300, gradient="implicit")
+    logits, direction = crf(unary, image), torch.randn_like(unary)
+    scale = torch.tensor(weights)[:, None, None, None]
+    (plain,) = torch.autograd.grad(logits, unary, direction, retain_graph=True)
+    (scaled,) = torch.autograd.grad(logits, unary, direction * scale)
+    torch.testing.assert_close(scaled / scale, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_a_gradient_that_is_not_finite_arrives_as_such() -> None:
+    """As through the iterations, where the caller looks for it (torch.amp.GradScaler)."""
+    unary, image = problem()
+    crf = CRFRNN(LABELS, FEATURES[:2], 300, gradient="implicit").double()
+    (found,) = torch.autograd.grad(crf(unary.requires_grad_(), image).sum() * torch.nan, unary)
+    assert not found.isfinite().any()
+
+
 @pytest.mark.parametrize("size", [0.5, 3.0])
 def test_linear_systems(size: float) -> None:
     """Against dense matrices, 1 + M for M below and above 1: only the first could be found by summing powers of M."""

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import crfrnn
 from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
@@ -64,9 +65,10 @@ def test_a_signal() -> None:
         (SCAN[0], MASK, SPACING, r"image has shape \[5, 6\]; wanted 3 axes as the spacing has numbers"),
         (SCAN, MASK[0], SPACING, r"have shape \[5, 6\], the image has shape \[3, 5, 6\]; wanted that shape"),
         (SCAN - 900.0, MASK, SPACING, r"lies in -9.*; wanted 0\.\.1 or 0\.\.255: scale the range that matters"),
+        (Image.new("L", (6, 5)), MASK, SPACING, r"image is an image of Pillow; wanted a NumPy array or a tensor"),
         (SCAN, MASK, (1.0, 0.0, 1.0), "wanted positive finite numbers"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit(scan: Any, mask: Any, spacing: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         crfrnn.refine(scan, mask, NUMBERS, spacing=spacing)

@@ -5,11 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from crfrnn.data import open_set
 from crfrnn.nets import load_checkpoint, model_from_checkpoint
 from eval.run import main as evaluate
 from tests.train.interruptions import interrupted_in
+from train.recipes.schema import Crf
 from train.run import main
+from train.start import build_crf
 
 FLAGS = """--network deeplabv3-mobilenetv2 --crf.guide-channels 4 --crf.normalization symmetric --stages.joint.optimizer adam
     --stages.joint.lr 0.01 --stages.joint.crf-decay 0.1 --stages.joint.loss.jaccard 1 --stages.joint.loss.lovasz 0.5
@@ -21,6 +25,23 @@ pytestmark = pytest.mark.usefixtures("_no_pictures")
 @pytest.fixture(scope="module")
 def flags() -> list[str]:
     return FLAGS.split()
+
+
+@pytest.mark.parametrize("channels", [3, 5])
+def test_the_blur_is_learned_beside_a_guide(channels: int, toy: Path) -> None:
+    """With a side weight for both axes and each channel of the guide, and one more."""
+    crf = build_crf(Crf(guide_channels=channels, learn_filter=True), open_set(toy, "val"))
+    assert crf.side_weights is not None
+    assert [len(weights) for weights in crf.side_weights] == [3, channels + 3]
+    unary, image = torch.randn(1, crf.num_labels, 5, 6), 255 * torch.rand(1, 3, 5, 6)
+    crf(unary, image, features={"learned": 255 * torch.rand(1, channels, 5, 6)})
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_guide_has_at_least_the_colors(channels: int, capsys: pytest.CaptureFixture) -> None:
+    assert main(["--crf.guide-channels", str(channels)]) == 2
+    said = f"--crf.guide-channels is {channels}; wanted 3 to 5, or 0 for the colors of the image"
+    assert said in capsys.readouterr().err
 
 
 def test_learns_resumes_and_is_scored(

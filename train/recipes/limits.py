@@ -125,6 +125,10 @@ def check_recipe(recipe: Recipe) -> None:
                 raise ValueError(f"a source of stage {name!r} is called {source!r}; wanted letters, digits, - and _")
     check_likes(recipe.stages)
     check_numbers(recipe)
+    if recipe.crf.guide_channels in (1, 2):
+        raise ValueError(
+            f"--crf.guide-channels is {recipe.crf.guide_channels}; wanted 3 to 5, or 0 for the colors of the image"
+        )
     for name, usual in (("damping", 0), ("gradient", "unrolled")):
         value = getattr(recipe.crf, name)
         if recipe.crf.solver == "frank_wolfe" and value != usual:

@@ -70,6 +70,10 @@ def checked(scored: ScoredPhoto, num_iterations: int) -> CRFRNN:
             f"the CRF has solver={scored.crf.solver!r} and damping={scored.crf.damping!r}, and the page explains undamped "
             "mean field only; eval.beliefs draws the beliefs of every solver"
         )
+    if scored.crf.side_weights is not None:
+        raise ValueError(
+            "the CRF has a learned blur, and the page draws Gaussians; wanted one without learn_filter (--crf.learn-filter)"
+        )
     for kernel in scored.crf.kernels:
         if kernel.neighbors is not None or kernel.guide not in (None, IMAGE):
             raise ValueError(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from crfrnn import CRFRNN
+from crfrnn import CRFRNN, appearance_kernel
 from crfrnn.lattice import Lattice
 from crfrnn.nets import build_model, infer, model_from_checkpoint, save_checkpoint
 from crfrnn.nets.bgr import CRFOnBGR
@@ -178,6 +178,17 @@ def test_the_whole_looks_at_colors_as_the_original_does(
     torch.testing.assert_close(beliefs, wanted, rtol=0, atol=1e-5)
     torch.testing.assert_close(last, wanted, rtol=0, atol=1e-5)
     torch.testing.assert_close(infer(model, image)[0].softmax(0), wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+def test_a_crf_on_bgr_takes_signals_and_volumes(axes: int) -> None:
+    """Against a CRF on the BGR image itself; theta_beta differs between channels, so that their order counts."""
+    kernels = [appearance_kernel(5.0, (10.0, 20.0, 60.0), 2.0)]
+    unary, image = torch.randn(1, 2, *[4, 5, 6][:axes]), 255 * torch.rand(1, 3, *[4, 5, 6][:axes])
+    mean = torch.tensor([100.0, 110.0, 120.0]).view(3, *[1] * axes)
+    wanted = CRFRNN(2, kernels)(unary, image.flip(1) - mean)
+    found = CRFOnBGR(num_labels=2, kernels=kernels, mean_bgr=[100, 110, 120])(unary, image)
+    torch.testing.assert_close(found, wanted)
 
 
 def test_a_crf_on_bgr_refuses_other_channels() -> None:

@@ -33,7 +33,8 @@ def test_what_a_recipe_needs(name: str) -> None:
         return
     recipe = RECIPES[name]
     sources = [source for stage in recipe.stages.values() for source in stage.mixture.values()]
-    wanted = {"--data": [recipe.val_list], "--init": ["imagenet"]}
+    own = "FILE" if recipe.network == "deeplabv3-mobilenetv2" else "imagenet"
+    wanted = {"--data": [recipe.val_list], "--init": [own]}
     for source in sources:
         wanted.setdefault("--coco" if source.data == "coco" else "--data", []).append(source.split)
         if source.masks is not None:

@@ -25,6 +25,7 @@ MAY_BE_ZERO = {
     "keep_every", "validate_every", "foreground_bias", "background_bias", "foreground_portion", "background_portion",
     "rounds", "appearance_weight", "smoothness_weight", "margin", "smallest", "patience", "damping",
     "guide_multiplier", "crf_decay", "jaccard", "lovasz", "guide_channels", "filter_multiplier",
+    "trunk_memory",
 }  # fmt: skip
 MAY_BE_NEGATIVE = {"appearance_weight", "smoothness_weight"}
 
