@@ -150,6 +150,8 @@ class Stage:
     """mirror left and right with probability 1/2"""
     freeze: tuple[str, ...] = ()
     """layers of the network that keep their weights, by the beginning of their names"""
+    reset: tuple[str, ...] = ()
+    """layers of the network that begin with random weights although the stage begins from a checkpoint, likewise"""
     ema: float = 0.0
     """decay of a moving average of the weights, which is then what is scored and kept; 0 for none"""
     save_every: int = 200
