@@ -76,8 +76,8 @@ def finish(run: Run, argv: list[str]) -> None:
 def compare(run: Run) -> tuple[dict[str, Scores], Album, ImageCounts]:
     """Scores on the validation list of every stage's model, as far as the run has it, and the counts of this process.
 
-    The last network that was trained alone and the controls of joint training are scored with the recipe's fixed dense CRF
-    and untrained CRF-RNN, too. Models that were trained jointly come last.
+    The last network that was trained alone and the controls of joint training are scored with the recipe's fixed dense CRF,
+    too, and with its untrained CRF-RNN where a stage of the recipe trains one. Models that were trained jointly come last.
     """
     stages = finished(run)
     networks = [name for name, stage in stages.items() if stage.trains == "network"]
@@ -109,17 +109,15 @@ def compare(run: Run) -> tuple[dict[str, Scores], Album, ImageCounts]:
 
 
 def fixed(run: Run, dense: str, untrained: str) -> list[Method]:
-    """The recipe's fixed dense CRF and its CRF-RNN before training; both rows begin with the words given."""
+    """The recipe's fixed dense CRF, and its untrained CRF-RNN if a stage trains one; rows begin with the words given."""
     settings = run.recipe.dense_crf
+    layer = settings.build(run.validation.num_labels).to(run.device)
+    found = [with_crf(layer, {settings.num_iterations: f"{dense}{DENSE_CRF}"})]
+    if all(stage.trains == "network" for stage in run.recipe.stages.values()):
+        return found
     colors = replace(run.recipe.crf, guide_channels=0)  # a learned guide begins as them
     begin = build_crf(colors, run.dataset).to(run.device)
-    return [
-        with_crf(
-            settings.build(run.validation.num_labels).to(run.device),
-            {settings.num_iterations: f"{dense}{DENSE_CRF}"},
-        ),
-        with_crf(begin, {t: f"{untrained}{UNTRAINED}, T = {t}" for t in ITERATIONS}),
-    ]
+    return [*found, with_crf(begin, {t: f"{untrained}{UNTRAINED}, T = {t}" for t in ITERATIONS})]
 
 
 def differences(run: Run, scores: dict[str, Scores], counts: ImageCounts, subset: Sequence[str]) -> list[Differences]:

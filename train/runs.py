@@ -16,7 +16,7 @@ from crfrnn._command import exit_code, exit_with
 from crfrnn._files import read_json, replacing
 from eval.pictures.formats import add_figures_flag
 from eval.scoring.lines import curve_style
-from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
+from eval.scoring.tables import Table, add_table_flag, check_table, mean_and_deviation, write_tables
 from train.board.tags import MEAN_IOU, NETWORK, TRAINING
 
 if TYPE_CHECKING:  # what is slow to import waits until the options are parsed
@@ -112,13 +112,6 @@ def title(runs: Sequence[dict[str, Any]]) -> str:
 def mean_over(iou: dict[str, float | None], classes: Sequence[str]) -> float:
     """Mean over the `classes` that are there."""
     return statistics.fmean(value for name in classes if (value := iou[name]) is not None)
-
-
-def mean_and_deviation(values: Sequence[float], digits: int = 1) -> str:
-    """A value, or the mean and the standard deviation of several."""
-    if len(values) == 1:
-        return f"{values[0]:.{digits}f}"
-    return f"{statistics.fmean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
 
 
 def curves(folders: Sequence[Path], names: Sequence[str]) -> "Figure":
