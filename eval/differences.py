@@ -1,7 +1,7 @@
 """Records of scores side by side: what every row has over another, with intervals over images and over seeds.
 
-python -m eval.differences runs/seed*/ --reference "control + dense CRF"              rows of the same records
-python -m eval.differences new/seed*/ --rows "CRF-RNN, T = 10" --over old/seed*/ --reference "CRF-RNN, T = 10"
+python -m eval.differences runs/seed* --reference "control + dense CRF"              rows of the same records
+python -m eval.differences new/seed* --rows "CRF-RNN, T = 10" --over old/seed* --reference "CRF-RNN, T = 10"
 
 A RECORD is the JSON file of train.run, eval.run, eval.compare or eval.tuning.table, a cell of eval.tuning.ablate, or a
 folder with a scores.json. Its counts of single images lie beside it, and all records are of the same images. Several records

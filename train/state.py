@@ -16,6 +16,7 @@ from train.interrupt import Stop
 from train.options import own_networks
 from train.recipes import Recipe, Stage
 from train.recipes.order import previous
+from train.steps.memory import Memory
 
 
 @dataclass
@@ -37,6 +38,8 @@ class Run:
     """where the final table goes in addition to `out`"""
     figures: str = "png"
     """format of the figures in `out`"""
+    memory: Memory = field(default_factory=Memory)
+    """what frozen trunks gave"""
 
     def first_step(self, name: str) -> int:
         """The step of the run at which stage `name` begins: the steps of all stages before it in the recipe."""

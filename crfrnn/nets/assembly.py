@@ -1,7 +1,7 @@
 """A network and a CRF-RNN put together: raw images in, logits at image resolution out."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -35,6 +35,7 @@ family(name): the group of rates a parameter belongs to: "trunk", "new layers" o
 DeepLab and DeepLabV3MobileNetV2 also have early(image), the maps that a `LearnedGuide` is made of, early_channels and
 early_strides.
 """
+Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 class SegmentationModel(nn.Module):
@@ -76,12 +77,13 @@ class SegmentationModel(nn.Module):
         self.input_side = input_side
         self.guide = _build_guide(network, guide_channels) if guide_channels else None
 
-    def scores(self, image: torch.Tensor) -> torch.Tensor:
+    def scores(self, image: torch.Tensor, network: Forward | None = None) -> torch.Tensor:
         """Scores [B, L, h, w] of the network alone on the padded image (see `padded_size`).
 
-        In training, score (i, j) belongs to pixel (s i, s j) of the network's input, s being its output stride.
+        In training, score (i, j) belongs to pixel (s i, s j) of the network's input, s being its output stride. `network`
+        is called in place of the model's own.
         """
-        return self.aggregate(self.all_scores(image))
+        return self.aggregate(self.all_scores(image, network))
 
     def aggregate(self, scores: torch.Tensor) -> torch.Tensor:
         """Scores [B, L + E, h, w] with those of the E extra labels in that of background. -> [B, L, h, w].
@@ -94,9 +96,9 @@ class SegmentationModel(nn.Module):
         background = torch.cat([labels[:, :1], extra], 1).logsumexp(1, keepdim=True)
         return torch.cat([background, labels[:, 1:]], 1)
 
-    def all_scores(self, image: torch.Tensor) -> torch.Tensor:
+    def all_scores(self, image: torch.Tensor, network: Forward | None = None) -> torch.Tensor:
         """As `scores`, followed by those of the extra labels: [B, L + E, h, w]."""
-        scores = self.network(self.network_input(image))
+        scores = (network or self.network)(self.network_input(image))
         if self.network.training:
             skipped = (self._lead - self.network.origin) // self.network.output_stride
             scores = scores[..., skipped:, skipped:]
@@ -114,9 +116,12 @@ class SegmentationModel(nn.Module):
             padded = F.interpolate(padded, size=size, mode="bilinear", antialias=True)
         return self.pad(padded, self._lead, 0, 0)
 
-    def unary(self, image: torch.Tensor) -> torch.Tensor:
-        """The network's logits [B, L, H, W] at image resolution: align-corners bilinear, float32 or wider."""
-        return self.upsample(self.scores(image), image.shape[-2:])
+    def unary(self, image: torch.Tensor, network: Forward | None = None) -> torch.Tensor:
+        """The network's logits [B, L, H, W] at image resolution: align-corners bilinear, float32 or wider.
+
+        `network` is called in place of the model's own.
+        """
+        return self.upsample(self.scores(image, network), image.shape[-2:])
 
     def upsample(self, scores: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         """Scores of an image of `size` (H, W) interpolated to its pixels, align-corners, the padding cut off."""
@@ -175,7 +180,7 @@ class SegmentationModel(nn.Module):
     def _seen_size(self, size: Sequence[int]) -> tuple[int, int]:
         """Height and width of an image of `size` (H, W) after it is brought to `input_side`."""
         height, width = size
-        if self.input_side is None or self.training:
+        if self.input_side is None or self.network.training:
             return height, width
         factor = self.input_side / max(height, width)
         return max(1, round(height * factor)), max(1, round(width * factor))

@@ -131,7 +131,14 @@ class DeepLabV3MobileNetV2(nn.Module):
         return F.relu6(self.features[0](x))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        x = self.features[1:](self.first(image))
+        return self.head(self.trunk(image))
+
+    def trunk(self, image: torch.Tensor) -> torch.Tensor:
+        """What the layers `features` give for images [B, 3, H, W]: [B, C, h, w]."""
+        return self.features[1:](self.first(image))
+
+    def head(self, x: torch.Tensor) -> torch.Tensor:
+        """Scores [B, L, h, w] of what `trunk` gives."""
         pooled = F.relu(self.pooling(x.mean((2, 3), keepdim=True))).expand(-1, -1, *x.shape[2:])
         x = F.relu(self.projection(torch.cat([pooled, F.relu(self.aspp(x))], 1)))
         return self.logits(F.dropout(x, self.dropout, self.training))

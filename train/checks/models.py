@@ -12,6 +12,7 @@ from train.recipes import Stage
 from train.recipes.order import previous
 from train.start import build_crf, freeze, origin, take_over
 from train.state import Run
+from train.steps.memory import frozen_part
 from train.steps.mixture import shares
 from train.steps.optimizer import build_optimizer
 
@@ -53,6 +54,8 @@ def check_models(run: Run, names: Sequence[str], init: str | None) -> dict[str, 
         else:
             origin(run, name, init)
         freeze(models[name], stage, name)
+        if stage.trunk_memory:
+            check_memory(models[name], stage, name)
         optimizer = build_optimizer(models[name], stage, name)
         learned = sum(number_of_bytes(group["params"]) for group in optimizer.param_groups)
         moments = 2 if stage.optimizer == "adam" else int(stage.momentum > 0)
@@ -67,6 +70,14 @@ def check_forward(model: SegmentationModel, stage: Stage) -> None:
     side = stage.crop or 321
     model.eval().scores(torch.zeros(1, 3, side, side))
     model.train()
+
+
+def check_memory(model: SegmentationModel, stage: Stage, name: str) -> None:
+    """Raise ValueError where the stage is to remember what a trunk gives that learns."""
+    try:
+        frozen_part(model)
+    except ValueError as error:
+        raise ValueError(f"--stages.{name}.trunk-memory is {stage.trunk_memory}, but {error}") from error
 
 
 def check_succession(run: Run, name: str, before: str, models: Mapping[str, SegmentationModel]) -> None:

@@ -70,6 +70,7 @@ LIMITS: dict[type, dict[str, Limits]] = {
         "loss_stride": PIXELS,
         "crop": PIXELS,
         "scale": Limits(0, 16, "(]"),
+        "trunk_memory": FACTOR,
         "ema": SHARE,
         "save_every": COUNT,
         "keep_every": COUNT_OR_NONE,

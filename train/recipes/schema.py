@@ -152,6 +152,11 @@ class Stage:
     """layers of the network that keep their weights, by the beginning of their names"""
     reset: tuple[str, ...] = ()
     """layers of the network that begin with random weights although the stage begins from a checkpoint, likewise"""
+    as_tested: bool = False
+    """whether the network runs as at test time while it trains: without dropout, on its canvas, at --input-side"""
+    trunk_memory: float = 0.0
+    """gigabytes to keep what a frozen trunk makes of images, which then is computed once for each. Only images that come
+    again as they were are found there: with crop None, scale 1 1 and as-tested"""
     ema: float = 0.0
     """decay of a moving average of the weights, which is then what is scored and kept; 0 for none"""
     save_every: int = 200

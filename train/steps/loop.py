@@ -22,7 +22,7 @@ from train.folder import BOARD, LAST, LOG, Log, continuing, save
 from train.interrupt import Interrupted
 from train.state import Progress, Run
 from train.steps.crf_loss import regularized
-from train.steps.loss import QUOTAS, StageLoss, counted, quotas, term_weights
+from train.steps.loss import QUOTAS, StageLoss, counted, quotas, stage_loss, term_weights
 from train.steps.mixture import sources
 from train.steps.optimizer import anchors, build_optimizer, clip_gradients, pull, rates, set_rates
 from train.steps.stream import Batch, step_seed, stream
@@ -46,8 +46,8 @@ class Training:
         self.anchors = anchors(model) if self.stage.crf_decay else {}
         named = sources(run.recipe, self.stage)
         self.source_names, self.sources = list(named), list(named.values())
-        stride, fixed_norms = self.stage.loss_stride, run.recipe.batch_norm == "fixed"
-        self.loss = StageLoss(model, stride, self.sources, fixed_norms, self.stage.loss).to(run.device)
+        fixed_norms = run.recipe.batch_norm == "fixed"
+        self.loss = stage_loss(model, self.stage, self.sources, fixed_norms, run.memory).to(run.device)
         self.optimizer = build_optimizer(model, self.stage, name, self.loss.learned)
         self.average = None
         if self.stage.ema:

@@ -11,8 +11,9 @@ from torch import Tensor
 from crfrnn.data import VOID
 from crfrnn.nets import SegmentationModel, restrict
 from crfrnn.weak import box_labels, em_adapt, em_fixed, mil_peaks
-from train.recipes import EStep, Loss, Source
+from train.recipes import EStep, Loss, Source, Stage
 from train.steps.crf_loss import crf_loss, regularized
+from train.steps.memory import Function, Memory, remembering
 from train.steps.mixture import ALONE
 from train.steps.pixels import pixel_loss
 from train.steps.stream import Batch
@@ -100,8 +101,9 @@ class StageLoss(nn.Module):
     number of the source.
 
     Without a CRF only the scores asked for are interpolated; scores at the stride of the loss are taken as they are. A
-    network of which nothing learns runs as at test time, without dropout and without a graph. So do, with `fixed_norms`, all
-    layers of batch normalization; without it, those whose weights are frozen.
+    network of which nothing learns runs as at test time, without dropout and without a graph; with `as_tested` others run
+    so, too. So do, with `fixed_norms`, all layers of batch normalization; without it, those whose weights are frozen.
+    `network` is called in place of that of the model.
     """
 
     def __init__(
@@ -111,6 +113,8 @@ class StageLoss(nn.Module):
         sources: Sequence[Source] = ALONE,
         fixed_norms: bool = True,
         loss: Loss | None = None,
+        as_tested: bool = False,
+        network: Function | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -123,6 +127,8 @@ class StageLoss(nn.Module):
         self.joint = any(source.joint for source in sources)
         self.estimated: dict[int, Tensor] = {}
         self.frozen = not any(parameter.requires_grad for parameter in model.network.parameters())
+        self.as_tested = as_tested
+        self.network = network
 
     @property
     def learned(self) -> list[nn.Parameter]:
@@ -131,7 +137,7 @@ class StageLoss(nn.Module):
 
     def train(self, mode: bool = True) -> "StageLoss":
         super().train(mode)
-        if self.frozen:
+        if self.frozen or self.as_tested:
             self.model.network.eval()
         for layer in self.model.network.modules():
             if isinstance(layer, nn.modules.batchnorm._BatchNorm):
@@ -173,20 +179,28 @@ class StageLoss(nn.Module):
     def logits(self, images: Tensor, allowed: Tensor) -> Tensor:
         """The logits there, [B, L, h, w]; followed by those of extra labels where a source is joint."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            if self.model.crf is None and self.model.network.training:
-                scores = (self.model.all_scores if self.joint else self.model.scores)(images).float()
+            if self.model.crf is None and (self.model.network.training or self.joint):
+                scores = (self.model.all_scores if self.joint else self.model.scores)(images, self.network).float()
                 return possible(self.at_labels(scores, images), allowed)
-            unary = possible(self.model.unary(images), allowed)
+            unary = possible(self.model.unary(images, self.network), allowed)
         return self.model.refine(unary, images)[:, :, :: self.stride, :: self.stride]
 
     def at_labels(self, scores: Tensor, images: Tensor) -> Tensor:
         """Scores of the padded images at the pixels of `strided`; interpolated there alone where their span allows it."""
         height, width = self.strided(images[:, 0]).shape[1:]
         spans = [(n - 1) * self.model.network.output_stride / self.model.input_scale for n in scores.shape[-2:]]
-        if any(span % self.stride for span in spans):
+        if not self.model.network.training or any(span % self.stride for span in spans):
             return self.model.upsample(scores, images.shape[-2:])[:, :, :: self.stride, :: self.stride]
         size = [round(span / self.stride) + 1 for span in spans]
         return F.interpolate(scores, size=size, mode="bilinear", align_corners=True)[..., :height, :width]
+
+
+def stage_loss(
+    model: SegmentationModel, stage: Stage, sources: Sequence[Source], fixed_norms: bool, memory: Memory
+) -> StageLoss:
+    """The loss of a stage that trains `model`; `memory` holds what a frozen trunk gives, if the stage wants that."""
+    network = remembering(model, memory, stage.trunk_memory) if stage.trunk_memory else None
+    return StageLoss(model, stage.loss_stride, sources, fixed_norms, stage.loss, stage.as_tested, network)
 
 
 def possible(scores: Tensor, allowed: Tensor) -> Tensor:
