@@ -10,6 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from crfrnn.data import allowed_labels, part_names
 from crfrnn.nets import SegmentationModel, infer, load_checkpoint, model_from_checkpoint, restrict
+from crfrnn.nets.assembly import Forward
 from eval.pictures.belief_maps import write_iterations
 from eval.pictures.figures import Album, matrices_figure, panel, save_figure
 from eval.pictures.iterations import largest_labels, watch
@@ -25,8 +26,9 @@ from train.board.overview import write_results
 from train.folder import BOARD, OVERVIEW, command, plain
 from train.recipes import Stage
 from train.recipes.order import begins_from_control, is_control, previous
-from train.start import build_crf
+from train.start import build_crf, freeze
 from train.state import Run
+from train.steps.memory import remembering
 from train.validation import some
 
 ITERATIONS = (5, 10)
@@ -104,8 +106,19 @@ def compare(run: Run) -> tuple[dict[str, Scores], Album, ImageCounts]:
                 if it.trains == "crf" and previous(run.recipe.stages, other) == name
             ]
             methods += [rows(load(run, other), titles[other]) for other in on_top]
-        scores |= evaluate(model, run.validation, methods, indices=indices, observer=all_of(album, counts))
+        network = remembered_network(run, name, model)
+        observer = all_of(album, counts)
+        scores |= evaluate(model, run.validation, methods, indices=indices, observer=observer, network=network)
     return scores, album, counts
+
+
+def remembered_network(run: Run, name: str, model: SegmentationModel) -> Forward | None:
+    """The network of a stage's model with the memory of the stage, where it has one."""
+    stage = run.recipe.stages[name]
+    if not stage.trunk_memory:
+        return None
+    freeze(model, stage, name)
+    return remembering(model, run.memory, stage.trunk_memory)
 
 
 def fixed(run: Run, dense: str, untrained: str) -> list[Method]:

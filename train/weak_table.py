@@ -18,7 +18,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -28,6 +28,9 @@ from eval.scoring.tables import TableFile, check_table
 from train.recipes.limits import COUNT, LIMITS, check_number
 from train.recipes.schema import CrfLoss, Recipe
 from train.weak.rows import ROWS
+
+if TYPE_CHECKING:  # what is slow to import waits until the options are parsed
+    from train.steps.memory import Memory
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def run(options: Options) -> int:
     check(options)
     from crfrnn.data import VOCSegmentation
     from eval.scoring.metrics import check_classes
+    from train.steps.memory import Memory
     from train.weak.commands import commands
     from train.weak.table import write_table
 
@@ -77,9 +81,10 @@ def run(options: Options) -> int:
     check_classes(options.subset, dataset.classes)
     if not options.only_table:
         claim(options.out / "settings.json", settings(options, dataset.names))
+    memory = Memory()
     for command in [] if options.only_table else commands(options):
         print(shlex.join(command), flush=True)
-        code = call(command)
+        code = call(command, memory)
         if code:
             return code
     write_table(options)
@@ -102,12 +107,12 @@ def check(options: Options) -> None:
             raise ValueError(f"--{flag} is {' '.join(map(str, values)) or 'empty'}; wanted one or more, each once")
 
 
-def call(command: Sequence[str]) -> int:
-    """Run `python -m MODULE ARGUMENTS` in this process, where runs share what a frozen trunk makes of images."""
+def call(command: Sequence[str], memory: "Memory") -> int:
+    """Do what `python -m MODULE ARGUMENTS` does in this process, whose runs share what a frozen trunk makes of images."""
     from train import run, targets
 
     _, _, module, *arguments = command
-    return {"train.run": run.main, "train.targets": targets.main}[module](arguments)
+    return run.main(arguments, memory) if module == "train.run" else targets.main(arguments)
 
 
 def settings(options: Options, names: Sequence[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from crfrnn.data import write_labels
 from eval.scoring.counts import ImageCounts
 from tests.csv_cells import cells
 from train.options import parse
+from train.steps.memory import Memory
 from train.steps.mixture import check_mixture
 from train.weak.commands import commands
 from train.weak.rows import ROWS, SCHEDULES
@@ -77,6 +78,7 @@ def test_every_row_is_a_run_of_train(data: Path, tmp_path: Path, network: str) -
         assert (own.batch_size, own.crop, own.optimizer, own.freeze) == (2, 321, "sgd", ("conv1", "conv2", "conv3"))
     else:
         assert (own.crop, own.mirror, own.accumulate, own.freeze) == (None, False, own.batch_size, ("features.",))
+        assert (own.as_tested, own.trunk_memory) == (True, 2)
         assert own.reset == ("aspp", "pooling", "projection", "logits")
     sources = {name: stage.mixture for name, stage in stages.items()}
     assert (sources["semi-seg"]["boxes"].annotation, sources["semi-seg"]["boxes"].masks) == ("pixels", "seg")
@@ -110,9 +112,10 @@ def test_lists_and_label_maps_are_those_that_the_rows_need(data: Path, tmp_path:
 def test_a_table_over_seeds_beside_what_is_published(
     data: Path, tmp_path: Path, finish: Callable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, called = tmp_path / "runs", []
+    out, called, memories = tmp_path / "runs", [], set()
 
-    def call(command: list[str]) -> int:
+    def call(command: list[str], memory: Memory) -> int:
+        memories.add(id(memory))
         folder = Path(command[command.index("--out") + 1])
         called.append((folder.name, "--resume" in command))
         if folder.name == "mil-0":
@@ -125,6 +128,7 @@ def test_a_table_over_seeds_beside_what_is_published(
     argv = ["--data", str(data), "--out", str(out), "--masks", "2", "--subset", "cat", "dog"]
     assert main([*argv, "--rows", "em-adapt", "--seeds", "0", "1"]) == 0
     called.clear()
+    memories.clear()
     finish(out / "em-adapt-0", 30)
     finish(out / "em-adapt-1", 40)
     (out / "em-fixed-0").mkdir(parents=True)
@@ -132,6 +136,7 @@ def test_a_table_over_seeds_beside_what_is_published(
     rows = ["--rows", "em-fixed", "em-adapt", "mil", "full", "--seeds", "0", "1"]
     assert main([*argv, *rows]) == 143  # of the run that was stopped
     assert called == [("em-fixed-0", True), ("mil-0", False)]
+    assert len(memories) == 1
     finish(out / "em-fixed-1", 35)
     finish(out / "full-0", 60)
     assert main([*argv, *rows, "--only-table", "--table", str(tmp_path / "weak.csv")]) == 0

@@ -51,7 +51,7 @@ SCHEDULES = {
         changes="""--input-scale 1 --val-images 10 --workers 0
         --stages.network.schedule poly --stages.network.loss-stride 8
         --stages.network.freeze features. --stages.network.reset aspp pooling projection logits --stages.network.crop None
-        --stages.network.scale 1 1 --stages.network.no-mirror
+        --stages.network.scale 1 1 --stages.network.no-mirror --stages.network.as-tested --stages.network.trunk-memory 2
         --stages.network.optimizer adam --stages.network.last-layer-multiplier 1 --stages.network.validate-every 0
         --stages.network.accumulate 8""",
     ),
