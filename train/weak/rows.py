@@ -46,14 +46,14 @@ SCHEDULES = {
         --stages.network.scale 0.75 1.25 --stages.network.freeze conv1 conv2 conv3 --stages.network.validate-every 500""",
     ),
     "deeplabv3-mobilenetv2": Schedule(
-        batch=8,
+        batch=4,
         lr=0.001,
         changes="""--input-scale 1 --val-images 10 --workers 0
         --stages.network.schedule poly --stages.network.loss-stride 8
         --stages.network.freeze features. --stages.network.reset aspp pooling projection logits --stages.network.crop None
         --stages.network.scale 1 1 --stages.network.no-mirror --stages.network.as-tested --stages.network.trunk-memory 2
         --stages.network.optimizer adam --stages.network.last-layer-multiplier 1 --stages.network.validate-every 0
-        --stages.network.accumulate 8""",
+        --stages.network.accumulate 4""",
     ),
 }
 """By network: that of voc_small from convolutions of ImageNet, and a new head on the frozen trunk of a published network."""
