@@ -43,7 +43,7 @@ def changes(options: "Options", row: Row, lists: dict[str, str]) -> list[str]:
     schedule = SCHEDULES[options.network]
     found = ["--network", options.network, *schedule.changes.split(), *row.changes.split()]
     found += ["--stages.network.steps", str(options.steps), "--val-list", options.val_list]
-    found += ["--stages.network.batch-size", str(schedule.batch)]
+    found += ["--stages.network.batch-size", str(schedule.batch), "--stages.network.lr", str(schedule.lr)]
     for name, (share, split) in row.sources.items():
         source = f"--{FIELD}.{name}"
         found += [f"{source}.count", str(round(share * schedule.batch)), f"{source}.split", lists[split]]
