@@ -47,7 +47,7 @@ class Options:
     """which rows; all by default"""
     seeds: tuple[int, ...] = (0, 1, 2)
     """seeds of the runs of every row"""
-    steps: int = 2000
+    steps: int = 300
     """steps of every run"""
     crf_weight: float = 1.0
     """weight of the dense CRF loss in the rows that have it"""

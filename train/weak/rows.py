@@ -47,7 +47,7 @@ SCHEDULES = {
     ),
     "deeplabv3-mobilenetv2": Schedule(
         batch=4,
-        lr=0.001,
+        lr=0.003,
         changes="""--input-scale 1 --val-images 10 --workers 0
         --stages.network.schedule poly --stages.network.loss-stride 8
         --stages.network.freeze features. --stages.network.reset aspp pooling projection logits --stages.network.crop None
