@@ -1,7 +1,7 @@
 """Train with every kind of annotation on one set of images, and compare: one table, with and without a CRF.
 
 python -m train.weak_table --data VOCdevkit --init mobilenet.pt --out runs/weak
-python -m train.weak_table --data VOCdevkit --init FILE --network deeplab-largefov --seeds 0 --out runs/weak
+python -m train.weak_table --data VOCdevkit --init FILE --network deeplab-largefov --steps 2000 --seeds 0 --out OTHER
 
 Masks of train_aug are reduced to boxes, scribbles or image labels; mixtures keep the masks of 200 images. The runs are those
 of train.run, one for each row and seed, each in a folder of its own in OUT. With deeplabv3-mobilenetv2, they train a new
