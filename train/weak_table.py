@@ -49,7 +49,7 @@ class Options:
     """seeds of the runs of every row"""
     steps: int = 300
     """steps of every run"""
-    crf_weight: float = 1.0
+    crf_weight: float = 3.0
     """weight of the dense CRF loss in the rows that have it"""
     masks: int = 200
     """images with masks in mixtures"""
