@@ -145,17 +145,17 @@ def test_a_table_over_seeds_beside_what_is_published(
     }
     # -3 and 5 by seed: 1 on average, with a deviation of sqrt(32) and 12.706 sqrt(32) / sqrt(2) on both sides.
     between = ["+1.00 [1.00, 1.00]", "[-49.82, 51.82]"]
-    for name in ("21-classes", "2-classes"):
+    for name in ("all-classes", "2-classes"):
         assert cells(tmp_path / f"weak-differences-{name}.csv")[1:] == [
             ["image labels, em-adapt over image labels, em-fixed", *between, *between]
         ]
     text = (out / "table.txt").read_text()
-    assert "image labels, em-adapt  35.0 ± 7.1" in text
+    assert "image labels, em-adapt   35.0 ± 7.1" in text
     assert "+1.00 [1.00, 1.00]" in text
     assert "95 % interval" in text
     content = json.loads((out / "table.json").read_text())
     assert content["runs"]["full"]["0"]["commit"] == "abc"
-    [difference] = content["differences"]["21 classes"]
+    [difference] = content["differences"]["all classes"]
     assert (difference["row"], difference["over"], difference["network alone"]["points"]) == ("em-adapt", "em-fixed", 1)
 
 

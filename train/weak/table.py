@@ -37,7 +37,7 @@ def write_table(options: "Options") -> None:
         for row, found in records.items()
     }
     measures: Measures = {
-        "21 classes": None,
+        "all classes": None,
         **({f"{len(options.subset)} classes": options.subset} if options.subset else {}),
     }
     compared = {name: differences(counts, classes) for name, classes in measures.items()}
