@@ -10,6 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from crfrnn.data import allowed_labels, part_names
 from crfrnn.nets import SegmentationModel, infer, load_checkpoint, model_from_checkpoint, restrict
+from crfrnn.nets.assembly import Forward
 from eval.pictures.belief_maps import write_iterations
 from eval.pictures.figures import Album, matrices_figure, panel, save_figure
 from eval.pictures.iterations import largest_labels, watch
@@ -25,8 +26,9 @@ from train.board.overview import write_results
 from train.folder import BOARD, OVERVIEW, command, plain
 from train.recipes import Stage
 from train.recipes.order import begins_from_control, is_control, previous
-from train.start import build_crf
+from train.start import build_crf, freeze
 from train.state import Run
+from train.steps.memory import remembering
 from train.validation import some
 
 ITERATIONS = (5, 10)
@@ -76,8 +78,8 @@ def finish(run: Run, argv: list[str]) -> None:
 def compare(run: Run) -> tuple[dict[str, Scores], Album, ImageCounts]:
     """Scores on the validation list of every stage's model, as far as the run has it, and the counts of this process.
 
-    The last network that was trained alone and the controls of joint training are scored with the recipe's fixed dense CRF
-    and untrained CRF-RNN, too. Models that were trained jointly come last.
+    The last network that was trained alone and the controls of joint training are scored with the recipe's fixed dense CRF,
+    too, and with its untrained CRF-RNN where a stage of the recipe trains one. Models that were trained jointly come last.
     """
     stages = finished(run)
     networks = [name for name, stage in stages.items() if stage.trains == "network"]
@@ -104,22 +106,31 @@ def compare(run: Run) -> tuple[dict[str, Scores], Album, ImageCounts]:
                 if it.trains == "crf" and previous(run.recipe.stages, other) == name
             ]
             methods += [rows(load(run, other), titles[other]) for other in on_top]
-        scores |= evaluate(model, run.validation, methods, indices=indices, observer=all_of(album, counts))
+        network = remembered_network(run, name, model)
+        observer = all_of(album, counts)
+        scores |= evaluate(model, run.validation, methods, indices=indices, observer=observer, network=network)
     return scores, album, counts
 
 
+def remembered_network(run: Run, name: str, model: SegmentationModel) -> Forward | None:
+    """The network of a stage's model with the memory of the stage, where it has one."""
+    stage = run.recipe.stages[name]
+    if not stage.trunk_memory:
+        return None
+    freeze(model, stage, name)
+    return remembering(model, run.memory, stage.trunk_memory)
+
+
 def fixed(run: Run, dense: str, untrained: str) -> list[Method]:
-    """The recipe's fixed dense CRF and its CRF-RNN before training; both rows begin with the words given."""
+    """The recipe's fixed dense CRF, and its untrained CRF-RNN if a stage trains one; rows begin with the words given."""
     settings = run.recipe.dense_crf
+    layer = settings.build(run.validation.num_labels).to(run.device)
+    found = [with_crf(layer, {settings.num_iterations: f"{dense}{DENSE_CRF}"})]
+    if all(stage.trains == "network" for stage in run.recipe.stages.values()):
+        return found
     colors = replace(run.recipe.crf, guide_channels=0)  # a learned guide begins as them
     begin = build_crf(colors, run.dataset).to(run.device)
-    return [
-        with_crf(
-            settings.build(run.validation.num_labels).to(run.device),
-            {settings.num_iterations: f"{dense}{DENSE_CRF}"},
-        ),
-        with_crf(begin, {t: f"{untrained}{UNTRAINED}, T = {t}" for t in ITERATIONS}),
-    ]
+    return [*found, with_crf(begin, {t: f"{untrained}{UNTRAINED}, T = {t}" for t in ITERATIONS})]
 
 
 def differences(run: Run, scores: dict[str, Scores], counts: ImageCounts, subset: Sequence[str]) -> list[Differences]:

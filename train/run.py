@@ -10,23 +10,30 @@ torchrun --nproc-per-node 4 --max-restarts 3 -m train.run --recipe voc --data VO
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from crfrnn._command import exit_code, exit_with
 from train.options import parse
 
+if TYPE_CHECKING:  # what is slow to import waits until the options are parsed
+    from train.steps.memory import Memory
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code: 2 for bad input, 128 + N where signal N stopped it."""
+
+def main(argv: Sequence[str] | None = None, memory: "Memory | None" = None) -> int:
+    """Run the command; returns its exit code: 2 for bad input, 128 + N where signal N stopped it.
+
+    `memory` is what the runs of one process share: what frozen trunks gave.
+    """
     argv = sys.argv[1:] if argv is None else list(argv)
-    return exit_code("train.run", lambda: run(argv))
+    return exit_code("train.run", lambda: run(argv, memory))
 
 
-def run(argv: list[str]) -> int:
+def run(argv: list[str], memory: "Memory | None" = None) -> int:
     """Read the options, then load what takes seconds to load, then do what they ask for."""
     name, options = parse(argv, __doc__)
     from train.stages import start
 
-    return start(name, options, argv)
+    return start(name, options, argv, memory)
 
 
 if __name__ == "__main__":

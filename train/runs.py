@@ -2,13 +2,15 @@
 
 python -m train.runs runs/*/ --subset background cat cow dog --out eval/results/voc_small
 
-Writes OUT.json (command, commit, hardware, duration and scores of every run), OUT.txt (the tables) and OUT.png.
+Of several recipes, tables follow of what the others have over the first, row by row, with intervals over images and seeds;
+that takes runs that were scored on the same images. Writes OUT.json (command, commit, hardware, duration and scores of every
+run), OUT.txt (the tables) and OUT.png.
 """
 
 import argparse
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +18,15 @@ from crfrnn._command import exit_code, exit_with
 from crfrnn._files import read_json, replacing
 from eval.pictures.formats import add_figures_flag
 from eval.scoring.lines import curve_style
-from eval.scoring.tables import Table, add_table_flag, check_table, write_tables
+from eval.scoring.tables import Table, add_table_flag, check_table, mean_and_deviation, write_tables
 from train.board.tags import MEAN_IOU, NETWORK, TRAINING
 
 if TYPE_CHECKING:  # what is slow to import waits until the options are parsed
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from eval.scoring.counts import ImageCounts
+    from eval.scoring.differences import Differences
 
 SMOOTHING = 10  # a point of the loss curve is the mean of a tenth of the stage
 
@@ -45,18 +50,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def compare(folders: Sequence[Path], classes: Sequence[str], out: Path, file: Path | None, figures: str) -> int:
     """Print and write what the runs came to. Raises FileNotFoundError or ValueError where one is not finished."""
     from eval.pictures.figures import save_figure
+    from eval.scoring.differences import difference_tables
 
     check_table(file)
     runs = [read_run(folder) for folder in folders]
-    found = [(group, table(group, classes)) for group in alike(runs)]
-    text = "\n\n".join(f"{rows}\n{facts(group)}" for group, rows in found)
+    groups = alike(runs)
+    found = [(group, table(group, classes)) for group in ([runs[i] for i in numbers] for numbers in groups)]
+    compared, more = differences_between([[folders[i] for i in numbers] for numbers in groups], classes)
+    text = "\n\n".join([*(f"{rows}\n{facts(group)}" for group, rows in found), *more])
     out.parent.mkdir(parents=True, exist_ok=True)
     for ending, content in ((".txt", text), (".json", json.dumps(runs, indent=1))):
         with replacing(out.with_name(out.name + ending)) as partial:
             partial.write_text(content + "\n", encoding="utf-8")
     save_figure(curves(folders, [run["name"] for run in runs]), out.with_name(f"{out.name}.{figures}"))
     print(text)
-    write_tables(file, {group[0]["name"]: rows for group, rows in found})
+    write_tables(file, {group[0]["name"]: rows for group, rows in found} | difference_tables(compared))
     return 0
 
 
@@ -73,12 +81,50 @@ def read_run(folder: Path) -> dict[str, Any]:
     return {"name": folder.resolve().name, **content}
 
 
-def alike(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """The runs in groups that differ in nothing but their seed."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for run in runs:
-        groups.setdefault(json.dumps({**run["recipe"], "seed": None}, sort_keys=True), []).append(run)
+def alike(runs: Sequence[dict[str, Any]]) -> list[list[int]]:
+    """The numbers of the runs in groups that differ in nothing but their seed."""
+    groups: dict[str, list[int]] = {}
+    for number, run in enumerate(runs):
+        groups.setdefault(json.dumps({**run["recipe"], "seed": None}, sort_keys=True), []).append(number)
     return list(groups.values())
+
+
+def differences_between(
+    groups: Sequence[Sequence[Path]], classes: Sequence[str]
+) -> "tuple[list[Differences], list[str]]":
+    """What the other groups of runs have over the first, a table for each row; and their text, or why there are none."""
+    from eval.scoring.counts import ImageCounts
+    from eval.scoring.differences import difference_text
+    from eval.scoring.report import JSON_NAME
+
+    if len(groups) == 1:
+        return [], []
+    names = [", ".join(folder.resolve().name for folder in group) for group in groups]
+    if len(set(names)) < len(names):
+        names = [", ".join(map(str, group)) for group in groups]
+    try:
+        counts = [[ImageCounts.read(folder / JSON_NAME) for folder in group] for group in groups]
+        found = differences_by_row(dict(zip(names, counts, strict=True)), names[0], classes)
+    except ValueError as error:
+        return [], [f"no intervals of what one recipe has over another: {error}"]
+    return found, [difference_text(found)] if found else []
+
+
+def differences_by_row(
+    counts: "Mapping[str, Sequence[ImageCounts]]", first: str, classes: Sequence[str]
+) -> "list[Differences]":
+    """What other groups of runs have over the group `first`, for each row that they share. Raises as `differences`."""
+    from eval.scoring.differences import differences
+
+    found = []
+    for row in counts[first][0].rows:
+        having = {name: runs for name, runs in counts.items() if all(row in each.rows for each in runs)}
+        if first in having and len(having) > 1:
+            reference = f"{row} of {first}"
+            titles = {name: reference if name == first else name for name in having}
+            systems = {titles[name]: [(each, row) for each in runs] for name, runs in having.items()}
+            found.append(differences(systems, reference, classes))
+    return found
 
 
 def table(runs: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
@@ -112,13 +158,6 @@ def title(runs: Sequence[dict[str, Any]]) -> str:
 def mean_over(iou: dict[str, float | None], classes: Sequence[str]) -> float:
     """Mean over the `classes` that are there."""
     return statistics.fmean(value for name in classes if (value := iou[name]) is not None)
-
-
-def mean_and_deviation(values: Sequence[float], digits: int = 1) -> str:
-    """A value, or the mean and the standard deviation of several."""
-    if len(values) == 1:
-        return f"{values[0]:.{digits}f}"
-    return f"{statistics.fmean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
 
 
 def curves(folders: Sequence[Path], names: Sequence[str]) -> "Figure":

@@ -38,11 +38,12 @@ from train.options import RECIPE, Options, starting_recipe
 from train.start import start_model
 from train.state import Run
 from train.steps.loop import Training
+from train.steps.memory import Memory
 from train.steps.mixture import open_sets
 
 
-def start(name: str, options: Options, argv: list[str]) -> int:
-    """Join the other processes and do what `options` ask for. Raises as its parts do."""
+def start(name: str, options: Options, argv: list[str], memory: Memory | None = None) -> int:
+    """Join the other processes and do what `options` ask for, with what `memory` holds. Raises as its parts do."""
     check_options(options)
     device = own_device()
     with processes(device) as group:
@@ -50,6 +51,7 @@ def start(name: str, options: Options, argv: list[str]) -> int:
         try:
             with stop.watching():
                 run = open_run(options, folder(name, options, group), device, group, stop)
+                run.memory = memory or run.memory
                 return check_and_train(run, options, argv)
         except Interrupted as interrupted:
             print(f"train.run: {interrupted}", file=sys.stderr)

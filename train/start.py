@@ -40,11 +40,13 @@ def start_model(run: Run, name: str, init: str | None) -> SegmentationModel:
     torch.manual_seed(run.recipe.seed)
     crf = None if stage.trains == "network" else build_crf(run.recipe.crf, run.dataset)
     model = run.build(stage, crf)
+    fresh = {layer: tensor.clone() for layer, tensor in model.network.state_dict().items() if resets(stage, layer)}
     checkpoint = origin(run, name, init)
     if checkpoint is not None:
         continue_from(model, checkpoint, run.dataset.classes, run.functions)
     elif init is not None:
         load_imagenet(model.network, init)
+    model.network.load_state_dict(fresh, strict=False)
     freeze(model, stage, name)
     return model.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -117,19 +119,25 @@ def grafted(theirs: Tensor, ours: Tensor) -> Tensor:
 def freeze(model: SegmentationModel, stage: Stage, name: str) -> None:
     """Freeze the layers that stage `name` freezes, or the whole network where it trains the CRF alone.
 
-    Layers of a module of the user's go by the names it gives them. Raises ValueError where it freezes a layer that there is
-    not.
+    Layers of a module of the user's go by the names it gives them. Raises ValueError where it freezes or resets a layer that
+    there is not.
     """
     layers = {layer.removeprefix("module."): each for layer, each in model.network.named_parameters()}
-    for beginning in stage.freeze:
-        if not any(layer.startswith(beginning) for layer in layers):
-            raise ValueError(
-                f"--stages.{name}.freeze has {beginning!r}, but no layer's name begins so; wanted some of "
-                f"{', '.join(dict.fromkeys(layer.split('.')[0] for layer in layers))}"
-            )
+    for field, beginnings in (("freeze", stage.freeze), ("reset", stage.reset)):
+        for beginning in beginnings:
+            if not any(layer.startswith(beginning) for layer in layers):
+                raise ValueError(
+                    f"--stages.{name}.{field} has {beginning!r}, but no layer's name begins so; wanted some of "
+                    f"{', '.join(dict.fromkeys(layer.split('.')[0] for layer in layers))}"
+                )
     for layer, parameter in layers.items():
         if stage.trains == "crf" or (stage.freeze and layer.startswith(stage.freeze)):
             parameter.requires_grad_(False)
+
+
+def resets(stage: Stage, layer: str) -> bool:
+    """Whether a stage resets the layer that a tensor of its network belongs to."""
+    return bool(stage.reset) and layer.removeprefix("module.").startswith(stage.reset)
 
 
 def build_crf(settings: Crf, dataset: SegmentationSet) -> CRFRNN:

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from crfrnn.data import Sample, SegmentationSet, allowed_labels
 from crfrnn.nets import SegmentationModel, restrict
+from crfrnn.nets.assembly import Forward
 from eval.scoring.methods import Method, label_rows
 from eval.scoring.metrics import Confusion, Scores
 
@@ -23,9 +24,10 @@ def evaluate(
     *,
     indices: Sequence[int] | None = None,
     observer: Observer | None = None,
+    network: Forward | None = None,
 ) -> dict[str, Scores]:
     """Scores of every row of `methods`, all over the unaries of `model`; arguments and errors as of `confusions`."""
-    counted = confusions(model, dataset, methods, indices=indices, observer=observer)
+    counted = confusions(model, dataset, methods, indices=indices, observer=observer, network=network)
     return {row: confusion.scores() for row, confusion in counted.items()}
 
 
@@ -36,6 +38,7 @@ def confusions(
     *,
     indices: Sequence[int] | None = None,
     observer: Observer | None = None,
+    network: Forward | None = None,
 ) -> dict[str, Confusion]:
     """The confusion matrix of every row of `methods`, all over the unaries of `model`.
 
@@ -46,6 +49,7 @@ def confusions(
     Args:
         indices: which images of the set; all by default.
         observer: called after every image of this process.
+        network: called in place of that of the model.
 
     Raises:
         ValueError: two rows have the same name, there is no image, model and set differ in their numbers of labels, or
@@ -63,7 +67,7 @@ def confusions(
         for index in tqdm(own, desc="evaluating", unit="image", disable=rank > 0, leave=None):
             sample = dataset[index]
             image = sample.image[None].to(next(model.parameters()).device, torch.float32)
-            unary = _unary(model, image, sample.name, dataset.num_labels, allowed_labels(dataset, index))
+            unary = _unary(model, image, sample.name, dataset.num_labels, allowed_labels(dataset, index), network)
             with torch.no_grad():
                 labels = label_rows(methods, unary, image)
             for row, confusion in counted.items():
@@ -80,9 +84,16 @@ def confusions(
 
 # Not inference_mode: a CRF keeps some of what it computes here, and a later training step must be able to use it.
 @torch.no_grad()
-def _unary(model: SegmentationModel, image: Tensor, name: str, num_labels: int, allowed: Tensor | None) -> Tensor:
+def _unary(
+    model: SegmentationModel,
+    image: Tensor,
+    name: str,
+    num_labels: int,
+    allowed: Tensor | None,
+    network: Forward | None,
+) -> Tensor:
     """The logits [1, L, H, W] of one image, with those of impossible labels replaced."""
-    unary = model.unary(image)
+    unary = model.unary(image, network)
     if unary.shape[1] != num_labels:
         raise ValueError(f"the model has {unary.shape[1]} labels, the data set {num_labels}; wanted equal numbers")
     if not unary.isfinite().all():

@@ -4,6 +4,7 @@ import argparse
 import csv
 import io
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,13 @@ class Table:
         cells = [cell.split("\n") for cell in self.header]
         height = max(map(len, cells))
         return list(zip(*([""] * (height - len(cell)) + cell for cell in cells), strict=True))
+
+
+def mean_and_deviation(values: Sequence[float], digits: int = 1) -> str:
+    """A value, or the mean and the standard deviation of several."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{statistics.fmean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
 
 
 FORMATS = {".csv": Table.csv, ".tex": Table.latex, ".txt": Table.__str__}

@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from crfrnn.data import VOCSegmentation
 from eval.scoring.counts import ImageCounts
 from eval.scoring.differences import of_rows
+from train.distributed import Processes
+from train.finish import fixed
 from train.folder import plain
+from train.interrupt import Stop
 from train.options import parse
-from train.recipes import RECIPES
+from train.recipes import RECIPES, Recipe, Stage
 from train.run import main
+from train.state import Run
 from train.steps.loop import Training
 from train.steps.stream import Batch
 
@@ -120,3 +125,12 @@ def test_every_recipe_that_trains_jointly_has_a_control(name: str, tmp_path: Pat
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(plain(RECIPES[name])))
     assert parse(["--recipe", str(path), "--stages.joint.steps", "3"])[1].recipe.stages["control"].steps == 3
+
+
+def test_an_untrained_crf_is_scored_where_a_stage_of_the_recipe_trains_one(toy: Path, tmp_path: Path) -> None:
+    dataset = VOCSegmentation(toy, "val")
+    alone = {"network": Stage(steps=1, batch_size=1, lr=1.0)}
+    untrained = ("CRF-RNN, untrained, T = 5", "CRF-RNN, untrained, T = 10")
+    for stages, rows in ((alone, []), (alone | {"joint": replace(alone["network"], trains="joint")}, [untrained])):
+        run = Run(Recipe(stages=stages), dataset, dataset, tmp_path, torch.device("cpu"), Processes(), Stop())
+        assert [method.rows for method in fixed(run, "network + ", "")] == [("network + dense CRF",), *rows]

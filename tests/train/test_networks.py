@@ -25,6 +25,7 @@ from tests.train.interruptions import interrupted_in
 from train.recipes import Stage
 from train.run import main
 from train.steps.loss import StageLoss
+from train.steps.memory import Memory
 from train.steps.optimizer import build_optimizer, clip_gradients
 
 pytestmark = pytest.mark.usefixtures("_no_pictures")
@@ -56,6 +57,24 @@ def test_mobilenet_trains_from_its_published_weights(arguments: Callable, tmp_pa
     model, _ = model_from_checkpoint(out / "joint.pt")
     assert model.input_side == 130
     assert len(json.loads((out / "scores.json").read_text())["scores"]) == 6
+
+
+def test_runs_that_share_a_memory_compute_the_trunk_once(arguments: Callable, tmp_path: Path) -> None:
+    published(tmp_path / "published.pt")
+    whole = """--stages.network.crop None --stages.network.accumulate 2 --stages.network.as-tested
+        --stages.network.no-mirror --stages.network.freeze features. --stages.network.reset logits
+        --stages.network.trunk-memory 1 --stages.network.validate-every 0 --val-images 1 --only network"""
+    more = ["--network", MOBILENET, "--init", str(tmp_path / "published.pt"), *whole.split()]
+    assert main(arguments(tmp_path / "alone", *more, "--seed", "1")) == 0
+    memory = Memory()
+    assert main(arguments(tmp_path / "first", *more), memory) == 0
+    assert len(memory.kept) == 8  # six images of the training list, two of the validation list
+    assert main(arguments(tmp_path / "second", *more, "--seed", "1"), memory) == 0
+    assert len(memory.kept) == 8
+    scores, wanted = (json.loads((tmp_path / run / "scores.json").read_text()) for run in ("second", "alone"))
+    assert scores["scores"] == wanted["scores"]
+    tensors = [load_checkpoint(tmp_path / run / "network.pt")["model"] for run in ("second", "alone")]
+    assert all(torch.equal(tensor, tensors[1][name]) for name, tensor in tensors[0].items())
 
 
 def test_weights_of_another_kind_are_refused(

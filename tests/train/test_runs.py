@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from eval.scoring.counts import ImageCounts
 from tests.csv_cells import cells
 from train.runs import curves, main
 
@@ -40,7 +42,7 @@ def test_seeds_of_a_recipe_share_a_row(runs: list[Path], tmp_path: Path) -> None
     out = tmp_path / "new" / "table"
     more = ["--out", str(out), "--table", str(tmp_path / "runs.csv"), "--figures", "pdf"]
     assert main([*map(str, runs), "--subset", "background", "cat", "dog", *more]) == 0
-    of_seeds, of_other = out.with_suffix(".txt").read_text().split("\n\n")
+    of_seeds, of_other, _ = out.with_suffix(".txt").read_text().split("\n\n")
     # means 12 and 62 with a standard deviation of sqrt(8); background and cat: 45 and 47
     rows = [line.split("  ") for line in of_seeds.splitlines() if line.startswith("network alone")]
     numbers = [[cell.strip() for cell in row if cell.strip()] for row in rows]
@@ -86,3 +88,33 @@ def test_unfinished_runs_and_unknown_classes_are_named(
     assert f"{runs[1] / 'scores.json'} cannot be read" in capsys.readouterr().err
     assert main([str(runs[0]), "--subset", "fish", "--out", str(tmp_path / "table")]) == 2
     assert "there is no class 'fish'" in capsys.readouterr().err
+
+
+def write_counts(run: Path, **hits: int) -> None:
+    """Counts of two images of 100 pixels of cats, of which as many are found as `hits` says by row."""
+    counts = ImageCounts(["cat", "dog"])
+    for image in ("a", "b"):
+        counts.add(image, {row: torch.tensor([[n, 100 - n], [0, 0]]).repeat(2, 1, 1) for row, n in hits.items()})
+    counts.write(run / "scores.json")
+
+
+def test_recipes_have_intervals_over_the_first(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--out", str(tmp_path / "table"), "--table", str(tmp_path / "runs.csv")]
+    assert main([*map(str, runs[:2]), *more]) == 0
+    assert "over" not in capsys.readouterr().out  # one recipe
+    assert main([*map(str, runs), *more]) == 0
+    assert "no intervals of what one recipe has over another" in capsys.readouterr().out
+    write_counts(runs[0], network=30, CRF=40)
+    write_counts(runs[1], network=32)
+    write_counts(runs[2], network=50, CRF=45)
+    assert main([*map(str, runs), *more]) == 0
+    # 50 over the mean of 30 and 32, whose standard error is 1; Student's t is 12.706
+    assert cells(tmp_path / "runs-over-network-of-one-two.csv") == [
+        ["points over network of one, two", "mean IoU", "over seeds", "within 5 px of void", "over seeds"],
+        ["other", "+19.00 [19.00, 19.00]", "[6.29, 31.71]", "+19.00 [19.00, 19.00]", "[6.29, 31.71]"],
+    ]
+    text = (tmp_path / "table.txt").read_text()
+    assert "[6.29, 31.71]" in text
+    assert "CRF of" not in text  # which a run of the first recipe lacks

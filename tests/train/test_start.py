@@ -123,3 +123,17 @@ def test_a_stage_may_have_a_dropout_of_its_own(run: Callable, tmp_path: Path) ->
     chain = run(first=stage(), second=stage(dropout=0.25))
     for name, wanted in (("first", 0.5), ("second", 0.25)):
         assert start_model(chain, name, str(tmp_path / "first.pt")).network.dropout == wanted
+
+
+def test_layers_that_a_stage_resets_begin_as_without_a_checkpoint(run: Callable, tmp_path: Path) -> None:
+    theirs = saved(tmp_path / "theirs.pt", "fcn-32s").network.state_dict()
+    chain = run(first=stage(freeze=("conv",), reset=("fc7", "score")))
+    new = start_model(chain, "first", None).network.state_dict()
+    other_seed = replace(chain, recipe=replace(chain.recipe, seed=1))
+    model, other = (start_model(each, "first", str(tmp_path / "theirs.pt")).network for each in (chain, other_seed))
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, (new if name.startswith(("fc7", "score")) else theirs)[name]), name
+    assert not torch.equal(model.fc7.weight, other.fc7.weight)
+    assert model.fc7.weight.requires_grad
+    with pytest.raises(ValueError, match=r"--stages.first.reset has 'head', but no layer's name begins so"):
+        start_model(run(first=stage(reset=("head",))), "first", None)

@@ -150,6 +150,8 @@ class Stage:
     """mirror left and right with probability 1/2"""
     freeze: tuple[str, ...] = ()
     """layers of the network that keep their weights, by the beginning of their names"""
+    reset: tuple[str, ...] = ()
+    """layers of the network that begin with random weights although the stage begins from a checkpoint, likewise"""
     as_tested: bool = False
     """whether the network runs as at test time while it trains: without dropout, on its canvas, at --input-side"""
     trunk_memory: float = 0.0

@@ -22,7 +22,7 @@ from train.recipes.weak_box_em import BOXES
 
 MIXTURE = {
     "masks": Source(count=15, split="train", weight=0.7),
-    "boxes": replace(BOXES, count=15, split="weak", weight=0.3, e_step=replace(BOXES.e_step, background_bias=5.0)),
+    "boxes": replace(BOXES, count=15, split="weak", weight=0.3, e_step=replace(BOXES.e_step, foreground_bias=6.0)),
 }
 
 RECIPE = replace(IMAGE, stages={"network": replace(IMAGE.stages["network"], mixture=MIXTURE)})

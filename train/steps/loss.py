@@ -179,17 +179,23 @@ class StageLoss(nn.Module):
     def logits(self, images: Tensor, allowed: Tensor) -> Tensor:
         """The logits there, [B, L, h, w]; followed by those of extra labels where a source is joint."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            if self.model.crf is None and (self.model.network.training or self.joint):
+            if self.model.crf is None:
                 scores = (self.model.all_scores if self.joint else self.model.scores)(images, self.network).float()
                 return possible(self.at_labels(scores, images), allowed)
             unary = possible(self.model.unary(images, self.network), allowed)
         return self.model.refine(unary, images)[:, :, :: self.stride, :: self.stride]
 
+    @property
+    def aligned(self) -> bool:
+        """Whether the first score lies at the first pixel, and scores are spread over the pixels of the image."""
+        tested = not self.model.network.training
+        return not (tested and (self.model.network.origin or self.model.input_side))
+
     def at_labels(self, scores: Tensor, images: Tensor) -> Tensor:
         """Scores of the padded images at the pixels of `strided`; interpolated there alone where their span allows it."""
         height, width = self.strided(images[:, 0]).shape[1:]
         spans = [(n - 1) * self.model.network.output_stride / self.model.input_scale for n in scores.shape[-2:]]
-        if not self.model.network.training or any(span % self.stride for span in spans):
+        if not self.aligned or any(span % self.stride for span in spans):
             return self.model.upsample(scores, images.shape[-2:])[:, :, :: self.stride, :: self.stride]
         size = [round(span / self.stride) + 1 for span in spans]
         return F.interpolate(scores, size=size, mode="bilinear", align_corners=True)[..., :height, :width]

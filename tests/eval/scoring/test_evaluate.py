@@ -44,6 +44,12 @@ def test_every_row_is_what_its_model_gives(voc: Path, make_model: Callable, gent
     assert len({repr(row) for row in scores.values()}) == 4  # T=0 is the network; the others all differ
 
 
+def test_another_function_may_take_the_place_of_the_network(voc: Path, make_model: Callable) -> None:
+    dataset, model = VOCSegmentation(voc, "val"), make_model(None)
+    scores = evaluate(model, dataset, [network_alone()], network=lambda image: -model.network(image))
+    assert same(scores["network"], scores_by_hand(dataset, lambda image: -model.unary(image)))
+
+
 def test_fixed_crf_is_made_as_asked() -> None:
     fixed = FixedCRF(
         appearance_weight=4, theta_alpha=49, theta_beta=5, smoothness_weight=2, theta_gamma=1, normalization="symmetric"

@@ -69,6 +69,17 @@ def test_a_network_trains_on_what_it_sees_at_test_time(learns: bool) -> None:
         assert not torch.allclose(loss_of(StageLoss(model, 1).train(), IMAGE[:1])[0], wanted)
 
 
+@pytest.mark.parametrize("input_side", [None, 60])
+@pytest.mark.parametrize("stride", [4, 3])
+def test_scores_at_test_time_are_interpolated_where_the_loss_looks(stride: int, input_side: int | None) -> None:
+    """At strides that fit those of the scores, and at others."""
+    model = mobilenet(input_side)
+    got = loss_of(StageLoss(model, stride, as_tested=True).train(), IMAGE[:1])
+    logits = model.eval()(IMAGE[:1])[:, :, ::stride, ::stride]
+    wanted = torch.nn.functional.cross_entropy(logits, LABELS[:, ::stride, ::stride], reduction="sum")
+    torch.testing.assert_close(got[0], wanted)
+
+
 def test_a_trunk_that_learns_is_not_remembered() -> None:
     with pytest.raises(ValueError, match="the trunk of the network learns; wanted 0"):
         remembering(mobilenet(), Memory(), 1.0)
