@@ -108,9 +108,10 @@ def solved(gradient: Tensor, beliefs: Tensor, adjoint: Operator) -> Tensor:
         heard = adjoint(values)
         return values + beliefs * (heard - (beliefs * heard).sum(-1, keepdim=True))
 
-    limit = torch.finfo(gradient.dtype).eps ** 0.75
-    found, missing = solve(system, gradient / scale, limit)
-    if not missing <= limit:
+    # What rounding keeps the rounds from finding is far below the distance from the fixed point itself.
+    precision = torch.finfo(gradient.dtype).eps
+    found, missing = solve(system, gradient / scale, precision**0.75)
+    if not missing <= precision**0.5:
         raise RuntimeError(
             f"the implicit gradient was not found: {missing:.2g} of it is missing, since mean field is about to "
             "leave this fixed point; take damping='auto', a smaller tolerance or gradient='unrolled'"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from crfrnn import CRFRNN, appearance_kernel, feature_kernel, smoothness_kernel
 from crfrnn.solvers.bicgstab import solve
+from crfrnn.solvers.implicit import solved
 from tests.solvers.problems import (
     ALPHA,
     BETA,
@@ -198,3 +199,17 @@ def test_there_are_no_second_derivatives() -> None:
     (gradient,) = torch.autograd.grad(loss, unary, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
+
+
+@pytest.mark.parametrize(("missing", "found"), [(2e-5, True), (1e-2, False)])
+def test_what_rounding_leaves_out_is_no_reason_to_refuse(
+    missing: float, found: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crfrnn.solvers.implicit.solve", lambda system, gradient, limit: (gradient, missing))
+    gradient = torch.ones(1, 4, LABELS)
+    beliefs = gradient / LABELS
+    if found:
+        assert torch.equal(solved(gradient, beliefs, lambda values: values), gradient)
+    else:
+        with pytest.raises(RuntimeError, match="not found: 0[.]01 of it is missing"):
+            solved(gradient, beliefs, lambda values: values)
