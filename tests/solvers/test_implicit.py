@@ -211,5 +211,5 @@ def test_what_rounding_leaves_out_is_no_reason_to_refuse(
     if found:
         assert torch.equal(solved(gradient, beliefs, lambda values: values), gradient)
     else:
-        with pytest.raises(RuntimeError, match="not found: 0[.]01 of it is missing"):
+        with pytest.raises(RuntimeError, match=r"not found: 0[.]01 of it is missing"):
             solved(gradient, beliefs, lambda values: values)
