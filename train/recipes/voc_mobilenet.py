@@ -4,8 +4,9 @@ Needs      --data: lists train_aug, val (python -m crfrnn.data.download voc2012 
            --init: FILE, made by python -m crfrnn.nets.convert deeplabv3_mnv2_pascal_quant.tflite FILE
 Command    python -m train.run --recipe voc_mobilenet --data VOCdevkit --init FILE --out DIR
 Hardware   two CPU cores, 2 GB to remember what the trunk gives for 1,050 images
-Duration   not measured yet
-Score      not run yet
+Duration   half an hour, and as long again for the final table
+Score      mean IoU over 20 classes and 125 images of val, percent: control with a fixed dense CRF 76.7, CRF parameters alone
+           77.1, joint 77.8; over the seven classes with many images 91.5, 91.5, 91.6 (eval/results/joint_training.md)
 
 Half of what the head looks at is a mean over the map, so it sees whole images, as at test time. The CRF begins at parameters
 tuned for this network. With a learned guide:
