@@ -10,10 +10,11 @@ from torch import Tensor
 
 from crfrnn.data import VOID
 from crfrnn.nets import SegmentationModel, restrict
+from crfrnn.nets.assembly import Forward
 from crfrnn.weak import box_labels, em_adapt, em_fixed, mil_peaks
 from train.recipes import EStep, Loss, Source, Stage
 from train.steps.crf_loss import crf_loss, regularized
-from train.steps.memory import Function, Memory, remembering
+from train.steps.memory import Memory, remembering
 from train.steps.mixture import ALONE
 from train.steps.pixels import pixel_loss
 from train.steps.stream import Batch
@@ -114,7 +115,7 @@ class StageLoss(nn.Module):
         fixed_norms: bool = True,
         loss: Loss | None = None,
         as_tested: bool = False,
-        network: Function | None = None,
+        network: Forward | None = None,
     ) -> None:
         super().__init__()
         self.model = model

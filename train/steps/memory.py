@@ -1,31 +1,32 @@
 """A frozen trunk computes once for every image: what it gives is kept in memory, from one stage to the next."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from crfrnn.nets import SegmentationModel
+from crfrnn.nets.assembly import Forward
 from crfrnn.nets.mobilenet import DeepLabV3MobileNetV2
 
 GIGABYTE = 10**9
-Function = Callable[[Tensor], Tensor]
+Key = tuple[bytes, torch.dtype | None, torch.Size, bytes]
 
 
 @dataclass
 class Memory:
-    """Results of functions, recognized by the content of their weights and of what they were given.
+    """Results of functions, recognized by the content of their weights and of what they were given, and by the precision.
 
     They are therefore the same with and without a memory.
     """
 
-    kept: dict[tuple[bytes, torch.Size, bytes], Tensor] = field(default_factory=dict)
+    kept: dict[Key, Tensor] = field(default_factory=dict)
     size: int = 0
     """bytes of all results"""
 
-    def of(self, function: Function, weights: Iterable[Tensor], room: float) -> Function:
+    def of(self, function: Forward, weights: Iterable[Tensor], room: float) -> Forward:
         """`function`, which computes once for every tensor, as long as all results take no more than `room` bytes.
 
         It gives the same whenever it is called with the same, and its `weights` never change.
@@ -33,7 +34,7 @@ class Memory:
         its = digest(weights)
 
         def remembered(x: Tensor) -> Tensor:
-            key = its, x.shape, digest([x])
+            key = its, autocast(x.device.type), x.shape, digest([x])
             if key in self.kept:
                 return self.kept[key]
             result = function(x)
@@ -54,7 +55,12 @@ def digest(tensors: Iterable[Tensor]) -> bytes:
     return found.digest()
 
 
-def remembering(model: SegmentationModel, memory: Memory, gigabytes: float) -> Function:
+def autocast(device: str) -> torch.dtype | None:
+    """The precision that torch.autocast chooses; None outside of it."""
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+
+
+def remembering(model: SegmentationModel, memory: Memory, gigabytes: float) -> Forward:
     """The network of `model`, which looks up in `memory` what its frozen part gives. Raises as `frozen_part`."""
     part, rest = frozen_part(model)
     network = model.network
@@ -65,7 +71,7 @@ def remembering(model: SegmentationModel, memory: Memory, gigabytes: float) -> F
     return remembered if rest is None else lambda x: rest(remembered(x))
 
 
-def frozen_part(model: SegmentationModel) -> tuple[Function, Function | None]:
+def frozen_part(model: SegmentationModel) -> tuple[Forward, Forward | None]:
     """The network of `model` where nothing of it learns, and None; or else its frozen trunk, and what comes after.
 
     Raises ValueError where neither is frozen.

@@ -99,3 +99,11 @@ def test_networks_of_other_weights_share_no_results() -> None:
         assert torch.equal(remembering(model, memory, 1.0)(IMAGE), model.network(IMAGE))
     assert len(memory.kept) == 2
     assert memory.size == 2 * 4 * first.network(IMAGE).numel()
+
+
+def test_what_was_found_in_half_precision_is_not_the_answer_in_full() -> None:
+    memory, model = Memory(), build_model(num_labels=5, width=0.03).eval().requires_grad_(False)
+    remembered = remembering(model, memory, 1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert remembered(IMAGE).dtype == torch.bfloat16
+    assert torch.equal(remembered(IMAGE), model.network(IMAGE))
