@@ -1,12 +1,12 @@
 """Published, searched and learned CRF parameters side by side, on images that they were not found on.
 
 python -m eval.tuning.table --unaries SCORES.npz --data VOCdevkit --crf searched=A/crf.json matrix=B/crf.json --out OUT
-python -m eval.tuning.table --unaries SCORES.npz --data VOCdevkit --solvers --out OUT
+python -m eval.tuning.table --unaries SCORES.npz --data VOCdevkit --solvers --sample None --out OUT
 
-Scores every image of the list that the search and the learning leave over, given the same --sample and --draw. Paired
-differences show what every row has over the network, and every row of --crf over the best published one. Writes OUT.json,
-OUT-counts.npz for `eval.differences`, OUT.txt and OUT.png. "seconds": processor time of one thread per image, from the
-lattices to the logits.
+With --crf, scores every image of the list that the search and the learning leave over, given the same --sample and --draw.
+Without it, scores the images of the sample; --sample None takes all. Paired differences show what every row has over the
+network, and every row of --crf over the best published one. Writes OUT.json, OUT-counts.npz for `eval.differences`, OUT.txt
+and OUT.png. "seconds": processor time of one thread per image, from the lattices to the logits.
 
 --solvers has a row for every solver of one CRF instead of the published sets, with the free energy that each reaches and the
 share of labels that are those of mean field.
@@ -86,7 +86,7 @@ def run(options: Options, argv: Sequence[str]) -> int:
     check_folder("the folder of --out", options.out.parent)
     if not options.out.name:
         raise ValueError("--out names no file; wanted a path without an ending, such as results/table")
-    images = ScoredImages(options.source, rest=True)
+    images = ScoredImages(options.source, rest=bool(options.crf))
     check_min_belief(options.min_belief, len(images.classes))
     check_classes(options.subset, images.classes)
     check_fixed_crf("dense-crf.", options.dense_crf)

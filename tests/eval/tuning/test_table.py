@@ -93,6 +93,18 @@ def test_solvers_of_one_crf(arguments: Callable, voc: Path, tmp_path: Path) -> N
     assert (network[0], mean_field[-1]) == ("network alone", "100.00")
 
 
+@pytest.mark.parametrize(("sample", "count"), [("1", 1), ("None", 4)])
+def test_without_found_parameters_the_sample_itself_is_scored(
+    voc: Path, tmp_path: Path, sample: str, count: int
+) -> None:
+    scores = write_folder(voc, tmp_path / "scores")
+    out = tmp_path / "out"
+    assert main(["--data", str(voc), "--unaries", str(scores), "--sample", sample, "--out", str(out)]) == 0
+    images = json.loads((tmp_path / "out.json").read_text())["images"]
+    whole = ScoredImages(ScoreSource(voc, scores, sample=None if sample == "None" else int(sample)))
+    assert (len(images), images) == (count, whole.names)
+
+
 @pytest.mark.parametrize(
     ("crf", "message"),
     [("no-equals", "wanted NAME=FILE"), ("DeepLab=x.json", "every name once"), ("x=nowhere.json", "nowhere.json")],
