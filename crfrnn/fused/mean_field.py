@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from einops import rearrange
+from einops import einsum, rearrange
 from torch import Tensor
 
 from crfrnn.fused import compiled, incremental, on_gpu
@@ -31,7 +31,8 @@ from crfrnn.lattice.tables import Tables
 def label_matrices(compatibility: Tensor, kernel_weights: Tensor) -> Tensor:
     """mu W_m of every kernel [M, L, L], from mu [L, L] and W as [M], [M, L] or [M, L, L]."""
     if kernel_weights.ndim == 3:
-        return compatibility @ kernel_weights
+        # The operator @ rounds differently where a factor needs gradients.
+        return einsum(compatibility, kernel_weights, "label other, m other source -> m label source")
     return compatibility * rearrange(kernel_weights, "m ... -> m 1 (...)")
 
 
