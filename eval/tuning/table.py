@@ -210,14 +210,22 @@ def bars(compared: Differences) -> Figure:
     points = [found.points for _, found in reversed(rows)]
     figure = Figure(figsize=(8, 1.2 + 0.32 * len(rows)), dpi=130, layout="constrained")
     axes = figure.add_subplot()
-    shown = axes.barh(names, points, color=["0.6" if name in PUBLISHED else "tab:blue" for name in names])
+    axes.barh(names, points, color=["0.6" if name in PUBLISHED else "tab:blue" for name in names])
     for place, (_, found) in enumerate(reversed(rows)):
-        if found.images is not None:
-            axes.plot(found.images, [place, place], color="black", linewidth=1.2, marker="|")
-    axes.bar_label(shown, [f"{value:+.2f}" for value in points], label_type="center")
+        ends = found.images or ()
+        axes.plot(ends, [place] * len(ends), color="black", linewidth=1.2, marker="|")
+        right = max(0.0, found.points, *ends)  # no line strikes the number through there
+        axes.annotate(
+            f"{found.points:+.2f}",
+            (right, place),
+            xytext=(5, 0),
+            textcoords="offset points",
+            verticalalignment="center",
+        )
     axes.margins(x=0.12)
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel(f"points of mean IoU over {compared.reference}, lines: 95 % interval; gray: published")
+    gray = "; gray: published" if any(name in PUBLISHED for name in names) else ""
+    axes.set_xlabel(f"points of mean IoU over {compared.reference}, lines: 95 % interval{gray}")
     return figure
 
 
