@@ -129,7 +129,7 @@ def create_pairwise_gaussian(sdims: Any, shape: int | Sequence[int]) -> np.ndarr
     sizes = [whole_number("shape", size, 1) for size in np.atleast_1d(shape)]
     if not sizes:
         raise ValueError("shape is empty; wanted the sizes of one axis or more, for example (height, width)")
-    thetas = torch.tensor(leading_bandwidths("sdims", sdims, len(sizes)), dtype=torch.float32)
+    thetas = torch.tensor(leading_bandwidths("sdims", sdims, len(sizes)), dtype=torch.float32, device="cpu")
     return (_coordinates(sizes, thetas.device) / thetas[:, None]).numpy()
 
 

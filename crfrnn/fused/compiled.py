@@ -96,7 +96,7 @@ def all_iterations(
         pointer(logits),
         keep,
     )
-    out = torch.empty(unary.shape, dtype=unary.dtype)
+    out = torch.empty(unary.shape, dtype=unary.dtype, device="cpu")
     inner_view, *inner_alive = view_matrices(inner)
     final_view, *final_alive = (inner_view, inner_alive) if labels is None else view_matrices(final)
     model, alive = view_model(unary, inner.shape[1], splat_weights, slice_weights, tables, segments)
@@ -131,7 +131,7 @@ def all_iterations_backward(
     sliced = gradient.new_empty(rows, columns)
     buffers = Buffers(None, pointers(blurred), pointer(sliced), pointers(beliefs), None, True)
     work, total = gradient.new_empty(rows, columns), gradient.new_empty(points, columns)
-    out = torch.empty(gradient.shape, dtype=gradient.dtype)
+    out = torch.empty(gradient.shape, dtype=gradient.dtype, device="cpu")
     parts = gradient.new_zeros(threads if to_matrices else 0, len(matrices), label_count, columns)
     to_splat, to_slice = (torch.zeros_like(each if to_weights else each[:0]) for each in (splat_weights, slice_weights))
     penalties = gradient.new_empty(rows if to_weights else 0, columns)
@@ -181,7 +181,7 @@ def _(
     tolerance: float,
     keep: bool,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    out = torch.empty(unary.shape, dtype=unary.dtype)
+    out = torch.empty(unary.shape, dtype=unary.dtype, device="cpu")
     if not keep:
         return out, [], []
     columns = padded(unary.shape[1], unary.dtype)
@@ -202,7 +202,7 @@ def _(
     to_matrices: bool,
     to_weights: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    out = torch.empty(gradient.shape, dtype=gradient.dtype)
+    out = torch.empty(gradient.shape, dtype=gradient.dtype, device="cpu")
     to_splat, to_slice = (torch.empty_like(each if to_weights else each[:0]) for each in (splat_weights, slice_weights))
     return out, matrices.new_empty(matrices.shape if to_matrices else 0), to_splat, to_slice
 

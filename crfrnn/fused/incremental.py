@@ -88,7 +88,7 @@ def in_compiled_code(
     weights = (kernels.splat_weights.contiguous(), kernels.slice_weights.contiguous())
     segments = [0, *(segment.stop for segment in kernels.stack.segments)]
     model, alive = view_model(unary, inner.shape[1], *weights, tables.as_list(), segments)
-    out = torch.empty(unary.shape, dtype=unary.dtype)
+    out = torch.empty(unary.shape, dtype=unary.dtype, device="cpu")
     real = ctypes.c_float if unary.dtype == torch.float32 else ctypes.c_double
     library.native_incremental_mean_field(
         ctypes.byref(model), ctypes.byref(view_map(start)), ctypes.byref(view_map(unary)), labels is not None,

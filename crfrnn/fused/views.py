@@ -15,7 +15,7 @@ def view_model(
     like: Tensor, labels: int, splat_weights: Tensor, slice_weights: Tensor, tables: list[Tensor], segments: list[int]
 ) -> tuple[Model, Tensor]:
     """The C view of what every iteration uses, and a tensor that has to live as long as it."""
-    starts = torch.tensor(segments)
+    starts = torch.tensor(segments, device="cpu")
     tables_view = view_tables(tables, segments[-1])
     weights = (pointer(splat_weights), pointer(slice_weights))
     return Model(tables_view, len(like), labels, *weights, len(segments) - 1, pointer(starts)), starts

@@ -73,7 +73,7 @@ class CompiledTables:
         return self.as_list()[: compiled_operators.SIDE_WEIGHTS]
 
     def with_side_weights(self, side_weights: Tensor) -> CompiledTables:
-        stop = torch.tensor([self.num_vertices])
+        stop = torch.tensor([self.num_vertices], device="cpu")
         return replace(self, side_weights=side_weights.double()[None].contiguous(), part_stop=stop)
 
     def splat(self, values: Tensor, weights: Tensor) -> Tensor:
@@ -114,9 +114,9 @@ class CompiledTables:
         if all(part.side_weights is None for part in parts):
             return joined
         axes = len(joined.axis_runs) - 1
-        usual = torch.full((1, axes), 0.5, dtype=torch.float64)
+        usual = torch.full((1, axes), 0.5, dtype=torch.float64, device="cpu")
         rows = [usual if part.side_weights is None else _widened(part.side_weights, axes) for part in parts]
-        stops = torch.tensor([part.num_vertices for part in parts]).cumsum(0)
+        stops = torch.tensor([part.num_vertices for part in parts], device="cpu").cumsum(0)
         return replace(joined, side_weights=torch.cat(rows), part_stop=stops)
 
 
@@ -136,8 +136,8 @@ def build_compiled(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, C
     check_reach(features)
     flat = features.detach().contiguous()
     weights = flat.new_empty(points, corners)
-    axes = torch.empty(dimensions, points, dtype=torch.uint8)
-    index = torch.empty(points, corners, dtype=torch.int32)
+    axes = torch.empty(dimensions, points, dtype=torch.uint8, device="cpu")
+    index = torch.empty(points, corners, dtype=torch.int32, device="cpu")
     built = library.native_build(
         pointer(flat), count(batch), count(points_per_image), dimensions, dilate, torch.get_num_threads(),
         *map(pointer, (weights, axes, index)),
@@ -167,7 +167,7 @@ def _joined(parts: Sequence[CompiledTables], *, side_by_side: bool) -> CompiledT
     shape = (
         (points, sum(part.slice_index.shape[1] for part in parts)) if side_by_side else (len(parts) * points, corners)
     )
-    tables, room = room_for_tables(torch.empty(shape, dtype=torch.int32), sizes)
+    tables, room = room_for_tables(torch.empty(shape, dtype=torch.int32, device="cpu"), sizes)
     library.native_join(ctypes.byref(join), ctypes.byref(room), torch.get_num_threads())
     return CompiledTables(sizes.rows, dtype, *tables)
 

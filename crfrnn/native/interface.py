@@ -38,8 +38,8 @@ def view_tables(tables: list[Tensor], rows: int) -> Tables:
 
 def room_for_tables(index: Tensor, sizes: TableSizes) -> tuple[list[Tensor], TableRoom]:
     """Uninitialized tables of these sizes, in the order of `view_tables`, and the C view of them."""
-    wide = torch.empty(sizes.chunks + 1 + sizes.axes + 1, dtype=torch.int64)
-    narrow = torch.empty(2 * sizes.spills + sizes.runs + 1 + sizes.members, dtype=torch.int32)
+    wide = torch.empty(sizes.chunks + 1 + sizes.axes + 1, dtype=torch.int64, device="cpu")
+    narrow = torch.empty(2 * sizes.spills + sizes.runs + 1 + sizes.members, dtype=torch.int32, device="cpu")
     chunk_start, axis_runs = wide.split_with_sizes([sizes.chunks + 1, sizes.axes + 1])
     rows, owners, run_start, members = narrow.split_with_sizes(
         [sizes.spills, sizes.spills, sizes.runs + 1, sizes.members]
