@@ -7,6 +7,8 @@ A program takes ROWS points of one image and passes over all points, COLUMNS at 
 
 from __future__ import annotations
 
+import math
+
 import torch
 import triton
 import triton.language as tl
@@ -14,8 +16,11 @@ from torch import Tensor
 
 from crfrnn.gpu.launch import on_device
 
-# The largest tiles that stay in registers.
-ROWS, COLUMNS, WARPS = 64, 32, 8
+# The largest tiles that stay in registers; the gradient to features has fewer columns.
+ROWS, COLUMNS, PULLED, WARPS = 64, 64, 32, 8
+PRECISION = "ieee"
+LOG2 = tl.constexpr(-0.5 / math.log(2))
+"""exp(-x / 2) = 2^(LOG2 x)"""
 FEWEST_CHANNELS, MOST_CHANNELS = 16, 32
 
 
@@ -37,7 +42,7 @@ def _squared_distances(
 def filter_exactly(
     features, values, out, points, channels,
     EXCLUDE_SELF: tl.constexpr, DIMENSIONS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    CHANNELS: tl.constexpr,
+    CHANNELS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """out_i = sum_j exp(-|f_i - f_j|^2 / 2) v_j: features [B, points, DIMENSIONS], values and out [B, points, channels]."""
     image = tl.program_id(2).to(tl.int64) * points
@@ -49,11 +54,11 @@ def filter_exactly(
     for start in range(0, points, COLUMNS):
         j = image + start + tl.arange(0, COLUMNS)
         columns = j < end
-        weight = tl.exp(-0.5 * _squared_distances(features, i, j, rows, columns, DIMENSIONS, ROWS, COLUMNS))
+        weight = tl.exp2(_squared_distances(features, i, j, rows, columns, DIMENSIONS, ROWS, COLUMNS) * LOG2)
         if EXCLUDE_SELF:
             weight = tl.where(i[:, None] == j[None, :], 0, weight)
         value = tl.load(values + j[:, None] * channels + c[None, :], mask=columns[:, None] & shown[None, :], other=0)
-        total += tl.dot(weight, value, input_precision="ieee", out_dtype=out.dtype.element_ty)
+        total += tl.dot(weight, value, input_precision=PRECISION, out_dtype=out.dtype.element_ty)
     tl.store(out + i[:, None] * channels + c[None, :], total, mask=rows[:, None] & shown[None, :])
 
 
@@ -61,7 +66,7 @@ def filter_exactly(
 def pull_features(
     features, left, right, out, points, channels,
     EXCLUDE_SELF: tl.constexpr, DIMENSIONS: tl.constexpr, PADDED: tl.constexpr, ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
+    COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """out_i = sum_j exp(-|f_i - f_j|^2 / 2) <left_i, right_j> (f_j - f_i); PADDED >= DIMENSIONS is a power of 2."""
     image = tl.program_id(1).to(tl.int64) * points
@@ -79,8 +84,8 @@ def pull_features(
             here, there = rows[:, None] & (c < channels)[None, :], columns[None, :] & (c < channels)[:, None]
             own = tl.load(left + i[:, None] * channels + c[None, :], mask=here, other=0)
             other = tl.load(right + j[None, :] * channels + c[:, None], mask=there, other=0)
-            pull += tl.dot(own, other, input_precision="ieee", out_dtype=out.dtype.element_ty)
-        weight = tl.exp(-0.5 * _squared_distances(features, i, j, rows, columns, DIMENSIONS, ROWS, COLUMNS))
+            pull += tl.dot(own, other, input_precision=PRECISION, out_dtype=out.dtype.element_ty)
+        weight = tl.exp2(_squared_distances(features, i, j, rows, columns, DIMENSIONS, ROWS, COLUMNS) * LOG2)
         if EXCLUDE_SELF:
             weight = tl.where(i[:, None] == j[None, :], 0, weight)
         pull *= weight
@@ -103,7 +108,7 @@ def gaussian_sums(values: Tensor, features: Tensor, exclude_self: bool) -> Tenso
         filter_exactly[(triton.cdiv(points, ROWS), triton.cdiv(channels, block), batch)](
             features, values, out, points, channels,
             EXCLUDE_SELF=exclude_self, DIMENSIONS=features.shape[2], ROWS=ROWS, COLUMNS=COLUMNS, CHANNELS=block,
-            num_warps=WARPS,
+            PRECISION=PRECISION, num_warps=WARPS,
         )  # fmt: skip
     return out
 
@@ -121,7 +126,7 @@ def feature_slopes(values: Tensor, slopes: Tensor, features: Tensor, exclude_sel
         pull_features[(triton.cdiv(points, ROWS), batch)](
             features, left, right, out, points, channels,
             EXCLUDE_SELF=exclude_self, DIMENSIONS=dimensions, PADDED=max(2, triton.next_power_of_2(dimensions)),
-            ROWS=ROWS, COLUMNS=COLUMNS, CHANNELS=FEWEST_CHANNELS, num_warps=WARPS,
+            ROWS=ROWS, COLUMNS=PULLED, CHANNELS=FEWEST_CHANNELS, PRECISION=PRECISION, num_warps=WARPS,
         )  # fmt: skip
     return out
 

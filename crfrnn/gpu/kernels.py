@@ -53,11 +53,12 @@ def pair_products(
 @triton.jit(do_not_specialize=["bags", "pairs"])
 def sum_bags(
     begin, members, weights, rows, out, bags, pairs, columns,
-    LISTED: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
+    LISTED: tl.constexpr, AHEAD: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """out_b = the sum of weights_j rows_members(j) over begin_b <= j < begin_(b+1), the last bag ending at `pairs`.
 
-    Without LISTED, member j is row j with weight 1, and `begin` has an entry more, where the last bag ends.
+    Without LISTED, member j is row j with weight 1, and `begin` has an entry more, where the last bag ends. AHEAD members are
+    loaded at once, as each waits for the memory twice.
     """
     bag = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
@@ -70,17 +71,30 @@ def sum_bags(
     stop = tl.load(begin + bag + 1, mask=followed, other=pairs).to(tl.int64)
     size = tl.where(here, stop - start, 0)
     total = tl.zeros([BLOCK, COLUMNS], out.dtype.element_ty)
-    for j in range(tl.max(size, 0)):
-        inside = j < size
-        source = start + j
-        if LISTED:
-            weight = tl.load(weights + start + j, mask=inside, other=0)
-            source = tl.load(members + start + j, mask=inside, other=0).to(tl.int64)
-            found = tl.load(rows + source[:, None] * columns + column[None, :], mask=inside[:, None] & shown, other=0)
-            total += weight[:, None] * found
-        else:
-            total += tl.load(rows + source[:, None] * columns + column[None, :], mask=inside[:, None] & shown, other=0)
+    for first in range(0, tl.max(size, 0), AHEAD):
+        for j in tl.static_range(AHEAD):
+            source = start + first + j
+            inside = first + j < size
+            mask = inside[:, None] & shown
+            if LISTED:
+                weight = tl.load(weights + source, mask=inside, other=0)
+                source = tl.load(members + source, mask=inside, other=0).to(tl.int64)
+                total += weight[:, None] * tl.load(rows + source[:, None] * columns + column[None, :], mask=mask, other=0)
+            else:
+                total += tl.load(rows + source[:, None] * columns + column[None, :], mask=mask, other=0)
     tl.store(out + bag[:, None] * columns + column[None, :], total, mask=here[:, None] & shown)
+
+
+@triton.jit
+def _blurred(neighbors, vertices, row, column, here, mask, columns):
+    """in_v + (in_next(v) + in_previous(v)) / 2 of vertices v, the entries of `row`."""
+    after = tl.load(neighbors + row * 3 + 1, mask=here, other=0).to(tl.int64)
+    before = tl.load(neighbors + row * 3 + 2, mask=here, other=0).to(tl.int64)
+    to_after, to_before = mask & (after != row)[:, None], mask & (before != row)[:, None]
+    total = tl.load(vertices + row[:, None] * columns + column[None, :], mask=mask, other=0)
+    total += 0.5 * tl.load(vertices + after[:, None] * columns + column[None, :], mask=to_after, other=0)
+    total += 0.5 * tl.load(vertices + before[:, None] * columns + column[None, :], mask=to_before, other=0)
+    return total
 
 
 @triton.jit(do_not_specialize=["count"], do_not_specialize_on_alignment=["neighbors"])
@@ -89,18 +103,9 @@ def blur_axis(neighbors, vertices, out, count, columns, BLOCK: tl.constexpr, COL
     row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     here = row < count
-    shown = (column < columns)[None, :]
-    after = tl.load(neighbors + row * 3 + 1, mask=here, other=0).to(tl.int64)
-    before = tl.load(neighbors + row * 3 + 2, mask=here, other=0).to(tl.int64)
-    own = tl.load(vertices + row[:, None] * columns + column[None, :], mask=here[:, None] & shown, other=0)
-    has_after, has_before = here & (after != row), here & (before != row)
-    total = own + 0.5 * tl.load(
-        vertices + after[:, None] * columns + column[None, :], mask=has_after[:, None] & shown, other=0
-    )
-    total += 0.5 * tl.load(
-        vertices + before[:, None] * columns + column[None, :], mask=has_before[:, None] & shown, other=0
-    )
-    tl.store(out + row[:, None] * columns + column[None, :], total, mask=here[:, None] & shown)
+    mask = here[:, None] & (column < columns)[None, :]
+    total = _blurred(neighbors, vertices, row, column, here, mask, columns)
+    tl.store(out + row[:, None] * columns + column[None, :], total, mask=mask)
 
 
 @triton.jit(do_not_specialize=["count"], do_not_specialize_on_alignment=["neighbors"])
@@ -116,19 +121,17 @@ def blur_and_multiply(
     column = tl.arange(0, COLUMNS)
     here = row < count
     mask = here[:, None] & (column < labels)[None, :]
-    after = tl.load(neighbors + row * 3 + 1, mask=here, other=0).to(tl.int64)
-    before = tl.load(neighbors + row * 3 + 2, mask=here, other=0).to(tl.int64)
-    has_after, has_before = here & (after != row), here & (before != row)
+    blurred = _blurred(neighbors, vertices, row, column, here, mask, labels)
     kernel = tl.zeros([BLOCK], tl.int32)
     for m in tl.static_range(KERNELS - 1):
         kernel += (row >= tl.load(stops + m)).to(tl.int32)
     total = tl.zeros([BLOCK, COLUMNS], out.dtype.element_ty)
-    for label in range(labels):
-        blurred = tl.load(vertices + row * labels + label, mask=here, other=0)
-        blurred += 0.5 * tl.load(vertices + after * labels + label, mask=has_after, other=0)
-        blurred += 0.5 * tl.load(vertices + before * labels + label, mask=has_before, other=0)
-        place = (kernel * labels + label)[:, None] * labels + column[None, :]
-        total += blurred[:, None] * tl.load(matrices + place, mask=mask, other=0)
+    for m in tl.static_range(KERNELS):
+        place = (m * labels + column)[:, None] * labels + column[None, :]
+        inside = (column < labels)[:, None] & (column < labels)[None, :]
+        matrix = tl.load(matrices + place, mask=inside, other=0)
+        own = tl.where((kernel == m)[:, None], blurred, 0)
+        total += tl.dot(own, matrix, input_precision="ieee", out_dtype=out.dtype.element_ty)
     tl.store(out + row[:, None] * labels + column[None, :], total, mask=mask)
 
 

@@ -11,14 +11,21 @@ from triton import cdiv, next_power_of_2
 from crfrnn.gpu import INTERPRETED, kernels
 
 MOST_COLUMNS = 64
-ELEMENTS = 512 if not INTERPRETED else 2**16
-"""of a block: rows times columns. The interpreter takes its time for every program, however large."""
+AHEAD = 4
+"""members of a bag that are loaded at once"""
+# Of a block: rows times columns. The smaller, the more programs wait for rows from all over the memory at a time. The
+# interpreter takes its time for every program, however large.
+GATHERED = 256 if not INTERPRETED else 2**16
+STREAMED = 512 if not INTERPRETED else 2**16
+MULTIPLIED = 2048 if not INTERPRETED else 2**16
+SMALLEST_PRODUCT = 16
+"""rows and columns of a product of blocks"""
 
 
 def sum_rows(index: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
     """out_i = sum_k weights_ik rows_index(i, k): [M, P], [V, C], [M, P] -> [M, C]."""
     out = rows.new_empty(index.shape[0], rows.shape[1])
-    block, columns, grid = _blocks(out)
+    block, columns, grid = _blocks(out, GATHERED)
     with on_device(rows):
         kernels.sum_rows[grid](
             index.contiguous(), weights.contiguous(), rows.contiguous(), out, *out.shape,
@@ -30,7 +37,7 @@ def sum_rows(index: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
 def pair_products(index: Tensor, rows: Tensor, values: Tensor, total: Tensor | None = None) -> Tensor:
     """out_ik = <rows_index(i, k), values_i>, added to `total` where there is one: [M, P], [V, C], [M, C] -> [M, P]."""
     out = rows.new_empty(index.shape) if total is None else total
-    block, columns, (programs, _) = _blocks(values)
+    block, columns, (programs, _) = _blocks(values, GATHERED)
     with on_device(rows):
         kernels.pair_products[(programs,)](
             index.contiguous(), rows.contiguous(), values.contiguous(), out, *values.shape,
@@ -53,11 +60,11 @@ def _sum_bags(
     begin: Tensor, members: Tensor, rows: Tensor, weights: Tensor, bags: int, pairs: int, listed: bool
 ) -> Tensor:
     out = rows.new_empty(bags, rows.shape[1])
-    block, columns, grid = _blocks(out)
+    block, columns, grid = _blocks(out, GATHERED)
     with on_device(rows):
         kernels.sum_bags[grid](
             begin, members, weights, rows.contiguous(), out, bags, pairs, out.shape[1],
-            LISTED=listed, BLOCK=block, COLUMNS=columns,
+            LISTED=listed, AHEAD=AHEAD, BLOCK=block, COLUMNS=columns,
         )  # fmt: skip
     return out
 
@@ -65,7 +72,7 @@ def _sum_bags(
 def blur_axis(neighbors: Tensor, vertices: Tensor) -> Tensor:
     """out_v = in_v + (in_next(v) + in_previous(v)) / 2: [V, 3], [V, C] -> [V, C]."""
     out = torch.empty_like(vertices)
-    block, columns, grid = _blocks(out)
+    block, columns, grid = _blocks(out, STREAMED)
     with on_device(vertices):
         kernels.blur_axis[grid](neighbors, vertices, out, *out.shape, BLOCK=block, COLUMNS=columns)
     return out
@@ -74,7 +81,8 @@ def blur_axis(neighbors: Tensor, vertices: Tensor) -> Tensor:
 def blur_and_multiply(neighbors: Tensor, vertices: Tensor, stops: Tensor, matrices: Tensor) -> Tensor:
     """`blur_axis`, then the rows of every kernel m, which end at stops[m], times matrices[m]: [V, L] -> [V, L]."""
     out = torch.empty_like(vertices)
-    block, columns = _all_labels(vertices)
+    columns = max(SMALLEST_PRODUCT, next_power_of_2(vertices.shape[1]))
+    block = max(SMALLEST_PRODUCT, MULTIPLIED // columns)
     with on_device(vertices):
         kernels.blur_and_multiply[(cdiv(len(vertices), block),)](
             neighbors, vertices, stops, matrices.contiguous(), out, *vertices.shape,
@@ -112,13 +120,13 @@ def update_backward(
 def _all_labels(pixels: Tensor) -> tuple[int, int]:
     """Rows and columns of a block that holds all labels of its pixels [N, L]."""
     columns = max(2, next_power_of_2(pixels.shape[1]))
-    return max(1, ELEMENTS // columns), columns
+    return max(1, GATHERED // columns), columns
 
 
-def _blocks(out: Tensor) -> tuple[int, int, tuple[int, int]]:
+def _blocks(out: Tensor, elements: int) -> tuple[int, int, tuple[int, int]]:
     """Rows and columns of a block, and the grid of blocks that covers `out`."""
     columns = min(MOST_COLUMNS, max(2, next_power_of_2(out.shape[1])))
-    block = max(1, ELEMENTS // columns)
+    block = max(1, elements // columns)
     return block, columns, (cdiv(out.shape[0], block), cdiv(out.shape[1], columns))
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from crfrnn import gpu
 from crfrnn.lattice.checks import check_extremes, describe_reach, extremes
 from crfrnn.lattice.embed import Simplex
 
@@ -37,16 +38,21 @@ class Packing:
     def pack(self, simplex: Simplex, batch: int) -> Tensor:
         """Keys [B * N, P] of the vertices of every point; the points of one image follow each other."""
         dimensions, points = simplex.axes.shape
+        # Filled in on the device: the host would wait for a copy.
+        steps = torch.stack([torch.full((), stride, device=simplex.axes.device) for stride in self.strides])
+        if gpu.runs(simplex.corner):
+            from crfrnn.gpu import embed  # needs Triton
+
+            start = _signed(sum(a * b for a, b in zip(self.origin, self.strides[1:], strict=True)))
+            return embed.keys(simplex.corner, simplex.axes, steps, points // batch, start, self.dtype)
         image = torch.arange(batch, device=simplex.axes.device).repeat_interleave(points // batch)
         key = image.mul_(self.strides[0])
         for i in range(dimensions):
             key += simplex.corner[i].long().sub_(self.origin[i]).mul_(self.strides[i + 1])
-        # Filled in on the device: the host would wait for a copy.
-        steps = torch.stack([key.new_full((), stride) for stride in self.strides[1:]])
         keys = torch.empty(points, dimensions + 1, dtype=self.dtype, device=key.device)
         keys[:, 0] = key
         for k in range(dimensions):
-            key += steps[simplex.axes[k]]
+            key += steps[simplex.axes[k].long() + 1]
             keys[:, k + 1] = key
         return keys
 

@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from crfrnn.lattice import operators
-from crfrnn.lattice.embed import elevate, enclosing_simplex
+from crfrnn.lattice.embed import simplices
 from crfrnn.lattice.keys import plan_packing
 
 # Longest run of pairs that one GPU thread sums.
@@ -153,7 +153,7 @@ def build_plain(features: Tensor, *, dilate: bool) -> tuple[Tensor, Tensor, Tabl
     Raises:
         ValueError: the features are not finite or too large for their type; see `plan_packing`.
     """
-    simplex = enclosing_simplex(elevate(features.flatten(0, 1)))
+    simplex = simplices(features.flatten(0, 1))
     packing = plan_packing(simplex.corner.amin(1), simplex.corner.amax(1), features, dilate)
     tables = build_tables(packing.pack(simplex, features.shape[0]), packing.steps, features.dtype, dilate=dilate)
     return simplex.weights, simplex.axes.to(torch.uint8), tables
@@ -211,20 +211,17 @@ def _neighbors(
 ) -> tuple[Tensor, Tensor]:
     """Blur tables [A, V, 3] from ascending vertex keys [V]: search every next vertex, and mirror it to the previous."""
     count = vertex_keys.shape[0]
-    own = torch.arange(count, dtype=index_dtype, device=vertex_keys.device)
-    index = own[:, None].repeat(len(steps), 1, 3)
-    weights = torch.ones(index.shape, dtype=dtype, device=vertex_keys.device)
-    for axis, step in enumerate(steps):
-        wanted = vertex_keys + step
-        found = torch.searchsorted(vertex_keys, wanted).clamp_(max=count - 1)
-        exists = vertex_keys.index_select(0, found) == wanted
-        index[axis, :, 1] = torch.where(exists, found, own)
-        # Vertices without a next one write into a row beyond the last, which is dropped.
-        previous = torch.cat([own, own[:1]]).scatter_(0, torch.where(exists, found, count), own)[:-1]
-        index[axis, :, 2] = previous
-        weights[axis, :, 1] = exists * 0.5
-        weights[axis, :, 2] = (previous != own) * 0.5
-    return index, weights
+    own = torch.arange(count, dtype=index_dtype, device=vertex_keys.device).expand(len(steps), -1)
+    # Filled in on the device: the host would wait for a copy.
+    wanted = vertex_keys + torch.stack([vertex_keys.new_full((1,), step) for step in steps])
+    found = torch.searchsorted(vertex_keys, wanted).clamp_(max=count - 1)
+    exists = vertex_keys[found] == wanted
+    after = torch.where(exists, found, own).to(index_dtype)
+    # Vertices without a next one write into a column beyond the last, which is dropped.
+    before = torch.cat([own, own[:, :1]], 1).scatter_(1, torch.where(exists, found, count), own)[:, :-1]
+    present = torch.stack([torch.ones_like(exists), exists, before != own], 2)
+    halves = torch.where(torch.arange(3, device=own.device) > 0, 0.5, 1.0).to(dtype)
+    return torch.stack([own, after, before], 2), present * halves
 
 
 def _pass_through(part: Tables, extra: int) -> tuple[Tensor, Tensor]:

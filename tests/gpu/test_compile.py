@@ -22,16 +22,17 @@ from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource, make_backend  # noqa: E402
 from triton.runtime.jit import create_function_from_signature  # noqa: E402
 
-from crfrnn.gpu import attention, kernels  # noqa: E402
+from crfrnn.gpu import attention, embed, kernels  # noqa: E402
+from crfrnn.lattice.embed import elevation_scales  # noqa: E402
 
 TARGETS = [GPUTarget("cuda", 80, 32), GPUTarget("cuda", 90, 32), GPUTarget("hip", "gfx942", 64)]
 SHARED_MEMORY = 48 * 1024  # bytes that every one of them has for a program
 
 NEVER = {("filter_exactly", "fp64"), ("pull_features", "fp64")}  # plain torch computes in float64
 
-BLOCK = {"BLOCK": 16, "COLUMNS": 32}
-TILE = {"ROWS": attention.ROWS, "COLUMNS": attention.COLUMNS}
+BLOCK = {"BLOCK": 8, "COLUMNS": 32}
 WARPS = {"filter_exactly": attention.WARPS, "pull_features": attention.WARPS}
+TYPES = {"*i32": torch.int32, "*i64": torch.int64, "*u8": torch.uint8}
 NUMBERS_OF_ROWS = ("count", "bags", "pairs", "points")
 COUNTS = {"count": "i32", "columns": "i32"}
 # The types of all arguments but for the constants, of which each case has its own; R stands for the type of numbers.
@@ -46,7 +47,7 @@ CASES = {
             "begin": "*i32", "members": "*i32", "weights": "*R", "rows": "*R", "out": "*R", "bags": "i32", "pairs": "i32",
             "columns": "i32",
         },
-        {"LISTED": True, **BLOCK},
+        {"LISTED": True, "AHEAD": 4, **BLOCK},
     ),
     "blur_axis": ({"neighbors": "*i32", "vertices": "*R", "out": "*R", **COUNTS}, BLOCK),
     "blur_and_multiply": (
@@ -54,7 +55,7 @@ CASES = {
             "neighbors": "*i32", "vertices": "*R", "stops": "*i32", "matrices": "*R", "out": "*R", "count": "i32",
             "labels": "i32",
         },
-        {"KERNELS": 3, **BLOCK},
+        {"KERNELS": 3, "BLOCK": 64, "COLUMNS": 32},
     ),
     "update": (
         {
@@ -70,19 +71,30 @@ CASES = {
         },
         {"LEARNED": True, "WIDTH": 9, **BLOCK},
     ),
+    "enclose": (
+        {"features": "*R", "corner": "*R", "axes": "*u8", "weights": "*R", "count": "i32"},
+        {"SCALES": tuple(elevation_scales(5, torch.float32)), "LAST": 5, "COLUMNS": 8},
+    ),
+    "pack_keys": (
+        {
+            "corner": "*R", "axes": "*u8", "strides": "*i64", "keys": "*i32", "count": "i32", "points": "i32",
+            "origin": "i64",
+        },
+        {"LAST": 5, "BLOCK": embed.POINTS},
+    ),
     "filter_exactly": (
         {"features": "*R", "values": "*R", "out": "*R", "points": "i32", "channels": "i32"},
-        {"EXCLUDE_SELF": True, "DIMENSIONS": 5, "CHANNELS": attention.MOST_CHANNELS, **TILE},
+        {"EXCLUDE_SELF": True, "DIMENSIONS": 5, "CHANNELS": attention.MOST_CHANNELS, "PRECISION": attention.PRECISION, "ROWS": attention.ROWS, "COLUMNS": attention.COLUMNS},
     ),
     "pull_features": (
         {"features": "*R", "left": "*R", "right": "*R", "out": "*R", "points": "i32", "channels": "i32"},
-        {"EXCLUDE_SELF": True, "DIMENSIONS": 5, "PADDED": 8, "CHANNELS": attention.FEWEST_CHANNELS, **TILE},
+        {"EXCLUDE_SELF": True, "DIMENSIONS": 5, "PADDED": 8, "CHANNELS": attention.FEWEST_CHANNELS, "PRECISION": attention.PRECISION, "ROWS": attention.ROWS, "COLUMNS": attention.PULLED},
     ),
 }  # fmt: skip
 
 KERNELS = {
     name: value
-    for module in (kernels, attention)
+    for module in (kernels, attention, embed)
     for name, value in vars(module).items()
     if isinstance(value, triton.runtime.jit.JITFunction) and not name.startswith("_")
 }
@@ -94,8 +106,10 @@ KERNELS = {
 )
 def test_compiles(name: str, real: str, target: GPUTarget, tmp_path: Path) -> None:
     types, constants = CASES[name]
-    signature = {argument: kind.replace("R", real) for argument, kind in types.items()}
-    signature |= dict.fromkeys(constants, "constexpr")
+    if name == "enclose":
+        constants = {**constants, "BLOCK": embed.points_together(8, real == "fp64")}
+    given = {argument: kind.replace("R", real) for argument, kind in types.items()} | dict.fromkeys(constants, "constexpr")
+    signature = {argument: given[argument] for argument in KERNELS[name].arg_names}
     source = ASTSource(
         KERNELS[name], signature, {(i,): constants[n] for i, n in enumerate(signature) if n in constants}
     )
@@ -126,9 +140,9 @@ def test_another_number_of_rows_compiles_nothing(name: str) -> None:
     def variant(rows: int) -> list[Any]:
         found = {"neighbors": torch.empty(2, rows, 3, dtype=torch.int32)[1]}
         for argument, kind in types.items():
-            tensor = torch.empty(64, dtype=torch.int32 if kind == "*i32" else torch.float32)
+            tensor = torch.empty(64, dtype=TYPES.get(kind, torch.float32))
             found.setdefault(argument, tensor if kind.startswith("*") else rows if argument in NUMBERS_OF_ROWS else 21)
-        _, specialization, _ = bind(*(found[argument] for argument in types), **constants)
+        _, specialization, _ = bind(*(found[argument] for argument in types), **{"BLOCK": 8, **constants})
         return specialization
 
     assert variant(1) == variant(16) == variant(33)

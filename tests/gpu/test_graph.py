@@ -31,7 +31,7 @@ def test_four_sizes_for_every_doubling() -> None:
 def test_padding_changes_no_sum(points: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """In plain torch, to the last bit; with few pairs, and with a bag that is cut into parts."""
     monkeypatch.setenv("CRFRNN_GPU", "torch")
-    features, values = torch.randn(1, points, 2), torch.randn(points, 3)
+    features, values = torch.randn(1, points, 2, device="cpu").to(torch.get_default_device()), torch.randn(points, 3)
     features[:, points // 2 :] = features[:, :1]
     with native.disabled():
         lattice = Lattice.build(features)

@@ -23,7 +23,7 @@ NAN = torch.full((2, 5, 3), float("nan"))
         (VALUES, FEATURES.half(), TypeError, r"features are torch.float16.*\.float\(\)"),
         (VALUES.long(), FEATURES, TypeError, r"values are torch.int64.*\.float\(\)"),
         (VALUES.double(), FEATURES, TypeError, r"values are torch.float64, but the features are torch.float32.*\.to"),
-        (VALUES.to("meta"), FEATURES, ValueError, r"values are on meta, but the features are on cpu.*\.to"),
+        (VALUES.to("meta"), FEATURES, ValueError, r"values are on meta, but the features are on (cpu|cuda).*\.to"),
         (VALUES[:, :4], FEATURES, ValueError, r"values came as \[2, 4, 3\].*B = 2 and N = 5"),
         (VALUES[:1], FEATURES, ValueError, r"values came as \[1, 5, 3\].*B = 2 and N = 5"),
         (VALUES[..., :0], FEATURES, ValueError, r"values came as \[2, 5, 0\].*at least one channel"),

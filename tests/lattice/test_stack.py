@@ -75,7 +75,8 @@ def test_repeated_lattice_in_a_stack(backend: Backend) -> None:
 def test_lattices_must_agree() -> None:
     with pytest.raises(ValueError, match=r"at least one"):
         LatticeStack([])
-    compiled, plain = Lattice.build(torch.randn(1, 5, 2)), build_in_torch(torch.randn(1, 5, 2))
+    features = torch.randn(1, 5, 2, device="cpu")  # where there is compiled code
+    compiled, plain = Lattice.build(features), build_in_torch(features)
     with pytest.raises(ValueError, match=r"native\.disabled"):
         LatticeStack([compiled, plain])
     one, more = Lattice.build(torch.randn(1, 5, 2)), Lattice.build(torch.randn(2, 5, 2))
