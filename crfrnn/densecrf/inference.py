@@ -58,7 +58,9 @@ class TensorPairwise:
             )
             self._kernels = LatticeKernels(lattices, normalizers)
             self._penalties = stacked([term.penalty for term in terms], num_labels, device)
-            self._matrices = fused.label_matrices(torch.eye(num_labels, device=device).to(self._penalties), self._penalties)
+            self._matrices = fused.label_matrices(
+                torch.eye(num_labels, device=device).to(self._penalties), self._penalties
+            )
 
     def beliefs_after(self, logits: Tensor, iterations: int, message_tolerance: float = 0.0) -> Tensor:
         with _engine(logits.device):

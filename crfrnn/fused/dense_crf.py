@@ -101,7 +101,9 @@ class Pairwise(_Owner):
         """Beliefs [L, N] after one update or more that start from softmax(logits), for contiguous logits [L, N]."""
         out, limit = torch.empty_like(logits), 0.0
         if message_tolerance > 0:
-            limit = belief_limit(label_matrices(torch.eye(self._num_labels, device="cpu"), self._penalties), message_tolerance)
+            limit = belief_limit(
+                label_matrices(torch.eye(self._num_labels, device="cpu"), self._penalties), message_tolerance
+            )
         self._library.native_run_iterations(
             ctypes.c_void_p(self.address), pointer(logits), count(iterations), ctypes.c_float(limit), pointer(out),
             torch.get_num_threads(),

@@ -8,8 +8,10 @@ import torch
 from einops import rearrange
 from torch import Tensor
 from torch.autograd import Function
+from torch.nn.functional import pad
 
 from crfrnn import gpu
+from crfrnn.gpu.model import padded_labels
 from crfrnn.kernels import LatticeKernels
 from crfrnn.lattice.tables import Tables
 
@@ -34,14 +36,18 @@ def run(
     if not gpu.runs(unary) or tolerance is not None or min_belief > 0 or unary.shape[1] > MOST_LABELS:
         return None
     matrices = torch.stack([alpha * matrix for alpha, matrix in zip(kernels.alphas, matrices, strict=True)])
-    rows = rearrange(unary, "b l h w -> (b h w) l").contiguous()
+    labels = unary.shape[1]
+    more = padded_labels(labels) - labels
+    matrices = pad(matrices, (0, more, 0, more))
+    # Labels that nobody believes in.
+    rows = pad(rearrange(unary, "b l h w -> (b h w) l"), (0, more), value=-torch.inf).contiguous()
     given = (rows, matrices, kernels.splat_weights, kernels.slice_weights)
     loop = _loop(kernels, iterations)
     if torch.is_grad_enabled() and any(each.requires_grad for each in given):
         logits = _MeanField.apply(*given, loop)
     else:
         logits = _inferred(loop, rows, matrices)
-    return rearrange(logits, "(b h w) l -> b l h w", b=len(unary), h=unary.shape[2])
+    return rearrange(logits[:, :labels], "(b h w) l -> b l h w", b=len(unary), h=unary.shape[2])
 
 
 def _inferred(loop: Loop, rows: Tensor, matrices: Tensor) -> Tensor:

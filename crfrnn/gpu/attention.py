@@ -16,9 +16,9 @@ from torch import Tensor
 
 from crfrnn.gpu.launch import on_device
 
-# The largest tiles that stay in registers; the gradient to features has fewer columns.
-ROWS, COLUMNS, PULLED, WARPS = 64, 64, 32, 8
-PRECISION = "ieee"
+# Of tiles that stay in registers, the fastest: those of sums, and those of slopes.
+ROWS, COLUMNS, WARPS = 64, 64, 8
+SLOPE_ROWS, SLOPE_COLUMNS, SLOPE_WARPS = 32, 32, 4
 LOG2 = tl.constexpr(-0.5 / math.log(2))
 """exp(-x / 2) = 2^(LOG2 x)"""
 FEWEST_CHANNELS, MOST_CHANNELS = 16, 32
@@ -42,7 +42,7 @@ def _squared_distances(
 def filter_exactly(
     features, values, out, points, channels,
     EXCLUDE_SELF: tl.constexpr, DIMENSIONS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    CHANNELS: tl.constexpr, PRECISION: tl.constexpr,
+    CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """out_i = sum_j exp(-|f_i - f_j|^2 / 2) v_j: features [B, points, DIMENSIONS], values and out [B, points, channels]."""
     image = tl.program_id(2).to(tl.int64) * points
@@ -58,7 +58,7 @@ def filter_exactly(
         if EXCLUDE_SELF:
             weight = tl.where(i[:, None] == j[None, :], 0, weight)
         value = tl.load(values + j[:, None] * channels + c[None, :], mask=columns[:, None] & shown[None, :], other=0)
-        total += tl.dot(weight, value, input_precision=PRECISION, out_dtype=out.dtype.element_ty)
+        total += tl.dot(weight, value, input_precision="ieee", out_dtype=out.dtype.element_ty)
     tl.store(out + i[:, None] * channels + c[None, :], total, mask=rows[:, None] & shown[None, :])
 
 
@@ -66,7 +66,7 @@ def filter_exactly(
 def pull_features(
     features, left, right, out, points, channels,
     EXCLUDE_SELF: tl.constexpr, DIMENSIONS: tl.constexpr, PADDED: tl.constexpr, ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, PRECISION: tl.constexpr,
+    COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """out_i = sum_j exp(-|f_i - f_j|^2 / 2) <left_i, right_j> (f_j - f_i); PADDED >= DIMENSIONS is a power of 2."""
     image = tl.program_id(1).to(tl.int64) * points
@@ -84,7 +84,7 @@ def pull_features(
             here, there = rows[:, None] & (c < channels)[None, :], columns[None, :] & (c < channels)[:, None]
             own = tl.load(left + i[:, None] * channels + c[None, :], mask=here, other=0)
             other = tl.load(right + j[None, :] * channels + c[:, None], mask=there, other=0)
-            pull += tl.dot(own, other, input_precision=PRECISION, out_dtype=out.dtype.element_ty)
+            pull += tl.dot(own, other, input_precision="ieee", out_dtype=out.dtype.element_ty)
         weight = tl.exp2(_squared_distances(features, i, j, rows, columns, DIMENSIONS, ROWS, COLUMNS) * LOG2)
         if EXCLUDE_SELF:
             weight = tl.where(i[:, None] == j[None, :], 0, weight)
@@ -108,7 +108,7 @@ def gaussian_sums(values: Tensor, features: Tensor, exclude_self: bool) -> Tenso
         filter_exactly[(triton.cdiv(points, ROWS), triton.cdiv(channels, block), batch)](
             features, values, out, points, channels,
             EXCLUDE_SELF=exclude_self, DIMENSIONS=features.shape[2], ROWS=ROWS, COLUMNS=COLUMNS, CHANNELS=block,
-            PRECISION=PRECISION, num_warps=WARPS,
+            num_warps=WARPS,
         )  # fmt: skip
     return out
 
@@ -123,10 +123,10 @@ def feature_slopes(values: Tensor, slopes: Tensor, features: Tensor, exclude_sel
     out = torch.empty_like(features)
     dimensions = features.shape[2]
     with on_device(values):
-        pull_features[(triton.cdiv(points, ROWS), batch)](
+        pull_features[(triton.cdiv(points, SLOPE_ROWS), batch)](
             features, left, right, out, points, channels,
             EXCLUDE_SELF=exclude_self, DIMENSIONS=dimensions, PADDED=max(2, triton.next_power_of_2(dimensions)),
-            ROWS=ROWS, COLUMNS=PULLED, CHANNELS=FEWEST_CHANNELS, PRECISION=PRECISION, num_warps=WARPS,
+            ROWS=SLOPE_ROWS, COLUMNS=SLOPE_COLUMNS, CHANNELS=FEWEST_CHANNELS, num_warps=SLOPE_WARPS,
         )  # fmt: skip
     return out
 

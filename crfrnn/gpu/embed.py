@@ -1,6 +1,7 @@
-"""The simplices of points, and the keys of their vertices, in one Triton kernel each; crfrnn/lattice/embed.py has the equations.
+"""The simplices of points, and the keys of their vertices, in one Triton kernel each.
 
-Both round as the code there does, operation by operation: products and sums are not fused.
+Both round as the code in crfrnn/lattice/embed.py, which has the equations, operation by operation: products and sums are
+not fused.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def enclose(
     features, corner, axes, weights, count,
     SCALES: tl.constexpr, LAST: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """As `elevate` and `enclosing_simplex`: features [count, LAST] -> corner and axes [LAST, count], weights [count, LAST + 1].
+    """As `elevate` and `enclosing_simplex`: features [count, LAST] -> corner, axes [LAST, count], weights [count, LAST + 1].
 
     SCALES are those of the elevation, and COLUMNS > LAST is a power of 2.
     """

@@ -11,13 +11,13 @@ from triton import cdiv, next_power_of_2
 from crfrnn.gpu import INTERPRETED, kernels
 
 MOST_COLUMNS = 64
-AHEAD = 4
-"""members of a bag that are loaded at once"""
 # Of a block: rows times columns. The smaller, the more programs wait for rows from all over the memory at a time. The
 # interpreter takes its time for every program, however large.
 GATHERED = 256 if not INTERPRETED else 2**16
 STREAMED = 512 if not INTERPRETED else 2**16
-MULTIPLIED = 2048 if not INTERPRETED else 2**16
+GATHERING = 2
+"""warps of a program that gathers"""
+MULTIPLIED = 1024 if not INTERPRETED else 2**16
 SMALLEST_PRODUCT = 16
 """rows and columns of a product of blocks"""
 
@@ -28,8 +28,8 @@ def sum_rows(index: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
     block, columns, grid = _blocks(out, GATHERED)
     with on_device(rows):
         kernels.sum_rows[grid](
-            index.contiguous(), weights.contiguous(), rows.contiguous(), out, *out.shape,
-            WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns,
+            index.contiguous(), weights.contiguous(), rows.contiguous(), out, len(out),
+            CHANNELS=out.shape[1], WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns, num_warps=GATHERING,
         )  # fmt: skip
     return out
 
@@ -40,8 +40,9 @@ def pair_products(index: Tensor, rows: Tensor, values: Tensor, total: Tensor | N
     block, columns, (programs, _) = _blocks(values, GATHERED)
     with on_device(rows):
         kernels.pair_products[(programs,)](
-            index.contiguous(), rows.contiguous(), values.contiguous(), out, *values.shape,
-            ADD=total is not None, WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns,
+            index.contiguous(), rows.contiguous(), values.contiguous(), out, len(values),
+            CHANNELS=values.shape[1], ADD=total is not None, WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns,
+            num_warps=GATHERING,
         )  # fmt: skip
     return out
 
@@ -63,8 +64,8 @@ def _sum_bags(
     block, columns, grid = _blocks(out, GATHERED)
     with on_device(rows):
         kernels.sum_bags[grid](
-            begin, members, weights, rows.contiguous(), out, bags, pairs, out.shape[1],
-            LISTED=listed, AHEAD=AHEAD, BLOCK=block, COLUMNS=columns,
+            begin, members, weights, rows.contiguous(), out, bags, pairs,
+            CHANNELS=out.shape[1], LISTED=listed, BLOCK=block, COLUMNS=columns, num_warps=GATHERING,
         )  # fmt: skip
     return out
 
@@ -74,7 +75,7 @@ def blur_axis(neighbors: Tensor, vertices: Tensor) -> Tensor:
     out = torch.empty_like(vertices)
     block, columns, grid = _blocks(out, STREAMED)
     with on_device(vertices):
-        kernels.blur_axis[grid](neighbors, vertices, out, *out.shape, BLOCK=block, COLUMNS=columns)
+        kernels.blur_axis[grid](neighbors, vertices, out, len(out), CHANNELS=out.shape[1], BLOCK=block, COLUMNS=columns)
     return out
 
 
@@ -85,8 +86,8 @@ def blur_and_multiply(neighbors: Tensor, vertices: Tensor, stops: Tensor, matric
     block = max(SMALLEST_PRODUCT, MULTIPLIED // columns)
     with on_device(vertices):
         kernels.blur_and_multiply[(cdiv(len(vertices), block),)](
-            neighbors, vertices, stops, matrices.contiguous(), out, *vertices.shape,
-            KERNELS=len(matrices), BLOCK=block, COLUMNS=columns,
+            neighbors, vertices, stops, matrices.contiguous(), out, len(out),
+            LABELS=out.shape[1], KERNELS=len(matrices), BLOCK=block, COLUMNS=columns,
         )  # fmt: skip
     return out
 
@@ -96,8 +97,8 @@ def update(index: Tensor, vertices: Tensor, weights: Tensor, unary: Tensor, out:
     block, columns = _all_labels(unary)
     with on_device(unary):
         kernels.update[(cdiv(len(unary), block),)](
-            index, weights, vertices, unary, out, out, *unary.shape,
-            LAST=last, WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns,
+            index, weights, vertices, unary, out, out, len(unary),
+            LABELS=unary.shape[1], LAST=last, WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns, num_warps=GATHERING,
         )  # fmt: skip
 
 
@@ -112,8 +113,9 @@ def update_backward(
     block, columns = _all_labels(beliefs)
     with on_device(beliefs):
         kernels.update_backward[(cdiv(len(beliefs), block),)](
-            index, weights, vertices, beliefs, negated, total, to_weights if learned else total, *beliefs.shape,
-            LEARNED=learned, WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns,
+            index, weights, vertices, beliefs, negated, total, to_weights if learned else total, len(beliefs),
+            LABELS=beliefs.shape[1], LEARNED=learned, WIDTH=index.shape[1], BLOCK=block, COLUMNS=columns,
+            num_warps=GATHERING,
         )  # fmt: skip
 
 

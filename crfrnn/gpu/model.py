@@ -23,6 +23,11 @@ class Model(NamedTuple):
     stops: Tensor  # [M] where the vertices of every kernel end
 
 
+def padded_labels(labels: int) -> int:
+    """The least number that is at least `labels` and 1, 2 or a multiple of 4, so that a thread loads whole 16 bytes."""
+    return labels if labels <= 2 else -(-labels // 4) * 4
+
+
 def padded_count(vertices: int) -> int:
     """The least number that is at least `vertices` and 5, 6, 7 or 8 times a power of 2; below 8, `vertices`."""
     step = 2 ** max(0, (vertices - 1).bit_length() - 3)

@@ -22,7 +22,7 @@ from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource, make_backend  # noqa: E402
 from triton.runtime.jit import create_function_from_signature  # noqa: E402
 
-from crfrnn.gpu import attention, embed, kernels  # noqa: E402
+from crfrnn.gpu import attention, embed, kernels, launch  # noqa: E402
 from crfrnn.lattice.embed import elevation_scales  # noqa: E402
 
 TARGETS = [GPUTarget("cuda", 80, 32), GPUTarget("cuda", 90, 32), GPUTarget("hip", "gfx942", 64)]
@@ -30,11 +30,19 @@ SHARED_MEMORY = 48 * 1024  # bytes that every one of them has for a program
 
 NEVER = {("filter_exactly", "fp64"), ("pull_features", "fp64")}  # plain torch computes in float64
 
-BLOCK = {"BLOCK": 8, "COLUMNS": 32}
-WARPS = {"filter_exactly": attention.WARPS, "pull_features": attention.WARPS}
+BLOCK = {"CHANNELS": 24, "BLOCK": 8, "COLUMNS": 32}
+LABELS = {"LABELS": 24, "BLOCK": 8, "COLUMNS": 32}
+TILE = {"ROWS": attention.ROWS, "COLUMNS": attention.COLUMNS}
+SLOPES = {"ROWS": attention.SLOPE_ROWS, "COLUMNS": attention.SLOPE_COLUMNS}
+GATHER = ("sum_rows", "pair_products", "sum_bags", "update", "update_backward")
+WARPS = {
+    "filter_exactly": attention.WARPS,
+    "pull_features": attention.SLOPE_WARPS,
+    **dict.fromkeys(GATHER, launch.GATHERING),
+}
 TYPES = {"*i32": torch.int32, "*i64": torch.int64, "*u8": torch.uint8}
 NUMBERS_OF_ROWS = ("count", "bags", "pairs", "points")
-COUNTS = {"count": "i32", "columns": "i32"}
+COUNTS = {"count": "i32"}
 # The types of all arguments but for the constants, of which each case has its own; R stands for the type of numbers.
 CASES = {
     "sum_rows": ({"index": "*i32", "weights": "*R", "rows": "*R", "out": "*R", **COUNTS}, {"WIDTH": 9, **BLOCK}),
@@ -45,31 +53,29 @@ CASES = {
     "sum_bags": (
         {
             "begin": "*i32", "members": "*i32", "weights": "*R", "rows": "*R", "out": "*R", "bags": "i32", "pairs": "i32",
-            "columns": "i32",
         },
-        {"LISTED": True, "AHEAD": 4, **BLOCK},
+        {"LISTED": True, **BLOCK},
     ),
-    "blur_axis": ({"neighbors": "*i32", "vertices": "*R", "out": "*R", **COUNTS}, BLOCK),
+    "blur_axis": ({"neighbors": "*i32", "vertices": "*R", "out": "*R", **COUNTS}, {**BLOCK, "BLOCK": 16}),
     "blur_and_multiply": (
         {
             "neighbors": "*i32", "vertices": "*R", "stops": "*i32", "matrices": "*R", "out": "*R", "count": "i32",
-            "labels": "i32",
         },
-        {"KERNELS": 3, "BLOCK": 64, "COLUMNS": 32},
+        {"KERNELS": 3, "LABELS": 24, "BLOCK": 32, "COLUMNS": 32},
     ),
     "update": (
         {
             "index": "*i32", "weights": "*R", "vertices": "*R", "unary": "*R", "logits": "*R", "beliefs": "*R",
-            "count": "i32", "labels": "i32",
+            "count": "i32",
         },
-        {"LAST": False, "WIDTH": 9, **BLOCK},
+        {"LAST": False, "WIDTH": 9, **LABELS},
     ),
     "update_backward": (
         {
             "index": "*i32", "weights": "*R", "vertices": "*R", "beliefs": "*R", "negated": "*R", "total": "*R",
-            "to_weights": "*R", "count": "i32", "labels": "i32",
+            "to_weights": "*R", "count": "i32",
         },
-        {"LEARNED": True, "WIDTH": 9, **BLOCK},
+        {"LEARNED": True, "WIDTH": 9, **LABELS},
     ),
     "enclose": (
         {"features": "*R", "corner": "*R", "axes": "*u8", "weights": "*R", "count": "i32"},
@@ -84,11 +90,11 @@ CASES = {
     ),
     "filter_exactly": (
         {"features": "*R", "values": "*R", "out": "*R", "points": "i32", "channels": "i32"},
-        {"EXCLUDE_SELF": True, "DIMENSIONS": 5, "CHANNELS": attention.MOST_CHANNELS, "PRECISION": attention.PRECISION, "ROWS": attention.ROWS, "COLUMNS": attention.COLUMNS},
+        {"EXCLUDE_SELF": True, "DIMENSIONS": 5, "CHANNELS": attention.MOST_CHANNELS, **TILE},
     ),
     "pull_features": (
         {"features": "*R", "left": "*R", "right": "*R", "out": "*R", "points": "i32", "channels": "i32"},
-        {"EXCLUDE_SELF": True, "DIMENSIONS": 5, "PADDED": 8, "CHANNELS": attention.FEWEST_CHANNELS, "PRECISION": attention.PRECISION, "ROWS": attention.ROWS, "COLUMNS": attention.PULLED},
+        {"EXCLUDE_SELF": True, "DIMENSIONS": 5, "PADDED": 8, "CHANNELS": attention.FEWEST_CHANNELS, **SLOPES},
     ),
 }  # fmt: skip
 
@@ -108,7 +114,9 @@ def test_compiles(name: str, real: str, target: GPUTarget, tmp_path: Path) -> No
     types, constants = CASES[name]
     if name == "enclose":
         constants = {**constants, "BLOCK": embed.points_together(8, real == "fp64")}
-    given = {argument: kind.replace("R", real) for argument, kind in types.items()} | dict.fromkeys(constants, "constexpr")
+    given = {argument: kind.replace("R", real) for argument, kind in types.items()} | dict.fromkeys(
+        constants, "constexpr"
+    )
     signature = {argument: given[argument] for argument in KERNELS[name].arg_names}
     source = ASTSource(
         KERNELS[name], signature, {(i,): constants[n] for i, n in enumerate(signature) if n in constants}
