@@ -134,4 +134,5 @@ def _blocks(out: Tensor, elements: int) -> tuple[int, int, tuple[int, int]]:
 
 def on_device(tensor: Tensor) -> AbstractContextManager[object]:
     """Triton launches on the current device, which need not be that of the tensor."""
-    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
+    elsewhere = tensor.is_cuda and tensor.device.index != torch.cuda.current_device()
+    return torch.cuda.device(tensor.device) if elsewhere else nullcontext()

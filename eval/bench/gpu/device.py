@@ -5,9 +5,10 @@ python -m eval.bench.gpu.device --images A.jpg B.jpg --out FILE.json
 
 For every pair of bandwidths and batch size it builds the lattices and runs T = 10 iterations over 21 labels at 500 x 375,
 with Triton's kernels, with a graph of them and with plain torch; then a training step of the CRF alone, T = 5, and one of
-deeplab-largefov under bfloat16, with the CRF and without. The share is that of the bandwidth of copying on this device,
-where every launch reads and writes each of its tensors once. Without --images it draws a scene; where there are fewer images
-than a batch takes, they come again.
+deeplab-largefov under bfloat16, with the CRF and without; then the exact CRF of a photograph. "Flat" is a photograph whose
+upper half has one color, so that few vertices collect most of its pixels. The share is that of the bandwidth of copying on
+this device, where every launch reads and writes each of its tensors once. Without --images it draws a scene; where there
+are fewer images than a batch takes, they come again.
 """
 
 import argparse
@@ -75,6 +76,14 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         for batch in BATCHES
         for row in measure(photos, thetas, batch, bandwidth, options.repeats)
     ]
+    flat = [photo.clone() for photo in photos]
+    for photo in flat:
+        photo[..., : SIZE[0] // 2, :] = 128
+    rows += [
+        {**row, "bandwidths": f"{row['bandwidths']}, flat"}
+        for thetas in THETAS
+        for row in measure(flat, thetas, max(BATCHES), bandwidth, options.repeats, ("triton",))
+    ]
     table = Table(HEADER, [cells(row) for row in rows])
     print(table)
     write_tables(options.table, {"inference": table})
@@ -87,6 +96,9 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     print(
         f"step of deeplab-largefov, 321 x 321, batch 8: {joint['network']:.1f} ms, with the CRF {joint['with CRF']:.1f} ms"
     )
+    exact = {f"({thetas[0]:g}, {thetas[1]:g})": exact_crf(photos, thetas) for thetas in THETAS}
+    for thetas, took in exact.items():
+        print(f"exact, T = 10, {thetas}: {took / 1e3:.2f} s")
     print(f"copying: {bandwidth / 1e12:.2f} TB/s")
     if options.out is not None:
         facts = {
@@ -94,7 +106,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
             "hardware": hardware(torch.device("cuda")),
             "copying": bandwidth,
         }
-        write_json(options.out, {**facts, "inference": rows, "training": steps, "joint step": joint})
+        write_json(options.out, {**facts, "inference": rows, "training": steps, "joint step": joint, "exact": exact})
     return 0
 
 
@@ -105,7 +117,12 @@ def cells(row: dict[str, Any]) -> list[str]:
 
 
 def measure(
-    photos: "list[Tensor]", thetas: tuple[float, float], batch: int, bandwidth: float, repeats: int
+    photos: "list[Tensor]",
+    thetas: tuple[float, float],
+    batch: int,
+    bandwidth: float,
+    repeats: int,
+    codes: Sequence[str] = ("triton", "graph", "torch"),
 ) -> Iterator[dict[str, Any]]:
     """One row for each code."""
     import torch
@@ -114,7 +131,7 @@ def measure(
 
     image, unary = inputs(photos, batch, SIZE)
     crf = layer(thetas)
-    for code in ("triton", "graph", "torch"):
+    for code in codes:
         with chosen(code), torch.no_grad():
             if batch == 1:
                 check(crf, unary, image, code)
@@ -177,6 +194,24 @@ def joint_step(photos: "list[Tensor]", repeats: int) -> dict[str, float]:
     }
 
 
+def exact_crf(photos: "list[Tensor]", thetas: tuple[float, float]) -> float:
+    """Milliseconds of T = 10 with filter="exact" over one photograph.
+
+    Raises ValueError where one iteration gives other labels than plain torch, but for one in ten thousand.
+    """
+    import torch
+
+    image, unary = inputs(photos, 1, SIZE)
+    crf = layer(thetas, filter="exact")
+    with torch.no_grad():
+        got = crf(unary, image, 1).argmax(1)
+        with chosen("torch"):
+            wanted = crf(unary, image, 1).argmax(1)
+        if (got == wanted).float().mean() < 0.9999:
+            raise ValueError("the exact CRF on the GPU: Triton and torch disagree on the labels")
+        return milliseconds(lambda: crf(unary, image), 3)
+
+
 def check(crf: "CRFRNN", unary: "Tensor", image: "Tensor", code: str) -> None:
     """Raise ValueError where labels are not those that the CPU finds, but for one in ten thousand that rounding decides.
 
@@ -209,11 +244,11 @@ def inputs(photos: "list[Tensor]", batch: int, size: tuple[int, int]) -> "tuple[
     return image.cuda(), synthetic_unary(LABELS, size).repeat(batch, 1, 1, 1).cuda()
 
 
-def layer(thetas: tuple[float, float]) -> "CRFRNN":
+def layer(thetas: tuple[float, float], **options: Any) -> "CRFRNN":
     from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
 
     kernels = [smoothness_kernel(3, 3.0), appearance_kernel(*thetas, 10.0)]
-    return CRFRNN(LABELS, kernels, 10, normalization="symmetric").cuda()
+    return CRFRNN(LABELS, kernels, 10, normalization="symmetric", **options).cuda()
 
 
 @contextmanager
