@@ -132,8 +132,12 @@ def claim(about: Path, settings: Mapping[str, Any], facts: Mapping[str, Any] | N
     about.parent.mkdir(parents=True, exist_ok=True)
     if any(path != about for path in about.parent.iterdir()):
         content = read_json(about) if about.exists() else None
-        noted = content.get("settings") if isinstance(content, dict) else None
-        found = noted if isinstance(noted, dict) else {}
+        found = content.get("settings") if isinstance(content, dict) else None
+        if not isinstance(found, dict):
+            raise ValueError(
+                f"{about.parent} holds files, and no {about.name} that says what they were made with; pass another folder as "
+                "--out"
+            )
         different = sorted(name for name in found | wanted if found.get(name) != wanted.get(name))
         if different:
             raise ValueError(

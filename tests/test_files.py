@@ -187,9 +187,16 @@ def test_a_damaged_note_of_settings_is_no_traceback(tmp_path: Path, content: str
     (tmp_path / "about.json").write_text(content)
     (tmp_path / "result.png").write_bytes(b"")
     with pytest.raises(
-        ValueError, match=r"about\.json cannot be read|holds files made with another a \(see about\.json\)"
+        ValueError, match=r"about\.json cannot be read|no about\.json that says what they were made with"
     ):
         claim(tmp_path / "about.json", {"a": 1})
+
+
+def test_a_folder_of_files_without_a_note_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "result.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"holds files, and no about\.json that says .*; pass another folder as --out"):
+        claim(tmp_path / "about.json", {"a": 1})
+    assert not (tmp_path / "about.json").exists()
 
 
 def test_a_folder_is_claimed_once(tmp_path: Path) -> None:
