@@ -135,8 +135,8 @@ def claim(about: Path, settings: Mapping[str, Any], facts: Mapping[str, Any] | N
         found = content.get("settings") if isinstance(content, dict) else None
         if not isinstance(found, dict):
             raise ValueError(
-                f"{about.parent} holds files, and no {about.name} that says what they were made with; pass another folder as "
-                "--out"
+                f"{about.parent} holds files, and no {about.name} that says what they were made with; pass another folder "
+                "as --out"
             )
         different = sorted(name for name in found | wanted if found.get(name) != wanted.get(name))
         if different:

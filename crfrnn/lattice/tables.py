@@ -45,18 +45,17 @@ class Tables:
     def parts(self) -> tuple[Tensor, Tensor]:
         """Bags cut into parts of at most PART_PAIRS pairs: where each begins, and [V + 1] where those of each vertex begin.
 
-        There are as many parts as there can be, so that the host need not wait for their number. Those that are left over
-        are empty, and belong to no vertex: thousands of them would keep one program of a GPU busy long after the others.
+        There are V + M P // PART_PAIRS of them, which the host knows without waiting for a device: with s pairs before its
+        own, the parts of vertex v begin with number v + s // PART_PAIRS. So a vertex may have a part more than it needs,
+        which is empty. To leave all of these over at the end would keep one thread of a GPU busy long after the others.
         """
         pairs, vertices = self.pair_point.shape[0], self.num_vertices
-        sizes = torch.diff(self.bag_start, append=self.bag_start.new_full((1,), pairs))
-        counts = ((sizes + PART_PAIRS - 1) // PART_PAIRS).clamp_(min=1)
-        ends = counts.cumsum(0, dtype=counts.dtype)
-        part_start = torch.cat([ends.new_zeros(1), ends])
-        part = torch.arange(vertices + pairs // PART_PAIRS, dtype=counts.dtype, device=counts.device)
-        vertex = torch.searchsorted(ends, part, right=True).clamp_(max=vertices - 1)
-        begin = self.bag_start[vertex] + PART_PAIRS * (part - part_start[vertex])
-        return begin.clamp_(max=pairs), part_start
+        bounds = torch.cat([self.bag_start, self.bag_start.new_full((1,), pairs)])
+        part_start = torch.arange(vertices + 1, dtype=bounds.dtype, device=bounds.device) + bounds // PART_PAIRS
+        part = torch.arange(vertices + pairs // PART_PAIRS, dtype=bounds.dtype, device=bounds.device)
+        vertex = torch.searchsorted(part_start, part, right=True) - 1
+        begin = bounds[vertex] + PART_PAIRS * (part - part_start[vertex])
+        return torch.minimum(begin, bounds[vertex + 1]), part_start
 
     def sorted_weights(self, weights: Tensor) -> Tensor:
         """Pair weights [M, P] in the order of the splat [M * P], without gradient.

@@ -135,11 +135,6 @@ def test_bags_summed_in_parts(dilate: bool) -> None:
     lattice = build_in_torch(features, dilate=dilate)
     values, tables = torch.randn(1100, 3).double(), lattice.tables
     assert torch.diff(tables.bag_start).max() > tables_module.PART_PAIRS >= torch.diff(tables.parts[0]).max()
-    begin, part_start = tables.parts
-    pairs_of_vertex = torch.diff(tables.bag_start, append=torch.tensor([3300]))
-    assert torch.diff(part_start).tolist() == [max(1, -(-pairs // 64)) for pairs in pairs_of_vertex.tolist()]
-    assert part_start[-1] < len(begin)
-    assert (begin[part_start[-1] :] == 3300).all()  # what is left over is empty
     sums = [_sum_bags(tables, values, tables.sorted_weights(lattice.weights), in_parts=each) for each in (False, True)]
     torch.testing.assert_close(*sums)
 
