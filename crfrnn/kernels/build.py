@@ -14,7 +14,7 @@ from einops import rearrange, repeat
 from torch import Tensor
 
 from crfrnn.kernels.kernel import IMAGE, Kernel
-from crfrnn.kernels.matrices import ExactMatrix, GridMatrix
+from crfrnn.kernels.matrices import ExactMatrix, GridMatrix, PositionMatrix
 from crfrnn.kernels.normalizers import KernelMatrix, Normalization, Normalizer, normalizer
 from crfrnn.lattice import Lattice, LatticeStack
 from crfrnn.lattice.backends import build_key
@@ -29,10 +29,14 @@ def positions(size: Sequence[int], like: Tensor, spacing: Spacing = None) -> Ten
 
     The last axis comes first, (x, y) in an image and (x, y, z) in a volume; pixels are in row-major order.
     """
-    axes = [torch.arange(length, dtype=like.dtype, device=like.device) for length in size]
-    if spacing is not None:
-        axes = [axis * unit for axis, unit in zip(axes, spacing, strict=True)]
+    axes = axis_positions(size, like, spacing)
     return torch.stack([grid.flatten() for grid in reversed(torch.meshgrid(*axes, indexing="ij"))], -1)
+
+
+def axis_positions(size: Sequence[int], like: Tensor, spacing: Spacing = None) -> list[Tensor]:
+    """Coordinates [n] of the pixels along each axis; arguments as of `positions`."""
+    axes = [torch.arange(length, dtype=like.dtype, device=like.device) for length in size]
+    return axes if spacing is None else [axis * unit for axis, unit in zip(axes, spacing, strict=True)]
 
 
 def kernel_features(
@@ -216,6 +220,10 @@ def build_kernels(
             features = rearrange(guides[IMAGE], "b c ... -> b ... c") / thetas
             check_reach(features.flatten(1, -2))
             matrices.append(GridMatrix(rearrange(features, "b ... c -> b c ..."), kernel.neighbors, spacing))
+        elif exact and kernel.guide is None and not exclude_self:
+            axes = axis_positions(like.shape[2:], like, spacing)
+            units = thetas.expand(len(axes))
+            matrices.append(PositionMatrix([axis / unit for axis, unit in zip(axes, units, strict=True)], batch))
         else:
             features = kernel_features(kernel, thetas, guides, like, spacing)
             if exact:

@@ -1,4 +1,4 @@
-"""Raw kernels that are no lattices, as linear operators: the exact sum over all pairs, and pairs of neighbors."""
+"""Raw kernels that are no lattices, as linear operators: exact sums over all pairs, and pairs of neighbors."""
 
 from __future__ import annotations
 
@@ -38,6 +38,39 @@ class ExactMatrix:
 
     def diagonal(self) -> Tensor:
         return torch.full_like(self.features[..., 0], 0 if self.exclude_self else 1)
+
+
+class PositionMatrix:
+    """K by the sum over all pairs of pixels of a grid, where nothing but their positions counts.
+
+    exp(-|p_i - p_j|^2 / 2) is a product of one factor for each axis, so that one axis is summed over after the other, in
+    O(N (n_1 + .. + n_A)) for n_a pixels along axis a.
+
+    Args:
+        coordinates: [n_a] along each axis, in units of its bandwidth; gradients flow to them.
+        batch: the number of images B.
+    """
+
+    def __init__(self, coordinates: Sequence[Tensor], batch: int) -> None:
+        for axis in coordinates:
+            check_features(axis[None, :, None])
+        self._factors = [(-((axis[:, None] - axis).square()) / 2).exp() for axis in coordinates]
+        self._batch = batch
+
+    def filter(self, values: Tensor, transpose: bool = False) -> Tensor:
+        """K values: [B, N, C] -> [B, N, C]; K is its own transpose."""
+        out, rows = values, 1
+        for factor in self._factors:
+            out = factor @ out.reshape(self._batch, rows, len(factor), -1)
+            rows *= len(factor)
+        return out.reshape(values.shape)
+
+    def row_sums(self) -> Tensor:
+        return self.filter(torch.ones_like(self.diagonal())[..., None])[..., 0]
+
+    def diagonal(self) -> Tensor:
+        """k(i, i) = 1 [B, N]."""
+        return self._factors[0].new_ones(self._batch, math.prod(map(len, self._factors)))
 
 
 # Of a pair of pixels: slices of images [B, *space, ...] at the one, at the other, and k(i, j) [B, *space, 1].

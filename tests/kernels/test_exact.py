@@ -1,9 +1,11 @@
-"""The exact kernel without self-messages, where all that others say is small beside what a pixel says to itself."""
+"""The exact kernels: positions, axis by axis; and no self-messages, where all that others say is small beside these."""
 
 import pytest
 import torch
+from torch import Tensor
 
-from crfrnn import CRFRNN, appearance_kernel
+from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
+from crfrnn.kernels import build_kernels
 from tests.dense_meanfield import dense_features, dense_kernel, dense_meanfield, dense_normalized
 
 
@@ -26,3 +28,36 @@ def test_small_sums_are_not_lost_beside_the_diagonal(normalization: str, dtype: 
     (wanted,) = torch.autograd.grad(logits.square().sum(), same)
     torch.testing.assert_close(out[0].reshape(2, -1).T.double(), logits, rtol=tolerance, atol=tolerance)
     torch.testing.assert_close(gradient.double(), wanted, rtol=tolerance, atol=tolerance * wanted.abs().max().item())
+
+
+@pytest.mark.parametrize(
+    ("size", "thetas", "spacing"),
+    [
+        ((7,), (2.5,), None),
+        ((4, 6), (1.5,), None),
+        ((4, 6), (1.5, 0.7), (2.0, 0.5)),
+        ((3, 4, 2), (1.0, 2.0, 3.0), None),
+    ],
+)
+def test_positions_axis_by_axis(
+    size: tuple[int, ...], thetas: tuple[float, ...], spacing: tuple[float, ...] | None
+) -> None:
+    """Against the sum over all pairs, with gradients to values and bandwidths."""
+    like = torch.empty(2, 3, *size, dtype=torch.float64)
+    units = torch.tensor(thetas, dtype=torch.float64)
+    grid = torch.stack(torch.meshgrid(*(torch.arange(n).double() for n in size), indexing="ij"), -1).flatten(0, -2)
+    grid = grid * torch.tensor(spacing or 1.0, dtype=torch.float64)
+    kernel = smoothness_kernel(thetas if len(thetas) > 1 else thetas[0])
+
+    def ours(values: Tensor, units: Tensor) -> Tensor:
+        (matrix,) = build_kernels(
+            [kernel], [units], {}, like, normalization="none", exact=True, spacing=spacing
+        ).kernels
+        torch.testing.assert_close(matrix.row_sums()[..., None], matrix.filter(torch.ones_like(values[..., :1])))
+        assert torch.equal(matrix.diagonal(), torch.ones_like(values[..., 0]))
+        return matrix.filter(values)
+
+    values = torch.randn(2, len(grid), 3, dtype=torch.float64, requires_grad=True)
+    dense = (-(((grid[:, None] - grid) / units) ** 2).sum(-1) / 2).exp()
+    torch.testing.assert_close(ours(values, units), dense @ values)
+    assert torch.autograd.gradcheck(ours, (values, units.requires_grad_()))
