@@ -19,6 +19,7 @@ from crfrnn.kernels.normalizers import KernelMatrix, Normalization, Normalizer, 
 from crfrnn.lattice import Lattice, LatticeStack
 from crfrnn.lattice.backends import build_key
 from crfrnn.lattice.checks import check_reach
+from crfrnn.lattice.exact import TILE_ENTRIES
 
 # The distance of neighbors along each spatial axis, 1 where it is None.
 Spacing = Sequence[float] | None
@@ -220,7 +221,7 @@ def build_kernels(
             features = rearrange(guides[IMAGE], "b c ... -> b ... c") / thetas
             check_reach(features.flatten(1, -2))
             matrices.append(GridMatrix(rearrange(features, "b ... c -> b c ..."), kernel.neighbors, spacing))
-        elif exact and kernel.guide is None and not exclude_self:
+        elif exact and kernel.guide is None and not exclude_self and max(like.shape[2:]) ** 2 <= TILE_ENTRIES:
             axes = axis_positions(like.shape[2:], like, spacing)
             units = thetas.expand(len(axes))
             matrices.append(PositionMatrix([axis / unit for axis, unit in zip(axes, units, strict=True)], batch))

@@ -44,7 +44,7 @@ class PositionMatrix:
     """K by the sum over all pairs of pixels of a grid, where nothing but their positions counts.
 
     exp(-|p_i - p_j|^2 / 2) is a product of one factor for each axis, so that one axis is summed over after the other, in
-    O(N (n_1 + .. + n_A)) for n_a pixels along axis a.
+    O(N (n_1 + .. + n_A)) time for n_a pixels along axis a, and n_a^2 entries of memory.
 
     Args:
         coordinates: [n_a] along each axis, in units of its bandwidth; gradients flow to them.

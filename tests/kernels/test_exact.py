@@ -6,6 +6,7 @@ from torch import Tensor
 
 from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
 from crfrnn.kernels import build_kernels
+from crfrnn.kernels.matrices import ExactMatrix, PositionMatrix
 from tests.dense_meanfield import dense_features, dense_kernel, dense_meanfield, dense_normalized
 
 
@@ -61,3 +62,17 @@ def test_positions_axis_by_axis(
     dense = (-(((grid[:, None] - grid) / units) ** 2).sum(-1) / 2).exp()
     torch.testing.assert_close(ours(values, units), dense @ values)
     assert torch.autograd.gradcheck(ours, (values, units.requires_grad_()))
+
+
+def test_a_long_axis_takes_no_square_of_memory() -> None:
+    """Of 2,049 pixels, with 2^22 entries as the most; the sums are the same."""
+    values = torch.randn(1, 2049, 1)
+    kernels = [
+        build_kernels(
+            [smoothness_kernel(3)], [torch.tensor([3.0])], {}, torch.empty(1, 1, n), normalization="none", exact=True
+        )
+        for n in (2048, 2049)
+    ]
+    short, long = (each.kernels[0] for each in kernels)
+    assert (type(short), type(long)) == (PositionMatrix, ExactMatrix)
+    torch.testing.assert_close(short.filter(values[:, :2048])[:, :2000], long.filter(values)[:, :2000])
