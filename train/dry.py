@@ -17,7 +17,9 @@ from train.state import Run
 
 def dry_folder(out: Path | None, group: Processes) -> Path:
     """A new folder for a rehearsal of a run in `out`; what an earlier one left there is removed."""
-    folder = out / "dry-run" if out else free_folder("dry-run")
+    if out is None:
+        return free_folder("dry-run")
+    folder = out / "dry-run"
     if group.is_main and folder.exists():
         shutil.rmtree(folder)
     group.wait()

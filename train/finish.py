@@ -14,6 +14,7 @@ from crfrnn.nets.assembly import Forward
 from eval.pictures.belief_maps import write_iterations
 from eval.pictures.figures import Album, matrices_figure, panel, save_figure
 from eval.pictures.iterations import largest_labels, watch
+from eval.scoring.bootstrap import mean_iou
 from eval.scoring.counts import ImageCounts
 from eval.scoring.differences import Differences, of_rows
 from eval.scoring.evaluate import all_of, evaluate, evenly_spaced
@@ -49,14 +50,14 @@ def finish(run: Run, argv: list[str]) -> None:
         return
     dataset, out, parts = run.validation, run.out, part_names(run.validation)
     facts = describe(run, argv)
-    compared = differences(run, scores, counts, parts)
+    compared = differences(run, counts, parts)
     save_report(out, scores, parts, facts, counts, compared)
     write_tables(run.table, report_tables(scores, parts, compared))
     pictures = out / f"pictures.{run.figures}"
     save_figure(panel(examples, dataset.classes), pictures)
-    mean_iou = {row: values.mean_iou for row, values in scores.items()}
+    means = {row: values.mean_iou for row, values in scores.items()}
     steps = sum(stage.steps for stage in run.recipe.stages.values())
-    write_results(run.out / BOARD / OVERVIEW, run.recipe, mean_iou, str(out), steps)
+    write_results(run.out / BOARD / OVERVIEW, run.recipe, means, str(out), steps)
     for name, stage in finished(run).items():
         if stage.trains != "network" and not begins_from_control(run.recipe.stages, name):
             write_beliefs(run, name)
@@ -133,15 +134,15 @@ def fixed(run: Run, dense: str, untrained: str) -> list[Method]:
     return [*found, with_crf(begin, {t: f"{untrained}{UNTRAINED}, T = {t}" for t in ITERATIONS})]
 
 
-def differences(run: Run, scores: dict[str, Scores], counts: ImageCounts, subset: Sequence[str]) -> list[Differences]:
+def differences(run: Run, counts: ImageCounts, subset: Sequence[str]) -> list[Differences]:
     """Of all rows from the first; and of joint training from the best row without it, which is what joint training gains."""
     stages = finished(run)
     titles = [row_name(run, name, list(stages)) for name, stage in stages.items() if stage.trains == "joint"]
     joint = [f"{title}, T = {t}" for title in titles for t in ITERATIONS]
-    others = [row for row in scores if row not in joint]
-    found = [of_rows(counts, next(iter(scores)), subset)]
+    others = [row for row in counts.rows if row not in joint]
+    found = [of_rows(counts, counts.rows[0], subset)]
     if joint and others:
-        best = max(others, key=lambda row: scores[row].mean_iou)
+        best = max(others, key=lambda row: mean_iou(counts.areas(row)) or 0.0)
         found.append(of_rows(counts, best, subset, joint))
     return found
 
@@ -211,6 +212,7 @@ def describe(run: Run, argv: list[str]) -> dict[str, Any]:
         "torch": torch.__version__,
         "hardware": hardware(run.device),
         "processes": run.group.world,
+        "init": next((init for training in trainings.values() if (init := training.get("init"))), None),
         "images": len(some(len(run.validation), run.final_images)),
         "seconds": {name: training["seconds"] for name, training in trainings.items()},
         "stopped": {name: training["stopped"] for name, training in trainings.items() if "stopped" in training},

@@ -29,8 +29,17 @@ def command(argv: Sequence[str]) -> str:
 
 
 def free_folder(name: str) -> Path:
-    """The next free one of runs/NAME-1, -2, ..."""
-    return next(path for i in range(1, 100_000) if not (path := Path("runs") / f"{name}-{i}").exists())
+    """The next free one of runs/NAME-1, -2, ..., made at once: a command beside this one gets another."""
+    Path("runs").mkdir(exist_ok=True)
+    number = 1
+    while True:
+        path = Path("runs") / f"{name}-{number}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return path
 
 
 def open_folder(out: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | None:

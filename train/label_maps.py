@@ -30,6 +30,7 @@ from crfrnn.data import (
     voc_boxes,
     write_labels,
 )
+from crfrnn.data.folders import read_folder_set
 from crfrnn.presets import FixedCRF
 from crfrnn.weak import mask_scribbles, rect_targets, scribble_map, seg_targets, voc_scribbles
 from eval.scoring.record import commit, hardware
@@ -192,16 +193,19 @@ def object_files(root: Path, names: Sequence[str]) -> dict[str, Path]:
 
 def settings(options: "Options", kind: str) -> dict[str, Any]:
     """What the label maps of one folder have in common."""
-    data = str((options.data or options.folders.masks or Path()).resolve())
+    data = source_of(options.data, options.folders)
+    if isinstance(data, Path) and data.suffix == ".json":
+        data = read_folder_set(data)
+    if isinstance(data, FolderSet):
+        own = {name: value for name, value in asdict(data).items() if name != "lists"}
+        common = {name: str(value.resolve()) if isinstance(value, Path) else value for name, value in own.items()}
+    else:
+        common = {"data": str(data.resolve())}
+    common["kind"] = kind
     if kind == "scribbles":
         scribbles = None if options.scribbles is None else str(options.scribbles.resolve())
-        return {"kind": kind, "data": data, "scribbles": scribbles, "seed": options.seed}
-    return {
-        "kind": kind,
-        "data": data,
-        "boxes": options.boxes,
-        "seg": asdict(options.seg) if kind == "seg" else None,
-    }
+        return {**common, "scribbles": scribbles, "seed": options.seed}
+    return {**common, "boxes": options.boxes, "seg": asdict(options.seg) if kind == "seg" else None}
 
 
 def check_kind(folder: Path, wanted: str) -> None:

@@ -1,16 +1,17 @@
-"""Training runs side by side: a row each, or one for the runs of a recipe that differ in their seed, and their curves.
+"""Training runs side by side: a row each, or one for runs that differ in nothing but their seed, and their curves.
 
 python -m train.runs runs/*/ --subset background cat cow dog --out eval/results/voc_small
 
-Of several recipes, tables follow of what the others have over the first, row by row, with intervals over images and seeds;
-that takes runs that were scored on the same images. Writes OUT.json (command, commit, hardware, duration and scores of every
-run), OUT.txt (the tables) and OUT.png.
+Where recipes or --init differ, tables follow of what the others have over the first, row by row, with intervals over images
+and seeds; that takes runs that were scored on the same images. Writes OUT.json (command, commit, hardware, duration and
+scores of every run), OUT.txt (the tables) and OUT.png.
 """
 
 import argparse
 import json
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from crfrnn._command import exit_code, exit_with
 from crfrnn._files import read_json, replacing
 from eval.pictures.formats import add_figures_flag
 from eval.scoring.lines import curve_style
-from eval.scoring.tables import Table, add_table_flag, check_table, mean_and_deviation, write_tables
+from eval.scoring.tables import MISSING, Table, add_table_flag, check_table, mean_and_deviation, write_tables
 from train.board.tags import MEAN_IOU, NETWORK, TRAINING
 
 if TYPE_CHECKING:  # what is slow to import waits until the options are parsed
@@ -82,10 +83,22 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def alike(runs: Sequence[dict[str, Any]]) -> list[list[int]]:
-    """The numbers of the runs in groups that differ in nothing but their seed."""
-    groups: dict[str, list[int]] = {}
+    """The numbers of the runs in groups of one recipe and one --init, by seed.
+
+    Raises ValueError where a seed comes twice.
+    """
+    groups: dict[tuple[str, str | None], list[int]] = {}
     for number, run in enumerate(runs):
-        groups.setdefault(json.dumps({**run["recipe"], "seed": None}, sort_keys=True), []).append(number)
+        recipe = json.dumps({**run["recipe"], "seed": None}, sort_keys=True)
+        groups.setdefault((recipe, run.get("init")), []).append(number)
+    for group in groups.values():
+        group.sort(key=lambda number: runs[number]["recipe"]["seed"])
+        for one, other in pairwise(group):
+            if runs[one]["recipe"]["seed"] == runs[other]["recipe"]["seed"]:
+                raise ValueError(
+                    f"{runs[one]['name']} and {runs[other]['name']} have one recipe, one --init and one seed; wanted runs "
+                    "that differ in one: leave one out, or compare what else differs by eval.differences"
+                )
     return list(groups.values())
 
 
@@ -128,7 +141,7 @@ def differences_by_row(
 
 
 def table(runs: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
-    """The rows of runs of one recipe, in percent: mean and standard deviation where there are several runs."""
+    """The rows that all runs of one recipe have, in percent: mean and standard deviation where there are several runs."""
     from eval.scoring.metrics import check_classes
 
     first = runs[0]["scores"]
@@ -136,9 +149,9 @@ def table(runs: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
     subset = [f"mean IoU\nof {len(classes)}"] if classes else []
     header = [title(runs), "mean\nIoU", *subset, "pixel\naccuracy", "class\naccuracy"]
     rows = []
-    for name in first:
+    for name in (row for row in first if all(row in run["scores"] for run in runs)):
         scores = [run["scores"][name] for run in runs]
-        of_subset = [mean_and_deviation([mean_over(score["iou"], classes) for score in scores])] if classes else []
+        of_subset = [subset_mean([score["iou"] for score in scores], classes)] if classes else []
         others = [mean_and_deviation([score[key] for score in scores]) for key in ("pixel_accuracy", "class_accuracy")]
         rows.append([name, mean_and_deviation([score["mean_iou"] for score in scores]), *of_subset, *others])
     return Table(header, rows)
@@ -155,9 +168,10 @@ def title(runs: Sequence[dict[str, Any]]) -> str:
     return f"{names}, percent" if len(runs) == 1 else f"{names}, percent:\nmean ± standard deviation"
 
 
-def mean_over(iou: dict[str, float | None], classes: Sequence[str]) -> float:
-    """Mean over the `classes` that are there."""
-    return statistics.fmean(value for name in classes if (value := iou[name]) is not None)
+def subset_mean(runs: Sequence[dict[str, float | None]], classes: Sequence[str]) -> str:
+    """Over runs, mean and standard deviation of the mean IoU of those of `classes` that are there; "-" where none is."""
+    values = [[value for name in classes if (value := iou[name]) is not None] for iou in runs]
+    return mean_and_deviation([statistics.fmean(each) for each in values]) if all(values) else MISSING
 
 
 def curves(folders: Sequence[Path], names: Sequence[str]) -> "Figure":

@@ -3,7 +3,8 @@
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,8 @@ def start(name: str, options: Options, argv: list[str], memory: Memory | None = 
     with processes(device) as group:
         stop = Stop(patient=group.launched)
         try:
-            with stop.watching():
-                run = open_run(options, folder(name, options, group), device, group, stop)
+            with stop.watching(), folder(name, options, group) as out:
+                run = open_run(options, out, device, group, stop)
                 run.memory = memory or run.memory
                 return check_and_train(run, options, argv)
         except Interrupted as interrupted:
@@ -68,13 +69,23 @@ def check_options(options: Options) -> None:
     check_table(options.table)
 
 
-def folder(name: str, options: Options, group: Processes) -> Path:
-    """The folder to write into. Raises ValueError under torchrun, where restarted processes could not find a new one."""
-    if options.dry_run:
-        return dry_folder(options.out, group)
+@contextmanager
+def folder(name: str, options: Options, group: Processes) -> Iterator[Path]:
+    """The folder to write into; a new one is removed again where nothing was written.
+
+    Raises ValueError under torchrun, where the other processes could not find a new one.
+    """
     if options.out is None and group.launched:
-        raise ValueError("torchrun needs --out: the folder of the run, so that restarted processes find it again")
-    return options.out or free_folder(name)
+        raise ValueError(
+            "torchrun needs --out: the folder of the run, so that all processes find it, and find it again"
+        )
+    out = dry_folder(options.out, group) if options.dry_run else options.out or free_folder(name)
+    try:
+        yield out
+    finally:
+        if options.out is None:
+            with suppress(OSError):  # it is not empty
+                out.rmdir()
 
 
 def open_run(options: Options, out: Path, device: torch.device, group: Processes, stop: Stop) -> Run:
@@ -90,7 +101,17 @@ def open_run(options: Options, out: Path, device: torch.device, group: Processes
     dataset = open_set(data, recipe.train_list, recipe.parts, recipe.coco_labels) if listed else validation
     sets = open_sets(recipe, dataset, data, options.coco, options.targets)
     return Run(
-        recipe, dataset, validation, out, device, group, stop, sets, table=options.table, figures=options.figures
+        recipe,
+        dataset,
+        validation,
+        out,
+        device,
+        group,
+        stop,
+        sets,
+        options.init,
+        table=options.table,
+        figures=options.figures,
     )
 
 

@@ -32,6 +32,8 @@ class Run:
     stop: Stop
     sets: Mapping[str, Sequence[SegmentationSet]] = field(default_factory=dict)
     """by stage: the data sets of its mixture, see train.steps.mixture"""
+    init: str | None = None
+    """weights that its first stage began with, as --init names them"""
     final_images: int | None = None
     """images of the validation list that the final table is over; None for all"""
     table: Path | None = None

@@ -15,6 +15,7 @@ from eval.pictures.iterations import largest_labels
 from eval.pictures.sheet import sheet
 from eval.scoring.evaluate import confusions, evenly_spaced
 from eval.scoring.methods import Method, network_alone, with_crf
+from eval.scoring.metrics import comparable_scores
 from train.board import curves, pictures
 from train.board.tags import CRF_RNN, NETWORK
 from train.state import Run
@@ -24,7 +25,10 @@ IMAGES_PER_SHEET = 25  # a sheet takes as long as one or two images
 
 
 def validate(run: Run, model: SegmentationModel, writer: SummaryWriter | None, step: int) -> tuple[float, str]:
-    """Mean IoU in percent of the model as a whole, and all rows as text; TensorBoard gets scores and pictures."""
+    """Mean IoU in percent of the model as a whole, and all rows as text; TensorBoard gets scores and pictures.
+
+    The mean is over the classes that the truth holds, at every step the same.
+    """
     methods: list[Method] = [network_alone(NETWORK)]
     if model.layer is not None:
         methods.append(with_crf(model.layer, {model.layer.num_iterations: CRF_RNN}))
@@ -33,7 +37,7 @@ def validate(run: Run, model: SegmentationModel, writer: SummaryWriter | None, s
     sheets = Sheets(run, model, chosen([dataset.names[i] for i in indices]))
     with timed(model) as seconds:
         counted = confusions(model, dataset, methods, indices=indices, observer=sheets)
-    scores = {row: confusion.scores() for row, confusion in counted.items()}
+    scores = {row: comparable_scores(confusion.counts, dataset.classes) for row, confusion in counted.items()}
     drawn = dict(sorted(run.group.gather(list(sheets.drawn.items()))))
     last = list(scores)[-1]
     if writer is not None:

@@ -98,25 +98,30 @@ def paired_difference(
 def over_seeds(system: Sequence[float], reference: Sequence[float]) -> tuple[Interval | None, float | None]:
     """Interval of 95 % of the difference of two means over runs, and the standard deviation of paired differences.
 
-    As many runs of both are paired in their order. Others are taken as independent (Welch); a single run counts as certain.
+    As many runs of both are paired in their order. Others are taken as independent (Welch). A single run beside several says
+    nothing of its own variance, and is taken to vary as they do.
     """
     runs = (len(system), len(reference))
     if max(runs) == 1:
         return None, None
     middle = statistics.fmean(system) - statistics.fmean(reference)
+    deviation = None
     if runs[0] == runs[1]:
         deviation = statistics.stdev([a - b for a, b in zip(system, reference, strict=True)])
-        reach = STUDENT[min(runs[0] - 1, len(STUDENT)) - 1] * deviation / runs[0] ** 0.5
-        return (middle - reach, middle + reach), deviation
-    parts = [
-        (statistics.variance(values) / len(values), len(values) - 1)
-        for values in (system, reference)
-        if len(values) > 1
-    ]
-    total = sum(part for part, _ in parts)
-    freedom = int(total**2 / sum(part**2 / free for part, free in parts)) if total else 1
-    reach = STUDENT[min(max(freedom, 1), len(STUDENT)) - 1] * total**0.5
-    return (middle - reach, middle + reach), None
+        reach = _student(runs[0] - 1) * deviation / runs[0] ** 0.5
+    elif min(runs) == 1:
+        several = max(system, reference, key=len)
+        reach = _student(len(several) - 1) * statistics.stdev(several) * (1 + 1 / len(several)) ** 0.5
+    else:
+        parts = [statistics.variance(values) / len(values) for values in (system, reference)]
+        total = sum(parts)
+        freedom = total**2 / sum(part**2 / (n - 1) for part, n in zip(parts, runs, strict=True)) if total else 1
+        reach = _student(int(freedom)) * total**0.5
+    return (middle - reach, middle + reach), deviation
+
+
+def _student(freedom: int) -> float:
+    return STUDENT[min(max(freedom, 1), len(STUDENT)) - 1]
 
 
 def aligned(areas: Areas, wanted: Areas) -> Areas:

@@ -14,9 +14,12 @@ Runs = Sequence[tuple[ImageCounts, str]]
 """The runs of a system: the counts of each, and its row there"""
 NOTE = (
     "[ ]: 95 % interval over repeated draws of the images, the same for both rows. A difference whose interval holds 0 "
-    "is neither a gain nor a loss."
+    "is neither a gain nor a loss. Means are over the classes that the truth holds."
 )
-OF_SEEDS = "Over seeds: 95 % interval by Student's t; where both have as many runs, they are paired in their order."
+OF_SEEDS = (
+    "Over seeds: 95 % interval by Student's t; where both have as many runs, they are paired in their order; a single run "
+    "beside several is taken to vary as they do."
+)
 
 
 @dataclass(frozen=True)

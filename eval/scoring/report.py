@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crfrnn._files import replacing
-from eval.scoring.counts import ImageCounts
+from eval.scoring.counts import ImageCounts, counts_path
 from eval.scoring.differences import Differences, difference_tables, difference_text
 from eval.scoring.metrics import Scores
 from eval.scoring.tables import Table
@@ -90,6 +90,8 @@ def save_report(
     folder.mkdir(parents=True, exist_ok=True)
     if counts is not None:
         counts.write(folder / JSON_NAME)
+    else:  # those of an earlier record would be taken for this one's
+        counts_path(folder / JSON_NAME).unlink(missing_ok=True)
     for name, text in ((TEXT_NAME, report(scores, subset, compared)), (JSON_NAME, numbers)):
         with replacing(folder / name) as partial:
             partial.write_text(text + "\n", encoding="utf-8")

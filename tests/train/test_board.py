@@ -18,10 +18,16 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 
 import train.steps.loop
+import train.validation
 from crfrnn import CRFRNN
+from crfrnn.data import VOCSegmentation
+from crfrnn.nets import build_model
+from eval.scoring.metrics import Confusion
 from tests.train.interruptions import interrupted_in
 from train.board import curves
 from train.board.overview import flat
+from train.distributed import Processes
+from train.interrupt import Stop
 from train.recipes import RECIPES, Crf, Recipe, Stage
 from train.run import main
 from train.state import Run
@@ -128,6 +134,24 @@ def test_hyper_parameters_have_a_trial_scores_and_defaults(uninterrupted: Path) 
     scores = json.loads((uninterrupted / "scores.json").read_text())["scores"]
     (event,) = found.Scalars(tag)
     assert event.value == pytest.approx(scores["CRF-RNN, T = 5"]["mean_iou"])
+
+
+def test_a_validation_is_over_the_classes_of_the_truth(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise one false pixel of another class would weigh as much as any class that is there."""
+    dataset = VOCSegmentation(toy, "val")
+    found = Confusion(dataset.classes)
+    truth = torch.arange(2).repeat_interleave(50)[None]
+    labels = truth.clone()
+    labels[0, :10], labels[0, 99] = 1, 5
+    found.update(labels, truth)
+    monkeypatch.setattr(train.validation, "confusions", lambda *_, **__: {"network alone": found})
+    run = Run(Recipe(stages={}), dataset, dataset, tmp_path, torch.device("cpu"), Processes(), Stop())
+    mean_iou, text = train.validation.validate(run, build_model("fcn-32s", 6, width=0.02), None, 1)
+    # By hand: background 40 of 50; the other label 49 of 60.
+    assert mean_iou == pytest.approx(50 * (40 / 50 + 49 / 60))
+    assert text == f"mean IoU over 2 images  network alone {mean_iou:.2f}"
 
 
 def test_beliefs_walk_through_the_iterations(uninterrupted: Path) -> None:

@@ -12,7 +12,7 @@ from crfrnn.data import VOCSegmentation
 from eval.scoring.counts import ImageCounts
 from eval.scoring.differences import of_rows
 from train.distributed import Processes
-from train.finish import fixed
+from train.finish import differences, fixed
 from train.folder import plain
 from train.interrupt import Stop
 from train.options import parse
@@ -80,6 +80,27 @@ def test_the_table_has_all_ways_and_joint_training_beside_the_best_other(
     assert json.loads(json.dumps(of_rows(counts, best, rows=rows[-2:]).plain())) == over_best
     assert "is neither a gain nor a loss" in (out / "scores.txt").read_text().replace("\n", " ")
     assert (out / "scores.txt").read_text() in capsys.readouterr().out
+
+
+def test_the_best_row_without_joint_training_is_the_best_over_classes_of_the_truth(toy: Path, tmp_path: Path) -> None:
+    """Of "dog", which the truth lacks, the dense CRF has one pixel: its IoU of 0 is no part of the mean."""
+    counts = ImageCounts(["background", "cat", "dog"])
+    cats = {"network alone": [40, 60, 0], "network + dense CRF": [20, 79, 1]}
+    cats |= {"CRF-RNN, T = 5": [9, 91, 0], "CRF-RNN, T = 10": [8, 92, 0]}
+    for image in ("a", "b"):
+        for row, found in cats.items():
+            counts.add(image, {row: torch.tensor([[100, 0, 0], found, [0, 0, 0]]).repeat(2, 1, 1)})
+    dataset = VOCSegmentation(toy, "val")
+    stages = {name: Stage(steps=1, batch_size=1, lr=1.0, trains=name) for name in ("network", "joint")}
+    for name in stages:
+        (tmp_path / f"{name}.pt").touch()
+    run = Run(Recipe(stages=stages), dataset, dataset, tmp_path, torch.device("cpu"), Processes(), Stop())
+    over_network, over_best = differences(run, counts, [])
+    assert (over_network.reference, over_best.reference) == ("network alone", "network + dense CRF")
+    # By hand: cats 91 and 79 of 100, background 100 of 109 and of 120.
+    gain = over_best.rows["CRF-RNN, T = 5"]["mean IoU"]
+    assert gain is not None
+    assert gain.points == pytest.approx(50 * (0.91 - 0.79 + 100 / 109 - 100 / 120))
 
 
 def test_a_stage_follows_the_one_that_it_is_like() -> None:

@@ -151,6 +151,10 @@ def test_boxes_around_regions_to_train_on(tmp_path: Path, capsys: pytest.Capture
     assert train.targets.main([*flags, *out]) == 2
     assert "--boxes is objects" in capsys.readouterr().err
     assert train.targets.main([*flags, *out, "--boxes", "regions"]) == 0
+    (tmp_path / "colors.txt").write_text("0 0 0 field\n200 0 0 road\n9 9 9 barn\n")
+    assert train.targets.main([*flags, *out, "--boxes", "regions"]) == 2
+    assert "holds files made with another classes, colors (see" in capsys.readouterr().err
+    (tmp_path / "colors.txt").write_text("0 0 0 field\n9 9 9 barn\n200 0 0 road\n")
     source = Source(count=1, split="all", masks="rect")
     write_folder_set(tmp_path / "folders.json", folder_set(folders))
     for data in (folder_set(folders), tmp_path / "folders.json"):

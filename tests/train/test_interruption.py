@@ -1,10 +1,12 @@
 """Nothing is lost: killed, asked to stop, out of room."""
 
 import errno
+import json
 import os
 import resource
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,10 @@ import train.steps.loop
 from crfrnn.nets import load_checkpoint
 from tests.children import die, result
 from tests.train.children import start
+from tests.train.interruptions import interrupted_in
+from train.folder import plain
 from train.interrupt import Interrupted, Stop
+from train.recipes import RECIPES
 from train.run import main
 
 pytestmark = pytest.mark.usefixtures("_no_pictures")
@@ -79,6 +84,24 @@ def test_a_step_to_be_kept_is_kept_by_the_run_that_continues(arguments: Callable
     assert result(start(argv, prepare=die_when_step_4_is_kept)) == -signal.SIGKILL
     assert result(start([*argv, "--resume"])) == 0
     assert load_checkpoint(tmp_path / "run" / "network-4.pt")["training"]["step"] == 4
+
+
+def test_the_crf_is_pulled_to_where_the_stage_began_without_init_again(
+    toy: Path, uninterrupted: Path, weights: Callable, tmp_path: Path
+) -> None:
+    joint = replace(RECIPES["toy"].stages["joint"], start=None)
+    recipe = tmp_path / "alone" / "recipe.json"
+    recipe.parent.mkdir()
+    recipe.write_text(json.dumps(plain(replace(RECIPES["toy"], stages={"joint": joint}))))
+    argv = f"""--data {toy} --recipe {recipe} --width 0.03 --workers 0 --crf.appearance-weight 1 --stages.joint.steps 4
+        --stages.joint.batch-size 2 --stages.joint.crop 33 --stages.joint.lr 0.01 --stages.joint.crf-decay 1""".split()
+    init = ["--init", str(uninterrupted / "joint.pt")]
+    assert main([*argv, *init, "--out", str(tmp_path / "whole")]) == 0
+    with interrupted_in(3):
+        main([*argv, *init, "--stages.joint.save-every", "2", "--out", str(tmp_path / "run")])
+    assert main([*argv, "--stages.joint.save-every", "2", "--resume", "--out", str(tmp_path / "run")]) == 0
+    whole, resumed = (weights(tmp_path / name / "joint.pt") for name in ("whole", "run"))
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

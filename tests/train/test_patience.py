@@ -1,6 +1,8 @@
 """Early stopping, over scores of validations that are given by step."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +53,28 @@ def test_a_resumed_run_stops_at_the_same_step(stopped: Path, arguments: Callable
     with interrupted_in(step):
         main(arguments(out, *PATIENT.split(), "2"))
     assert main(arguments(out, *PATIENT.split(), "2", "--resume")) == 0
+    assert_same(out, stopped)
+
+
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_a_signal_right_after_a_validation(
+    stopped: Path, arguments: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """last.pt knows the score of the validation, which comes again all the same: it counts once."""
+    out = tmp_path / "resumed"
+    write = train.steps.loop.Log.write
+
+    def stop_after(self: train.steps.loop.Log, stage: str, at: int, text: str) -> None:
+        write(self, stage, at, text)
+        if at == step and text.startswith("mean IoU"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.steps.loop.Log, "write", stop_after)
+        ended = main(arguments(out, *PATIENT.split(), "2"))
+    assert ended == (0 if step == 4 else 128 + signal.SIGTERM)  # after step 4 there is nothing left to stop
+    if ended:
+        assert main(arguments(out, *PATIENT.split(), "2", "--resume")) == 0
     assert_same(out, stopped)
 
 

@@ -16,7 +16,12 @@ from crfrnn.data import write_labels
 from crfrnn.nets import build_model, load_checkpoint
 from tests.csv_cells import cells
 from tests.train.interruptions import interrupted_in
+from train.distributed import Processes
+from train.folder import free_folder
+from train.options import Options
+from train.recipes import RECIPES
 from train.run import main
+from train.stages import folder
 from train.steps.loss import StageLoss
 
 pytestmark = pytest.mark.usefixtures("_no_pictures")
@@ -200,6 +205,19 @@ def test_missing_things_are_named(arguments: Callable, tmp_path: Path, capsys: p
     ):
         assert main(argv) == 2
         assert message in capsys.readouterr().err
+
+
+def test_commands_beside_one_another_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with folder("toy", Options(recipe=RECIPES["toy"]), Processes()) as first:
+        assert [free_folder("toy") for _ in range(2)] == [Path("runs/toy-2"), Path("runs/toy-3")]
+        (first / "last.pt").touch()
+    assert main(["--init", "there-is-no-such.npz"]) == 2
+    assert "there-is-no-such.npz" in capsys.readouterr().err
+    # That of the command that failed, toy-4, is gone.
+    assert sorted(path.name for path in Path("runs").glob("toy-?")) == ["toy-1", "toy-2", "toy-3"]
 
 
 def test_a_dry_run_leaves_one_of_everything(

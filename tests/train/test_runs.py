@@ -12,11 +12,11 @@ from tests.csv_cells import cells
 from train.runs import curves, main
 
 
-def write_run(folder: Path, seed: int, cat: float, lr: float = 0.1) -> Path:
+def write_run(folder: Path, seed: int, cat: float, lr: float = 0.1, **more: str) -> Path:
     recipe = {"stages": {"network": {"lr": lr}, "joint": {"lr": 0.5}}, "seed": seed}
     score = {"mean_iou": 50.0 + cat, "pixel_accuracy": 90.0, "class_accuracy": 70.0}
     score["iou"] = {"background": 80.0, "cat": cat, "dog": None}
-    facts = {"command": "python -m train.run", "seconds": {"network": 100.0, "joint": 20.0}, "recipe": recipe}
+    facts = {"command": "python -m train.run", **more, "seconds": {"network": 100.0, "joint": 20.0}, "recipe": recipe}
     folder.mkdir()
     (folder / "scores.json").write_text(json.dumps({**facts, "scores": {"network alone": score}}))
     (folder / "recipe.json").write_text(json.dumps(recipe))
@@ -90,6 +90,37 @@ def test_unfinished_runs_and_unknown_classes_are_named(
     assert "there is no class 'fish'" in capsys.readouterr().err
 
 
+def test_runs_that_begin_elsewhere_are_no_seeds_of_one(runs: list[Path], tmp_path: Path) -> None:
+    elsewhere = write_run(tmp_path / "coco", seed=2, cat=30.0, init="coco.pt")
+    assert main([str(elsewhere), *map(str, reversed(runs[:2])), "--out", str(tmp_path / "table")]) == 0
+    text = (tmp_path / "table.txt").read_text()
+    assert "coco, percent " in text
+    assert "one, two, percent:" in text  # by their seeds
+    write_counts(elsewhere, network=50)
+    write_counts(runs[0], network=30)
+    write_counts(runs[1], network=32)
+    assert main([str(elsewhere), *map(str, runs[:2]), "--out", str(tmp_path / "table")]) == 0
+    assert "points over network of coco" in (tmp_path / "table.txt").read_text()
+
+
+def test_a_seed_that_comes_twice_is_refused(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = write_run(tmp_path / "again", seed=1, cat=14.0)
+    assert main([*map(str, runs), str(again), "--out", str(tmp_path / "table")]) == 2
+    assert "two and again have one recipe, one --init and one seed; wanted runs that differ" in capsys.readouterr().err
+
+
+def test_rows_that_only_some_runs_have_and_classes_that_are_nowhere(runs: list[Path], tmp_path: Path) -> None:
+    record = json.loads((runs[1] / "scores.json").read_text())
+    record["scores"]["CRF"] = record["scores"]["network alone"]
+    (runs[1] / "scores.json").write_text(json.dumps(record))
+    more = ["--subset", "dog", "--out", str(tmp_path / "table"), "--table", str(tmp_path / "runs.csv")]
+    for order in (runs[:2], runs[1::-1]):
+        assert main([*map(str, order), *more]) == 0
+        assert cells(tmp_path / "runs.csv")[1:] == [["network alone", "62.0 ± 2.8", "", "90.0 ± 0.0", "70.0 ± 0.0"]]
+
+
 def write_counts(run: Path, **hits: int) -> None:
     """Counts of two images of 100 pixels of cats, of which as many are found as `hits` says by row."""
     counts = ImageCounts(["cat", "dog"])
@@ -110,11 +141,11 @@ def test_recipes_have_intervals_over_the_first(
     write_counts(runs[1], network=32)
     write_counts(runs[2], network=50, CRF=45)
     assert main([*map(str, runs), *more]) == 0
-    # 50 over the mean of 30 and 32, whose standard error is 1; Student's t is 12.706
+    # 50 over the mean of 30 and 32, whose variance is 2, as that of 50 is taken to be: reach 12.706 * sqrt(2 / 2 + 2)
     assert cells(tmp_path / "runs-over-network-of-one-two.csv") == [
         ["points over network of one, two", "mean IoU", "over seeds", "within 5 px of void", "over seeds"],
-        ["other", "+19.00 [19.00, 19.00]", "[6.29, 31.71]", "+19.00 [19.00, 19.00]", "[6.29, 31.71]"],
+        ["other", "+19.00 [19.00, 19.00]", "[-3.01, 41.01]", "+19.00 [19.00, 19.00]", "[-3.01, 41.01]"],
     ]
     text = (tmp_path / "table.txt").read_text()
-    assert "[6.29, 31.71]" in text
+    assert "[-3.01, 41.01]" in text
     assert "CRF of" not in text  # which a run of the first recipe lacks

@@ -136,6 +136,8 @@ def test_a_table_over_seeds_beside_what_is_published(
     finish(out / "em-fixed-1", 35)
     finish(out / "full-0", 60)
     assert main([*argv, *rows, "--only-table", "--table", str(tmp_path / "weak.csv")]) == 0
+    assert main([*argv, "--only-table", "--out", str(tmp_path / "nowhere")]) == 2
+    assert f"--out {tmp_path / 'nowhere'} holds no run of these rows and seeds" in capsys.readouterr().err
     by_row = {line[0]: line[1:] for line in cells(tmp_path / "weak.csv")[1:]}
     # The truth holds cats alone, so the mean is theirs. 30 and 40 deviate by 10 / sqrt(2), 33 and 35 by 2 / sqrt(2).
     assert by_row == {

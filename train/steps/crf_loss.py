@@ -16,7 +16,7 @@ def regularized(sources: Sequence[Source]) -> list[int]:
 
 
 def crf_loss(logits: Tensor, images: Tensor, stride: int, settings: CrfLoss) -> Tensor:
-    """Sum over images of their dense CRF losses, each a mean over pixels; a number.
+    """Sum over images of their dense CRF losses, each a mean over its own pixels; a number.
 
     Args:
         logits: [B, L, h, w], at every `stride`-th pixel.
@@ -26,4 +26,11 @@ def crf_loss(logits: Tensor, images: Tensor, stride: int, settings: CrfLoss) -> 
     step = stride * settings.stride
     images = images[:, :, ::step, ::step]
     kernel = appearance_kernel(settings.theta_alpha / step, settings.theta_beta, weight=1.0)
-    return len(images) * dense_crf_loss(logits.softmax(1), images, [kernel], ~padded(images))
+    inside = ~padded(images)
+    return sum(
+        (
+            dense_crf_loss(own.softmax(1), image, [kernel], mask)
+            for own, image, mask in zip(logits.split(1), images.split(1), inside.split(1), strict=True)
+        ),
+        start=logits.new_zeros(()),
+    )

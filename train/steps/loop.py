@@ -75,10 +75,15 @@ class Training:
         self.scaler.load_state_dict(training["scaler"])
         self.loss.log_temperature.data.fill_(training["log_temperature"])
         self.progress = Progress(**training["progress"])
+        self.run.init = self.run.init or training.get("init")
         if self.progress.validated == self.progress.step:
             self.progress.validated -= 1  # TensorBoard drops what it has of this step, so that it comes again
+            self.progress.waited -= 1
         if self.average is not None:
             self.average.load_state_dict(training["average"])
+        # The model that the stage began with may be known to no one else, as --init need not be given again.
+        for anchor, saved in zip(self.anchors.values(), training.get("anchors", []), strict=True):
+            anchor.copy_(saved)
         if not 0 <= self.progress.step <= self.stage.steps:
             raise ValueError(f"it is of step {self.progress.step}, and the stage has {self.stage.steps}")
         for parameter, state in self.optimizer.state.items():
@@ -276,6 +281,7 @@ class Training:
         now = time.perf_counter()
         self.progress.seconds, self.clock = self.progress.seconds + now - self.clock, now
         training: dict[str, Any] = {"stage": self.name, "step": self.progress.step, "seconds": self.progress.seconds}
+        training["init"] = self.run.init
         if self.stopped is not None:
             training["stopped"] = self.stopped
         if self.run.recipe.parts.wanted:
@@ -287,6 +293,7 @@ class Training:
                 "scaler": self.scaler.state_dict(),
                 "log_temperature": float(self.loss.log_temperature.detach()),
                 "average": None if self.average is None else self.average.state_dict(),
+                "anchors": list(self.anchors.values()),
             }
         model = self.model if resumable else self.result
         architecture, classes = self.run.architecture(self.stage), list(self.run.dataset.classes)

@@ -30,8 +30,10 @@ Measures = Mapping[str, Sequence[str] | None]
 
 
 def write_table(options: "Options") -> None:
-    """Print and write the tables of the runs that have come to their end."""
+    """Print and write the tables of the runs that have come to their end. Raises ValueError where none has."""
     records = {row: found for row in options.rows if (found := read_records(options, row))}
+    if not records:
+        raise ValueError(f"--out {options.out} holds no run of these rows and seeds that has come to its end")
     counts = {
         row: {seed: ImageCounts.read(record_file(options, row, seed)) for seed in found}
         for row, found in records.items()

@@ -170,14 +170,26 @@ def test_intervals_over_seeds_by_hand() -> None:
     interval, deviation = over_seeds([11.0, 12.0, 13.0], [10.0, 10.0, 10.0])
     assert interval == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5))
     assert deviation == pytest.approx(1.0)
-    interval, deviation = over_seeds([11.0, 12.0, 13.0], [10.0])  # the one run counts as certain
-    assert interval == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5))
-    assert deviation is None
+    # The one run varies as the three do: variances of the means 1/3 and 1.
+    for pair in (([11.0, 12.0, 13.0], [10.0]), ([14.0], [11.0, 12.0, 13.0])):
+        interval, deviation = over_seeds(*pair)
+        assert interval == pytest.approx((2 - 4.303 * (4 / 3) ** 0.5, 2 + 4.303 * (4 / 3) ** 0.5))
+        assert deviation is None
     # Welch: variances of the means 1/3 and 2/2, freedom (4/3)^2 / ((1/3)^2/2 + 1) = 1.68, of which 1 is taken
     interval, _ = over_seeds([11.0, 12.0, 13.0], [9.0, 11.0])
     assert interval == pytest.approx((2 - 12.706 * (4 / 3) ** 0.5, 2 + 12.706 * (4 / 3) ** 0.5))
     assert over_seeds([1.0, 1.0], [2.0, 2.0, 2.0])[0] == (-1.0, -1.0)
     assert over_seeds([1.0], [2.0]) == (None, None)
+
+
+@pytest.mark.parametrize("runs", [(3, 1), (1, 5), (4, 4)])
+def test_intervals_over_seeds_hold_the_truth_19_times_in_20(runs: tuple[int, int]) -> None:
+    """Both sides drawn from one distribution, 4,000 times: the difference of their means is 0."""
+    random = np.random.default_rng(0)
+    drawn = [[random.normal(70, 1, n).tolist() for n in runs] for _ in range(4000)]
+    intervals = [over_seeds(*sides)[0] for sides in drawn]
+    held = np.mean([low <= 0 <= high for low, high in intervals])  # type: ignore[misc]
+    assert held == pytest.approx(0.95, abs=0.015)
 
 
 def test_students_t() -> None:

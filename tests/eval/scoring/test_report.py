@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from eval.scoring.counts import ImageCounts
 from eval.scoring.metrics import Scores
 from eval.scoring.report import class_table, report, save_report, summary_table
 
@@ -61,6 +62,14 @@ def test_saved_report(tmp_path: Path) -> None:
         "weighted_iou": 79.0,
         "iou": {"background": 90.0, "cat": 60.0, "dog": None},
     }
+
+
+def test_counts_of_an_earlier_record_do_not_stay(tmp_path: Path) -> None:
+    counts = ImageCounts(["background", "cat"])
+    save_report(tmp_path, SCORES, counts=counts)
+    assert (tmp_path / "scores-counts.npz").exists()
+    save_report(tmp_path, SCORES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scores.json", "scores.txt"]
 
 
 def test_an_interrupted_save_leaves_the_old_report(tmp_path: Path) -> None:
