@@ -69,6 +69,15 @@ def _check_learned_filter(kernels: Sequence[Kernel], filter: str) -> None:
             )
 
 
+def refuse_transforms(name: str) -> None:
+    """Raise RuntimeError inside a transform of torch.func, which takes a call of the layer alone."""
+    if torch._C._are_functorch_transforms_active():
+        raise RuntimeError(
+            f"torch.func takes a call of CRFRNN, and {name} not; call {name} outside of grad, vjp and vmap, and "
+            "torch.autograd.grad for gradients"
+        )
+
+
 def check_kernels(kernels: Sequence[Kernel]) -> None:
     """Raise unless `kernels` is a list of at least one kernel."""
     if not isinstance(kernels, Sequence):

@@ -14,6 +14,7 @@ Photo = Tensor
 """RGB, float32 [3, H, W] in 0..255; of a gray image all three are equal"""
 CHANNELS = (1, 3)
 ROUNDING = 1e-3
+"""by how much numbers in 0..1 may miss that range, as sums and undone normalizations do"""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def read_photo(name: str, image: Any) -> Photo:
     Raises TypeError or ValueError, calling it `name`, for anything else.
     """
     if _is_pillow(image):
-        image = np.array(image.convert("RGB"))
+        image = _of_8_bits(name, image)
     values = _tensor(name, image)
     if values.ndim == 2:
         values = values[None]
@@ -45,6 +46,18 @@ def read_photo(name: str, image: Any) -> Photo:
             "is a signal or volume"
         )
     return _gray_levels(name, values.expand(3, -1, -1), "the photograph itself, before it is normalized")
+
+
+def _of_8_bits(name: str, image: Any) -> np.ndarray:
+    """The levels of an image of Pillow, uint8 [H, W, 3] or [H, W]."""
+    if image.mode.startswith("I;16"):
+        return ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if image.mode in ("I", "F"):
+        raise ValueError(
+            f"{name} is an image of mode {image.mode!r}, whose numbers do not tell what value is white; wanted 8 or 16 bits "
+            "a channel, or its array scaled to 0..1"
+        )
+    return np.array(image.convert("RGB"))
 
 
 def read_volume(name: str, image: Any, axes: int) -> Tensor:
@@ -69,9 +82,10 @@ def _gray_levels(name: str, values: Tensor, how: str) -> Tensor:
     if not values.is_floating_point():
         raise TypeError(f"{name} is {values.dtype}; wanted uint8, or floating point in 0..1 or 0..255")
     low, high = _range(values)
-    if not (low >= 0 and high <= 255):
+    white = 1 if high <= 1 + ROUNDING else 255
+    if not (low >= -ROUNDING * white and high <= white * (1 + ROUNDING)):
         raise ValueError(f"{name} lies in {low:.3g}..{high:.3g}; wanted 0..1 or 0..255: {how}")
-    return values.float() * (255 if high <= 1 else 1)
+    return values.float().clamp(0, white) * (255 / white)
 
 
 def _range(values: Tensor) -> list[float]:
@@ -92,6 +106,11 @@ def read_probabilities(name: str, given: Any, size: tuple[int, ...]) -> Probabil
     rows = _in_0_to_1(name, rows)
     single = len(rows) == 1
     if single:
+        if values.dtype == torch.uint8 and int(values.max()) == 1:
+            raise ValueError(
+                f"{name} are uint8 and hold nothing but 0 and 1 of 255; wanted 255 where the object is, or a mask of bool: "
+                "mask.astype(bool), as a tensor mask.bool()"
+            )
         rows = torch.cat([1 - rows, rows])
     else:
         sums = rows.sum(0)
@@ -141,7 +160,8 @@ def _tensor(name: str, value: Any) -> Tensor:
             raise TypeError(
                 f"{name} is an array of {value.dtype}; wanted one of numbers that torch has, without a mask"
             )
-        value = torch.from_numpy(np.ascontiguousarray(value, value.dtype.newbyteorder("=")))
+        value = np.ascontiguousarray(value, value.dtype.newbyteorder("="))
+        value = torch.from_numpy(value if value.flags.writeable else value.copy())  # torch warns of arrays of Pillow
     if value.layout != torch.strided or value.is_meta or value.is_complex():
         raise TypeError(
             f"{name} is a {value.layout} tensor of {value.dtype} on {value.device}; wanted a dense one of numbers"

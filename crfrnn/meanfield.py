@@ -31,7 +31,15 @@ import torch.nn as nn
 from einops import einsum
 from torch import Tensor
 
-from crfrnn.checks import check_call, check_settings, check_spacing, check_tolerance, named, warn_of_slips
+from crfrnn.checks import (
+    check_call,
+    check_settings,
+    check_spacing,
+    check_tolerance,
+    named,
+    refuse_transforms,
+    warn_of_slips,
+)
 from crfrnn.fused.mean_field import label_matrices, mean_field
 from crfrnn.kernels import IMAGE, AnyKernels, Kernel, Normalization, appearance_kernel, build_kernels, smoothness_kernel
 from crfrnn.kernels.build import Spacing, in_form
@@ -234,6 +242,7 @@ class CRFRNN(Described):
         spacing: Spacing = None,
     ) -> Iterator[MeanFieldState]:
         """The states after 0, 1, ..., T iterations, one by one; arguments as of `forward`."""
+        refuse_transforms("iterate")
         iterations = self.num_iterations if num_iterations is None else num_iterations
         guides = self._guides(unary, image, iterations, features)
         unary = widened(unary)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -74,3 +74,15 @@ class Described(nn.Module):
             for kernel in settings["kernels"]
         ]
         return cls(**{**settings, "kernels": kernels})
+
+
+def words_and_numbers(arguments: Mapping[str, float | str]) -> tuple[str, list[float] | None]:
+    """Arguments as text and the numbers that it leaves out, None for none: torch.compile makes no text of numbers."""
+    words = [f"{name} {value}" if isinstance(value, str) else name for name, value in arguments.items()]
+    return "\n".join(words), [value for value in arguments.values() if not isinstance(value, str)] or None
+
+
+def of_words_and_numbers(lines: str, numbers: Sequence[float]) -> dict[str, float | str]:
+    """Arguments by name from lines of a name and a word, or of a name alone, whose value is the next of `numbers`."""
+    left = iter(numbers)
+    return {name: word or next(left) for name, _, word in (line.partition(" ") for line in lines.splitlines())}

@@ -24,13 +24,15 @@ from torch.func import functional_call
 
 from crfrnn.kernels import IMAGE, Kernel
 from crfrnn.kernels.build import Spacing
+from crfrnn.settings import of_words_and_numbers, words_and_numbers
 
 # `names`, `guides` and `solver` have a line for each of the other tensors, for each kernel, and for each argument that
-# chooses a solver; schemas have neither lists of strings nor dictionaries.
+# chooses a solver; schemas have neither lists of strings nor dictionaries. `numbers`, of which torch.compile makes no text
+# where they vary, are those of the solver.
 _ARGUMENTS = (
     "Tensor unary, Tensor[] others, str names, SymInt num_iterations, float? tolerance, float[]? spacing, str guides, "
     "int[] thetas_position, int[] thetas_guide, int[] neighbors, str normalization, bool exclude_self, str filter, "
-    "bool dilate, float min_belief, float message_tolerance, str solver"
+    "bool dilate, float min_belief, float message_tolerance, str solver, float[]? numbers"
 )
 _FEATURE = "features."
 
@@ -102,7 +104,7 @@ class OpaqueLayer:
             layer.dilate,
             layer.min_belief,
             0.0 if wanted else layer.message_tolerance,  # as without tracing
-            "\n".join([f"{name} {value}" for name, value in layer.solver_settings().items()]),
+            *words_and_numbers(layer.solver_settings()),
         )
         if torch.compiler.is_compiling():
             return torch.ops.crfrnn.crf_rnn(unary, list(others.values()), *settings)
@@ -136,7 +138,8 @@ class OpaqueLayer:
             self._layer_type,
             len(state["cell.compatibility"]),
             tuple(zip(guides.split("\n"), thetas_position, thetas_guide, neighbors, strict=True)),
-            *settings,
+            *settings[:-1],
+            tuple(settings[-1] or ()),
             "log_side_scales.0" in state,
             threading.get_ident(),
         )
@@ -147,7 +150,7 @@ class OpaqueLayer:
 def _layer(
     layer_type: Callable[..., nn.Module], num_labels: int, kernels: tuple[tuple[str, int, int, int], ...],
     normalization: str, exclude_self: bool, filter: str, dilate: bool, min_belief: float,
-    message_tolerance: float, solver: str, learn_filter: bool, thread: int,
+    message_tolerance: float, solver: str, numbers: tuple[float, ...], learn_filter: bool, thread: int,
 ) -> nn.Module:  # fmt: skip
     """A layer of these settings, one per thread, to be called with the tensors of others; kept, so that it warns once."""
     with torch.inference_mode(False):
@@ -164,7 +167,7 @@ def _layer(
             min_belief=min_belief,
             message_tolerance=message_tolerance,
             learn_filter=learn_filter,
-            **_read(solver),
+            **of_words_and_numbers(solver, numbers),
         )
 
 
@@ -176,12 +179,6 @@ def _count(theta: float | tuple[float, ...] | None) -> int:
 def _ones(count: int) -> float | tuple[float, ...] | None:
     """What `_count` counts, with each theta being 1."""
     return (1.0,) * count if count > 0 else None if count == 0 else 1.0
-
-
-def _read(lines: str) -> dict[str, float | str]:
-    """Arguments by name from lines of a name and a value, a number or a word."""
-    pairs = (line.split(" ") for line in lines.splitlines())
-    return {name: float(value) if value[0].isdigit() else value for name, value in pairs}
 
 
 def _own(result: Tensor, given: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ ALLOWED = {
     "crfrnn.state": set(),
     "crfrnn.solvers": {"crfrnn.checks", "crfrnn.fused", "crfrnn.kernels", "crfrnn.state"},
     "crfrnn.settings": {"crfrnn.kernels", "crfrnn.solvers"},
-    "crfrnn.tracing": {"crfrnn.kernels"},
+    "crfrnn.tracing": {"crfrnn.kernels", "crfrnn.settings"},
     "crfrnn.meanfield": {
         "crfrnn.kernels", "crfrnn.fused", "crfrnn.checks", "crfrnn.state", "crfrnn.settings", "crfrnn.solvers",
         "crfrnn.tracing",

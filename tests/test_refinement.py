@@ -43,15 +43,45 @@ def refined(mask: np.ndarray = MASK, photo: np.ndarray = PHOTO) -> np.ndarray:
         Image.fromarray(PHOTO),
         Image.fromarray(PHOTO).convert("RGBA"),
         PHOTO.astype(">f4"),
+        np.asarray(Image.fromarray(PHOTO)),
     ],
-    ids=["HWC", "CHW", "strides", "float64", "0..1", "tensor", "half", "tensor HWC", "Pillow", "RGBA", "big-endian"],
+    ids=[
+        "HWC",
+        "CHW",
+        "strides",
+        "float64",
+        "0..1",
+        "tensor",
+        "half",
+        "tensor HWC",
+        "Pillow",
+        "RGBA",
+        "big-endian",
+        "read-only",
+    ],
 )
 def test_forms_of_a_photograph(photo: Any) -> None:
     np.testing.assert_allclose(crfrnn.refine(photo, MASK, NUMBERS), refined(), atol=2e-4)
 
 
+def test_a_photograph_whose_ends_are_rounded() -> None:
+    """As by undoing a normalization: white is 1.0000002, black -0.0000002."""
+    photo = PHOTO.copy()
+    photo[0, 0], photo[0, 1] = 255, 0
+    given = photo / np.float32(255) * np.float32(1.0000004) - np.float32(2e-7)
+    assert (given.min() < 0, given.max() > 1) == (True, True)
+    np.testing.assert_allclose(crfrnn.refine(given, MASK, NUMBERS), refined(photo=photo), atol=1e-4)
+
+
 @pytest.mark.parametrize(
-    "photo", [PHOTO[..., 0], PHOTO[..., :1], Image.fromarray(PHOTO[..., 0])], ids=["HW", "HW1", "L"]
+    "photo",
+    [
+        PHOTO[..., 0],
+        PHOTO[..., :1],
+        Image.fromarray(PHOTO[..., 0]),
+        Image.fromarray(257 * PHOTO[..., 0].astype(np.uint16)),
+    ],
+    ids=["HW", "HW1", "L", "I;16"],
 )
 def test_a_gray_photograph_is_one_of_equal_channels(photo: Any) -> None:
     wanted = refined(photo=np.repeat(PHOTO[..., :1], 3, 2))
@@ -188,6 +218,18 @@ def test_a_blurred_mask_gets_its_border_back() -> None:
         (PHOTO, np.full_like(MASK, np.nan), {}, r"probabilities lie in nan"),
         (PHOTO / 128.0 - 1, MASK, {}, r"image lies in -1.*before it is normalized"),
         (PHOTO.astype(np.int32), MASK, {}, r"image is torch\.int32"),
+        (
+            Image.fromarray(PHOTO[..., 0] / np.float32(255)),
+            MASK,
+            {},
+            r"image is an image of mode 'F', whose numbers do",
+        ),
+        (
+            PHOTO,
+            (MASK > 0.5).astype(np.uint8),
+            {},
+            r"probabilities are uint8 and hold nothing but 0 and 1 of 255; wanted",
+        ),
         (PHOTO[..., :2], MASK, {}, r"image has shape \[6, 9, 2\]"),
         ("photo.jpg", MASK, {}, r"image is a str; wanted a NumPy array, a tensor or an image of Pillow"),
         (PHOTO, Image.fromarray(PHOTO), {}, r"probabilities is an image of mode 'RGB'"),

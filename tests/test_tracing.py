@@ -158,6 +158,22 @@ def test_arguments_of_the_call() -> None:
         torch.testing.assert_close(compiled(blind)(given["unary"]), blind(given["unary"]))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [{}, {"damping": 0.5}, {"damping": 0.7}, {"damping": "auto"}],
+        [{"solver": "frank_wolfe", "step": 0.5}, {"solver": "frank_wolfe", "step": 0.7, "regularizer_weight": 0.5}],
+    ],
+)
+def test_layers_that_differ_in_a_number_are_one_node_each(settings: list[dict]) -> None:
+    """`torch.compile` takes a number for one that varies once it has met another in its place."""
+    for each in settings:
+        crf = layer(**each)
+        given = inputs(crf)
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(crf)(**given), crf(**given))
+
+
 @pytest.mark.parametrize("num_iterations", [0, 2])
 def test_half_precision_is_widened(num_iterations: int) -> None:
     crf = layer().float()

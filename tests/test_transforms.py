@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from crfrnn import CRFRNN, appearance_kernel, smoothness_kernel
+from crfrnn.losses import dense_crf_loss
 
 KERNELS = [smoothness_kernel(2.0, 1.0), appearance_kernel(8.0, 40.0, 2.0)]
 
@@ -94,3 +95,14 @@ def test_refused(kind: str) -> None:
     run, message = REFUSED[kind]
     with pytest.raises(RuntimeError, match=message):
         run(*problem())
+
+
+def test_what_transforms_do_not_take_says_so() -> None:
+    crf, unary, image = CRFRNN(3, KERNELS), torch.randn(1, 3, 5, 6), 255 * torch.rand(1, 3, 5, 6)
+    calls = {
+        "iterate": lambda u: next(crf.iterate(u, image)).logits.sum(),
+        "a loss of pairs of pixels": lambda u: dense_crf_loss(u.softmax(1), image, KERNELS),
+    }
+    for name, call in calls.items():
+        with pytest.raises(RuntimeError, match=f"torch.func takes a call of CRFRNN, and {name} not; call"):
+            torch.func.grad(call)(unary)

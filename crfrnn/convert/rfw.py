@@ -29,15 +29,18 @@ _STEPS = {"standard": "standard", "linesearch": "line_search"}
 
 def from_rfw(
     classes: int, alpha: float, beta: float, gamma: float, spatial_weight: float = 1.0, bilateral_weight: float = 1.0,
-    compatibility: float = 1.0, solver: str = "mf", iterations: int = 5, params: Any = None,
+    compatibility: float = 1.0, init: str = "potts", solver: str = "mf", iterations: int = 5, params: Any = None,
     state: Mapping[str, Tensor] | None = None,
 ) -> CRFRNN:  # fmt: skip
-    """The layer with the beliefs of a `DenseGaussianCRF` of init="potts"; the arguments have its names and defaults.
+    """The layer with the beliefs of a `DenseGaussianCRF`; the arguments have its names and defaults.
+
+    The original is called as crf(image, logits), the layer as crf(logits, image), with images in 0..255.
 
     Args:
         alpha, gamma: bandwidths in pixels.
         beta: bandwidth of colors for images in 0..1. The layer takes images in 0..255, and its theta_beta is 255 times beta.
             Where the original has images (gray / 255 - mean) / std, give std times its beta.
+        init: "potts", the compatibility that the weight multiplies.
         solver: "mf" or "fw".
         params: of "fw": the FrankWolfeParams, or a dict of its arguments; those left out have its defaults.
         state: the state dict of a trained DenseGaussianCRF. Its matrices take the place of the three weights, and what it
@@ -49,6 +52,8 @@ def from_rfw(
     Frank-Wolfe without a regularizer, an x0_weight other than 0, biases.
     """
     labels = whole_number("classes", classes, 2)
+    if init != "potts":
+        raise ValueError(f"init is {init!r}; wanted 'potts' (a matrix that was learned comes with the state)")
     if solver not in ("mf", "fw"):
         raise ValueError(f"solver is {solver!r}; wanted 'mf' or 'fw'")
     thetas = {name: _bandwidth(name, value) for name, value in {"alpha": alpha, "beta": beta, "gamma": gamma}.items()}

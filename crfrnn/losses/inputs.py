@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crfrnn.checks import check_choice, check_guides, check_kernels, check_map, named, slips_of_image
+from crfrnn.checks import check_choice, check_guides, check_kernels, check_map, named, refuse_transforms, slips_of_image
 from crfrnn.kernels import IMAGE, AnyKernels, Kernel, Normalization, build_kernels
 from crfrnn.kernels.normalizers import NORMALIZATIONS
 from crfrnn.state import widened
@@ -54,6 +54,7 @@ def checked(
     bandwidths: Sequence[Tensor] | None = None,
 ) -> Inputs:
     """The arguments of a loss. Raises TypeError or ValueError where they make no sense, and warns of an image in 0..1."""
+    refuse_transforms("a loss of pairs of pixels")
     check_kernels(kernels)
     check_map("probabilities", probabilities)
     guides = {**({} if image is None else {IMAGE: image}), **named(features)}

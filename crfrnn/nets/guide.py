@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn as nn
 from torch import Tensor
 
+from crfrnn.kernels.build import Spacing
 from crfrnn.meanfield import CRFRNN
 from crfrnn.state import MeanFieldState, widened
 
@@ -79,11 +80,29 @@ class GuidedCRF:
     def __init__(self, crf: CRFRNN, guide: Callable[[Tensor], Tensor]) -> None:
         self.crf, self.guide = crf, guide
 
-    def __call__(self, unary: Tensor, image: Tensor, num_iterations: int | None = None) -> Tensor:
-        return self.crf(unary, image, num_iterations, features={LEARNED: self.guide(image)})
+    def __call__(
+        self,
+        unary: Tensor,
+        image: Tensor,
+        num_iterations: int | None = None,
+        tolerance: float | None = None,
+        features: Mapping[str, Tensor] | None = None,
+        spacing: Spacing = None,
+    ) -> Tensor:
+        return self.crf(unary, image, num_iterations, tolerance, self._and_learned(features, image), spacing)
 
-    def iterate(self, unary: Tensor, image: Tensor, num_iterations: int | None = None) -> Iterator[MeanFieldState]:
-        return self.crf.iterate(unary, image, num_iterations, features={LEARNED: self.guide(image)})
+    def iterate(
+        self,
+        unary: Tensor,
+        image: Tensor,
+        num_iterations: int | None = None,
+        features: Mapping[str, Tensor] | None = None,
+        spacing: Spacing = None,
+    ) -> Iterator[MeanFieldState]:
+        return self.crf.iterate(unary, image, num_iterations, self._and_learned(features, image), spacing)
+
+    def _and_learned(self, features: Mapping[str, Tensor] | None, image: Tensor) -> dict[str, Tensor]:
+        return {LEARNED: self.guide(image), **(features or {})}
 
     def __getattr__(self, name: str) -> Any:
         if name == "crf" or name.startswith("__"):  # what copy and pickle ask for before there is a `crf`

@@ -2,12 +2,13 @@
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from crfrnn import CRFRNN, appearance_kernel, feature_kernel, smoothness_kernel
+from crfrnn import CRFRNN, appearance_kernel, feature_kernel, residual, smoothness_kernel
 from crfrnn.nets import SegmentationModel, build_model
 from crfrnn.nets.guide import in_units
 
@@ -110,6 +111,20 @@ def test_the_layer_of_a_model_can_be_copied() -> None:
         wanted = layer(unary, image)
         torch.testing.assert_close(copy.deepcopy(layer)(unary, image), wanted)
         torch.testing.assert_close(pickle.loads(pickle.dumps(layer))(unary, image), wanted)
+
+
+def test_the_layer_of_a_model_is_called_like_the_crf() -> None:
+    """Also by `residual`; further features of the caller's are passed on."""
+    layer = model_of("deeplabv3-mobilenetv2").eval().layer
+    assert layer is not None
+    unary, image = torch.randn(1, 4, 17, 17), 255 * torch.rand(1, 3, 17, 17)
+    more: dict[str, Any] = {"tolerance": 0.1, "spacing": (2, 1)}
+    with torch.no_grad():
+        features = {"learned": layer.guide(image)}
+        logits = layer(unary, image, 20, **more)
+        assert torch.equal(logits, layer.crf(unary, image, 20, features=features, **more))
+        wanted = residual(layer.crf, logits, unary, image, features)
+        assert torch.equal(residual(layer, logits, unary, image), wanted)
 
 
 def test_guide_and_crf_belong_together() -> None:

@@ -77,7 +77,7 @@ def test_it_is_the_original(params: dict[str, Any]) -> None:
     wanted = original(rows(unary)[0], image[0], [3 * eye, 20 * eye, -0.5 * eye], 4, params)
     crf = from_rfw(
         classes=LABELS, alpha=ALPHA, beta=BETA, gamma=GAMMA, spatial_weight=3.0, bilateral_weight=20.0, compatibility=0.5,
-        solver="fw" if params else "mf", iterations=4, params=params or None,
+        init="potts", solver="fw" if params else "mf", iterations=4, params=params or None,
     )  # fmt: skip
     found = layer_logits(crf, unary, image)
     torch.testing.assert_close(found.softmax(1), wanted.softmax(1), rtol=0, atol=1e-5)
@@ -108,6 +108,7 @@ def test_the_scheme_and_the_defaults_of_the_params() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
+        ({"init": "gaussian"}, "init is 'gaussian'; wanted 'potts'"),
         ({"solver": "pgd"}, "solver is 'pgd'; wanted 'mf' or 'fw'"),
         ({"bilateral_weight": -1}, "bilateral_weight is -1.0; wanted at least 0"),
         ({"beta": 0}, "beta is 0.0; wanted a finite bandwidth above 0"),

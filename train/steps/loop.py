@@ -24,7 +24,7 @@ from train.state import Progress, Run
 from train.steps.crf_loss import regularized
 from train.steps.loss import QUOTAS, StageLoss, counted, quotas, stage_loss, term_weights
 from train.steps.mixture import sources
-from train.steps.optimizer import anchors, build_optimizer, clip_gradients, pull, rates, set_rates
+from train.steps.optimizer import anchors, build_optimizer, check_momentum, clip_gradients, pull, rates, set_rates
 from train.steps.stream import Batch, step_seed, stream
 from train.validation import validate
 
@@ -49,9 +49,8 @@ class Training:
         fixed_norms = run.recipe.batch_norm == "fixed"
         self.loss = stage_loss(model, self.stage, self.sources, fixed_norms, run.memory).to(run.device)
         self.optimizer = build_optimizer(model, self.stage, name, self.loss.learned)
-        self.average = None
-        if self.stage.ema:
-            self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(self.stage.ema))
+        averaging = get_ema_multi_avg_fn(self.stage.ema)
+        self.average = AveragedModel(model, multi_avg_fn=averaging) if self.stage.ema else None
         self.progress = Progress()
         if last is not None:
             with continuing(run.out / LAST):
@@ -63,9 +62,8 @@ class Training:
             self.shared = DistributedDataParallel(self.loss, broadcast_buffers=False)
         self.log = Log(run.out / LOG, run.group.is_main)
         self.log.rewind(name, self.progress.step, self.progress.validated)
-        self.writer = None
-        if run.group.is_main:
-            self.writer = SummaryWriter(str(run.out / BOARD / name), purge_step=self.first_step + self.progress.step)
+        board, purged = str(run.out / BOARD / name), self.first_step + self.progress.step
+        self.writer = SummaryWriter(board, purge_step=purged) if run.group.is_main else None
 
     def restore(self, last: Mapping[str, Any]) -> None:
         """Stand where the checkpoint `last` was written. Raises where its content does not fit the stage."""
@@ -81,15 +79,11 @@ class Training:
             self.progress.waited -= 1
         if self.average is not None:
             self.average.load_state_dict(training["average"])
-        # The model that the stage began with may be known to no one else, as --init need not be given again.
         for anchor, saved in zip(self.anchors.values(), training.get("anchors", []), strict=True):
-            anchor.copy_(saved)
+            anchor.copy_(saved)  # --init, where the stage began, need not be given again
         if not 0 <= self.progress.step <= self.stage.steps:
             raise ValueError(f"it is of step {self.progress.step}, and the stage has {self.stage.steps}")
-        for parameter, state in self.optimizer.state.items():
-            momentum = state.get("momentum_buffer")
-            if momentum is not None and momentum.shape != parameter.shape:
-                raise ValueError(f"its momentum has a shape {list(momentum.shape)} for {list(parameter.shape)}")
+        check_momentum(self.optimizer)
 
     @property
     def result(self) -> SegmentationModel:
@@ -158,8 +152,7 @@ class Training:
             for number, target in self.loss.estimated.items():
                 present = batch.present[batch.source_of == number, : self.run.dataset.num_labels]
                 shares[number] += quotas(target.cpu(), present)
-        means = self.run.group.total(own) / count
-        shares = self.run.group.total(shares)
+        means, shares = self.run.group.total(own) / count, self.run.group.total(shares)
         mean = float((means * weights).sum())
         self.check(mean, "the loss", passes)
         self.scaler.unscale_(self.optimizer)
@@ -280,8 +273,8 @@ class Training:
             return
         now = time.perf_counter()
         self.progress.seconds, self.clock = self.progress.seconds + now - self.clock, now
-        training: dict[str, Any] = {"stage": self.name, "step": self.progress.step, "seconds": self.progress.seconds}
-        training["init"] = self.run.init
+        step, seconds = self.progress.step, self.progress.seconds
+        training: dict[str, Any] = {"stage": self.name, "step": step, "seconds": seconds, "init": self.run.init}
         if self.stopped is not None:
             training["stopped"] = self.stopped
         if self.run.recipe.parts.wanted:

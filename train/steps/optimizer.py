@@ -49,6 +49,14 @@ def build_optimizer(
     return torch.optim.SGD(settings, lr=stage.lr, momentum=stage.momentum)
 
 
+def check_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Raise ValueError where the momentum that was loaded is that of other parameters."""
+    for parameter, state in optimizer.state.items():
+        momentum = state.get("momentum_buffer")
+        if momentum is not None and momentum.shape != parameter.shape:
+            raise ValueError(f"its momentum has a shape {list(momentum.shape)} for {list(parameter.shape)}")
+
+
 def anchors(model: SegmentationModel) -> dict[nn.Parameter, Tensor]:
     """The values of the parameters of the CRF and the guide that require a gradient, as they are now."""
     learned = (each for part in (model.crf, model.guide) if part is not None for each in part.parameters())
