@@ -30,12 +30,11 @@ def command(argv: Sequence[str]) -> str:
 
 def free_folder(name: str) -> Path:
     """The next free one of runs/NAME-1, -2, ..., made at once: a command beside this one gets another."""
-    Path("runs").mkdir(exist_ok=True)
     number = 1
     while True:
         path = Path("runs") / f"{name}-{number}"
         try:
-            path.mkdir()
+            path.mkdir(parents=True)
         except FileExistsError:
             number += 1
         else:

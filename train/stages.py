@@ -84,8 +84,9 @@ def folder(name: str, options: Options, group: Processes) -> Iterator[Path]:
         yield out
     finally:
         if options.out is None:
-            with suppress(OSError):  # it is not empty
+            with suppress(OSError):  # they are not empty
                 out.rmdir()
+                out.parent.rmdir()
 
 
 def open_run(options: Options, out: Path, device: torch.device, group: Processes, stop: Stop) -> Run:
