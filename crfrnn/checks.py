@@ -73,8 +73,7 @@ def refuse_transforms(name: str) -> None:
     """Raise RuntimeError inside a transform of torch.func, which takes a call of the layer alone."""
     if torch._C._are_functorch_transforms_active():
         raise RuntimeError(
-            f"torch.func takes a call of CRFRNN, and {name} not; call {name} outside of grad, vjp and vmap, and "
-            "torch.autograd.grad for gradients"
+            f"{name} does not run inside torch.func, which takes a call of a CRFRNN alone; use torch.autograd.grad"
         )
 
 

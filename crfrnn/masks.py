@@ -31,7 +31,7 @@ def read_photo(name: str, image: Any) -> Photo:
     Raises TypeError or ValueError, calling it `name`, for anything else.
     """
     if _is_pillow(image):
-        image = _of_8_bits(name, image)
+        image = pillow_levels(name, image)
     values = _tensor(name, image)
     if values.ndim == 2:
         values = values[None]
@@ -48,14 +48,19 @@ def read_photo(name: str, image: Any) -> Photo:
     return _gray_levels(name, values.expand(3, -1, -1), "the photograph itself, before it is normalized")
 
 
-def _of_8_bits(name: str, image: Any) -> np.ndarray:
-    """The levels of an image of Pillow, uint8 [H, W, 3] or [H, W]."""
+def pillow_levels(name: object, image: Any) -> np.ndarray:
+    """An image of Pillow of any mode as RGB, uint8 [H, W, 3]; 16-bit gray levels are divided by 257. `name` is for messages.
+
+    Raises ValueError for 32-bit numbers, whole or floating-point, since they do not tell what value is white.
+    """
     if image.mode.startswith("I;16"):
-        return ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
+        gray = np.asarray(image).astype(np.uint32)
+        return np.repeat(((gray + 128) // 257).astype(np.uint8)[..., None], 3, 2)
     if image.mode in ("I", "F"):
+        kind = "whole" if image.mode == "I" else "floating-point"
         raise ValueError(
-            f"{name} is an image of mode {image.mode!r}, whose numbers do not tell what value is white; wanted 8 or 16 bits "
-            "a channel, or its array scaled to 0..1"
+            f"{name} holds 32-bit {kind} numbers, which do not tell what value is white; wanted 8 or 16 bits a channel: "
+            "scale its values to 0..255 and store them as 8-bit numbers"
         )
     return np.array(image.convert("RGB"))
 

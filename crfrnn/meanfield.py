@@ -242,7 +242,7 @@ class CRFRNN(Described):
         spacing: Spacing = None,
     ) -> Iterator[MeanFieldState]:
         """The states after 0, 1, ..., T iterations, one by one; arguments as of `forward`."""
-        refuse_transforms("iterate")
+        refuse_transforms("CRFRNN.iterate")
         iterations = self.num_iterations if num_iterations is None else num_iterations
         guides = self._guides(unary, image, iterations, features)
         unary = widened(unary)

@@ -43,7 +43,9 @@ ALLOWED = {
     "crfrnn.refinement": {"crfrnn._numbers", "crfrnn.kernels", "crfrnn.masks", "crfrnn.meanfield", "crfrnn.presets"},
     "crfrnn.densecrf": {"crfrnn._numbers", "crfrnn.kernels", "crfrnn.fused", "crfrnn.lattice"},
     "crfrnn.convert": {"crfrnn._numbers", "crfrnn.densecrf", "crfrnn.kernels", "crfrnn.meanfield"},
-    "crfrnn.data": {"crfrnn._torchvision", "crfrnn._files", "crfrnn._command", "crfrnn.parts", "crfrnn.folders"},
+    "crfrnn.data": {
+        "crfrnn._torchvision", "crfrnn._files", "crfrnn._command", "crfrnn.parts", "crfrnn.folders", "crfrnn.masks",
+    },
     "crfrnn.nets": {
         "crfrnn.data", "crfrnn.convert", "crfrnn.presets", "crfrnn.kernels", "crfrnn.lattice", "crfrnn.meanfield",
         "crfrnn.state", "crfrnn._torchvision", "crfrnn._files", "crfrnn._command",

@@ -222,7 +222,7 @@ def test_a_blurred_mask_gets_its_border_back() -> None:
             Image.fromarray(PHOTO[..., 0] / np.float32(255)),
             MASK,
             {},
-            r"image is an image of mode 'F', whose numbers do",
+            r"image holds 32-bit floating-point numbers, which",
         ),
         (
             PHOTO,

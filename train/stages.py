@@ -110,7 +110,7 @@ def open_run(options: Options, out: Path, device: torch.device, group: Processes
         group,
         stop,
         sets,
-        options.init,
+        init=options.init,
         table=options.table,
         figures=options.figures,
     )

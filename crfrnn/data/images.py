@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
 import torch
 from einops import rearrange
 from PIL import Image
 from torch import Tensor
+
+from crfrnn.masks import pillow_levels
 
 
 def load(path: str | PathLike[str]) -> Image.Image:
@@ -66,18 +67,5 @@ def read_image(path: str | PathLike[str]) -> Tensor:
 
 
 def rgb(image: Image.Image, path: str | PathLike[str]) -> Tensor:
-    """A decoded image of any mode as RGB, uint8 [3, H, W]; 16-bit gray levels are divided by 257. `path` is for messages.
-
-    Raises ValueError for 32-bit numbers, whole or floating-point, since they do not tell what value is white.
-    """
-    if image.mode.startswith("I;16"):
-        gray = np.asarray(image).astype(np.uint32)
-        image = Image.fromarray(((gray + 128) // 257).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        kind = "whole" if image.mode == "I" else "floating-point"
-        raise ValueError(
-            f"{path} holds 32-bit {kind} numbers, which do not tell what value is white; wanted 8 or 16 bits a channel: "
-            "scale its values to 0..255 and store them as 8-bit numbers"
-        )
-    pixels = np.asarray(image.convert("RGB"))
-    return torch.from_numpy(rearrange(pixels, "h w c -> c h w").copy())
+    """A decoded image of any mode as RGB, uint8 [3, H, W]; `path` is for messages. Raises as `pillow_levels` does."""
+    return torch.from_numpy(rearrange(pillow_levels(path, image), "h w c -> c h w").copy())

@@ -1,7 +1,9 @@
-"""Stopping a run in this process, in the middle of a step."""
+"""Stopping a run in this process, in the middle of a step, and what it left of TensorBoard."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,3 +29,9 @@ def interrupted_in(step: int) -> Iterator[None]:
         with pytest.raises(KeyboardInterrupt):
             yield
     torch.rand(17)
+
+
+def events_older(out: Path, age: int) -> None:
+    """Files of events are read in the order of their names, which begin with seconds: these are from an earlier day."""
+    for path in out.glob("tensorboard/*/events.out.tfevents.1*"):
+        path.rename(path.with_name(re.sub(r"tfevents\.\d+", f"tfevents.{age:010d}", path.name)))

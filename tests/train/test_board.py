@@ -23,7 +23,7 @@ from crfrnn import CRFRNN
 from crfrnn.data import VOCSegmentation
 from crfrnn.nets import build_model
 from eval.scoring.metrics import Confusion
-from tests.train.interruptions import interrupted_in
+from tests.train.interruptions import events_older, interrupted_in
 from train.board import curves
 from train.board.overview import flat
 from train.distributed import Processes
@@ -190,10 +190,10 @@ def test_a_resumed_run_has_every_step_once(
     with monkeypatch.context() as patch:
         patch.setattr(train.steps.loop, "validate", stop_after)
         assert main(arguments(out)) == 128 + signal.SIGTERM
-    _make_older(out, 1)
+    events_older(out, 1)
     with interrupted_in(3):
         main([*arguments(out), "--resume"])
-    _make_older(out, 2)
+    events_older(out, 2)
     assert main([*arguments(out), "--resume"]) == 0
     for folder, tag in (
         ("network", "2 mean IoU [percent]/network alone"),
@@ -209,12 +209,6 @@ def steps(folder: Path) -> dict[str, list[int]]:
     """Of every tag, as TensorBoard's server finds them."""
     log = plugin_event_accumulator.EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
     return {tag: [event.step for event in log.Tensors(tag)] for tag in log.Tags()["tensors"]}
-
-
-def _make_older(out: Path, age: int) -> None:
-    """Files of events are read in the order of their names, which begin with seconds: these are from an earlier day."""
-    for path in out.glob("tensorboard/*/events.out.tfevents.1*"):
-        path.rename(path.with_name(re.sub(r"tfevents\.\d+", f"tfevents.{age:010d}", path.name)))
 
 
 def test_the_distance_of_the_compatibility_is_that_from_its_start(tmp_path: Path) -> None:

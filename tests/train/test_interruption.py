@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import crfrnn.nets.weights.checkpoint
 import train.steps.loop
 from crfrnn.nets import load_checkpoint
 from tests.children import die, result
 from tests.train.children import start
-from tests.train.interruptions import interrupted_in
+from tests.train.interruptions import events_older, interrupted_in
+from train.board.tags import DISTANCE
 from train.folder import plain
 from train.interrupt import Interrupted, Stop
 from train.recipes import RECIPES
@@ -99,9 +101,13 @@ def test_the_crf_is_pulled_to_where_the_stage_began_without_init_again(
     assert main([*argv, *init, "--out", str(tmp_path / "whole")]) == 0
     with interrupted_in(3):
         main([*argv, *init, "--stages.joint.save-every", "2", "--out", str(tmp_path / "run")])
+    events_older(tmp_path / "run", 1)
     assert main([*argv, "--stages.joint.save-every", "2", "--resume", "--out", str(tmp_path / "run")]) == 0
     whole, resumed = (weights(tmp_path / name / "joint.pt") for name in ("whole", "run"))
     assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
+    boards = [EventAccumulator(str(tmp_path / name / "tensorboard" / "joint")).Reload() for name in ("whole", "run")]
+    distances = [board.Scalars(DISTANCE)[-1] for board in boards]
+    assert (distances[0].step, distances[0].value) == (distances[1].step, distances[1].value)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

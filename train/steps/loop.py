@@ -42,8 +42,7 @@ class Training:
         self.run, self.name, self.stage, self.model = run, name, run.recipe.stages[name], model
         self.number, self.first_step = run.chain(name), run.first_step(name)
         self.scaler = torch.amp.GradScaler(run.device.type, enabled=run.recipe.autocast == "fp16")
-        self.start = None if model.crf is None else model.crf.cell.compatibility.detach().clone()
-        self.anchors = anchors(model) if self.stage.crf_decay else {}
+        self.anchors = anchors(model)
         named = sources(run.recipe, self.stage)
         self.source_names, self.sources = list(named), list(named.values())
         fixed_norms = run.recipe.batch_norm == "fixed"
@@ -79,7 +78,7 @@ class Training:
             self.progress.waited -= 1
         if self.average is not None:
             self.average.load_state_dict(training["average"])
-        for anchor, saved in zip(self.anchors.values(), training.get("anchors", []), strict=True):
+        for anchor, saved in zip(self.anchors.values(), training["anchors"], strict=True):
             anchor.copy_(saved)  # --init, where the stage began, need not be given again
         if not 0 <= self.progress.step <= self.stage.steps:
             raise ValueError(f"it is of step {self.progress.step}, and the stage has {self.stage.steps}")
@@ -213,8 +212,9 @@ class Training:
         step += self.first_step
         self.writer.add_scalar(TRAINING, loss, step)
         curves.write_groups(self.writer, norms, rates(self.optimizer), step)
-        if self.model.crf is not None and self.start is not None:
-            curves.write_parameters(self.writer, self.model.crf, self.start, step)
+        if self.model.crf is not None:
+            start = self.anchors[self.model.crf.cell.compatibility]
+            curves.write_parameters(self.writer, self.model.crf, start, step)
 
     def write_sources(self, step: int, means: Tensor, shares: Tensor, batch: Batch) -> None:
         """What TensorBoard shows of a mixture: the loss of each source, and what was estimated."""

@@ -58,15 +58,15 @@ def check_momentum(optimizer: torch.optim.Optimizer) -> None:
 
 
 def anchors(model: SegmentationModel) -> dict[nn.Parameter, Tensor]:
-    """The values of the parameters of the CRF and the guide that require a gradient, as they are now."""
-    learned = (each for part in (model.crf, model.guide) if part is not None for each in part.parameters())
-    return {each: each.detach().clone() for each in learned if each.requires_grad}
+    """The values of the parameters of the CRF and the guide, as they are now."""
+    parts = (part for part in (model.crf, model.guide) if part is not None)
+    return {each: each.detach().clone() for part in parts for each in part.parameters()}
 
 
 def pull(anchors: Mapping[nn.Parameter, Tensor], decay: float) -> None:
     """Add to the gradient of each parameter `decay` times its distance from its anchor."""
     for parameter, anchor in anchors.items():
-        if parameter.grad is not None:
+        if decay and parameter.grad is not None:
             parameter.grad.add_(parameter.detach() - anchor, alpha=decay)
 
 
