@@ -14,7 +14,7 @@ from train.start import build_crf, freeze, origin, take_over
 from train.state import Run
 from train.steps.memory import frozen_part
 from train.steps.mixture import shares
-from train.steps.optimizer import build_optimizer
+from train.steps.optimizer import anchors, build_optimizer
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Size:
 
     model: int
     last: int
-    """a checkpoint to continue from, which holds momentum and averaged weights, too"""
+    """a checkpoint to continue from, which holds momentum, averaged weights and what the CRF began with, too"""
 
 
 def check_models(run: Run, names: Sequence[str], init: str | None) -> dict[str, Size]:
@@ -60,7 +60,8 @@ def check_models(run: Run, names: Sequence[str], init: str | None) -> dict[str, 
         learned = sum(number_of_bytes(group["params"]) for group in optimizer.param_groups)
         moments = 2 if stage.optimizer == "adam" else int(stage.momentum > 0)
         own = number_of_bytes(models[name].state_dict().values())
-        sizes[name] = Size(own, own + moments * learned + (own if stage.ema else 0))
+        begun = number_of_bytes(anchors(models[name]).values())
+        sizes[name] = Size(own, own + begun + moments * learned + (own if stage.ema else 0))
     return sizes
 
 
